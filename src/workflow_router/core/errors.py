@@ -1,0 +1,258 @@
+"""Owns the tree of errors that users meet. Each says what is wrong and how to mend it; doors only translate them.
+
+    RouterError
+    ├── InvalidInput                400
+    │   ├── InvalidEvent            400
+    │   ├── InvalidPattern          400
+    │   ├── InvalidExpression       400
+    │   ├── ExpressionFailed        422
+    │   └── InvalidProject          422   (a list of mistakes, each with file, line and remedy)
+    ├── Unauthorized                401
+    ├── Forbidden                   403
+    ├── NotFound                    404
+    ├── Conflict                    409
+    ├── PayloadTooLarge             413
+    ├── UnsupportedMediaType        415
+    ├── Overloaded                  429   (Retry-After)
+    ├── StoreError                  503
+    │   ├── StoreBusy               503   (another process owns the store)
+    │   ├── StoreTooNew             503
+    │   ├── StoreLibraryTooOld      503
+    │   ├── StoreUnavailable        503
+    │   └── CommitUnknown           503   (the connection broke during COMMIT)
+    ├── Lost                        409   (a stale owner: somebody else holds the run now)
+    ├── DispatchFailed              502
+    │   └── NoTarget                503
+    ├── StepFailed                  500   (a step gave up; carries the last error)
+    ├── Nondeterminism              500   (replay found another step than history has)
+    └── ApprovalRejected            403
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import msgspec
+
+
+class RouterError(Exception):
+    """Something went wrong in a way the system foresaw.
+
+    Attributes:
+        type: stable slug, the last part of the problem's `type` URI.
+        status: HTTP status a door answers with.
+        message: one sentence: what is wrong.
+        remedy: one sentence: how to mend it.
+    """
+
+    type: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, remedy: str = "", **context: object) -> None:
+        super().__init__(message if not remedy else f"{message} {remedy}")
+        self.message = message
+        self.remedy = remedy
+        self.context = context
+
+
+class InvalidInput(RouterError):
+    """The caller sent something that cannot be understood."""
+
+    type = "invalid-input"
+    status = 400
+
+
+class InvalidEvent(InvalidInput):
+    """Not a CloudEvents 1.0 event; the message names the attribute or the position."""
+
+    type = "invalid-event"
+
+
+class InvalidPattern(InvalidInput):
+    """Not an event pattern; `path` says where.
+
+    Attributes:
+        path: dotted path of the offending field, `$` for the root.
+    """
+
+    type = "invalid-pattern"
+
+    def __init__(self, message: str, *, path: str = "$", remedy: str = "") -> None:
+        super().__init__(f"{message} (at {path}).", remedy=remedy, path=path)
+        self.path = path
+        self.reason = message
+
+
+class InvalidExpression(InvalidInput):
+    """An expression that does not compile or breaks a limit on its size."""
+
+    type = "invalid-expression"
+
+
+class ExpressionFailed(InvalidInput):
+    """An expression that compiled, but could not be evaluated on this input."""
+
+    type = "expression-failed"
+    status = 422
+
+
+class Mistake(msgspec.Struct, frozen=True, kw_only=True):
+    """One mistake in a project: where it stands, what is wrong, how to mend it."""
+
+    file: str
+    line: int | None
+    message: str
+    remedy: str
+
+
+class InvalidProject(InvalidInput):
+    """A project folder with mistakes; all of them at once."""
+
+    type = "invalid-project"
+    status = 422
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        lines = [f"{m.file}:{m.line or 1}: {m.message} {m.remedy}".rstrip() for m in mistakes]
+        super().__init__("\n".join(lines))
+        self.mistakes = tuple(mistakes)
+
+
+class Unauthorized(RouterError):
+    """No valid credential or signature."""
+
+    type = "unauthorized"
+    status = 401
+
+
+class Forbidden(RouterError):
+    """A valid credential that may not do this."""
+
+    type = "forbidden"
+    status = 403
+
+
+class NotFound(RouterError):
+    """No such thing under this name or id."""
+
+    type = "not-found"
+    status = 404
+
+
+class Conflict(RouterError):
+    """The thing exists, but not in a state that allows this."""
+
+    type = "conflict"
+    status = 409
+
+
+class PayloadTooLarge(RouterError):
+    """A body, or a value in it, above its limit."""
+
+    type = "payload-too-large"
+    status = 413
+
+
+class UnsupportedMediaType(RouterError):
+    """A content type this door does not read."""
+
+    type = "unsupported-media-type"
+    status = 415
+
+
+class Overloaded(RouterError):
+    """A bounded queue is full; nothing was journalled, so it is safe to send again.
+
+    Attributes:
+        retry_after_s: when to try again, seconds.
+    """
+
+    type = "overloaded"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after_s: float = 1.0, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class StoreError(RouterError):
+    """The store cannot serve."""
+
+    type = "store-error"
+    status = 503
+
+
+class StoreBusy(StoreError):
+    """Another process owns the SQLite store."""
+
+    type = "store-busy"
+
+
+class StoreTooNew(StoreError):
+    """The database was migrated by newer code."""
+
+    type = "store-too-new"
+
+
+class StoreLibraryTooOld(StoreError):
+    """The SQLite library has a known bug that corrupts WAL databases."""
+
+    type = "store-library-too-old"
+
+
+class StoreUnavailable(StoreError):
+    """The database refused or failed; nothing of this unit of work was written."""
+
+    type = "store-unavailable"
+
+
+class CommitUnknown(StoreError):
+    """The connection broke during COMMIT: the unit of work landed whole or not at all, but which is not known."""
+
+    type = "commit-unknown"
+
+
+class Lost(RouterError):
+    """A fenced write found another owner; the caller must stop working on the run."""
+
+    type = "lost"
+    status = 409
+
+
+class DispatchFailed(RouterError):
+    """Every target of the route was tried or ruled out.
+
+    Attributes:
+        upstream_status: the last HTTP status an upstream gave, if any.
+    """
+
+    type = "dispatch-failed"
+    status = 502
+
+    def __init__(self, message: str, *, remedy: str = "", upstream_status: int | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.upstream_status = upstream_status
+
+
+class NoTarget(DispatchFailed):
+    """No target of the route may be picked now."""
+
+    type = "no-target"
+    status = 503
+
+
+class StepFailed(RouterError):
+    """A step used up its tries; the message carries the last error's type and text."""
+
+    type = "step-failed"
+
+
+class Nondeterminism(RouterError):
+    """On replay the workflow asked for another step than its history has; the run is suspended, never guessed."""
+
+    type = "nondeterminism"
+
+
+class ApprovalRejected(RouterError):
+    """The people asked said no, or did not answer in time."""
+
+    type = "approval-rejected"
+    status = 403

@@ -1,0 +1,237 @@
+"""Owns the words as frozen data: event, run, step, message, dispatch, approval, transition. Refuses behaviour.
+
+Payloads are JSON bytes as they came or as they will be stored, so that nothing is decoded and encoded on its way through.
+"""
+
+import msgspec
+
+from workflow_router.core.states import (
+    ApprovalStatus,
+    DeliveryStatus,
+    DispatchStatus,
+    RunStatus,
+    StepStatus,
+)
+
+DEFAULT_TENANT = "default"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A CloudEvents 1.0 event.
+
+    Attributes:
+        data: content exactly as received: JSON text where `is_json`, else any bytes; None where there is none.
+        extensions: extension attributes by name (lower-case letters and digits).
+    """
+
+    id: str
+    source: str
+    type: str
+    subject: str | None = None
+    time: str | None = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
+    data: bytes | None = None
+    extensions: dict[str, str | int | bool] = {}
+    specversion: str = "1.0"
+
+    @property
+    def is_json(self) -> bool:
+        """Whether `data` is JSON text (RFC 2045 type `*/json` or `*/*+json`; no type means JSON)."""
+        if self.datacontenttype is None:
+            return True
+        kind = self.datacontenttype.partition(";")[0].strip().lower()
+        return kind.endswith(("/json", "+json"))
+
+    def attributes(self) -> dict[str, str | int | bool]:
+        """The context attributes that are set, extensions included, as patterns and expressions see them."""
+        found: dict[str, str | int | bool] = {"id": self.id, "source": self.source, "type": self.type}
+        found["specversion"] = self.specversion
+        for name in ("subject", "time", "datacontenttype", "dataschema"):
+            value = getattr(self, name)
+            if value is not None:
+                found[name] = value
+        found.update(self.extensions)
+        return found
+
+
+class Transition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A change of state, as the audit log and observers see it. Holds no payload and no secret.
+
+    Attributes:
+        kind: `<thing>.<what happened>`, for example `run.completed`.
+        subject: id or name of the thing that changed.
+        cause: id of the event, message, run or person that caused it.
+        correlation: id of the event (or call) at the root of the causal tree.
+        detail: small facts about the change.
+    """
+
+    kind: str
+    subject: str
+    tenant: str = DEFAULT_TENANT
+    actor: str | None = None
+    run: str | None = None
+    cause: str | None = None
+    correlation: str | None = None
+    detail: dict[str, object] = {}
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the tamper-evident log.
+
+    Attributes:
+        position: 1, 2, 3 … without gaps, in commit order.
+        time_ms: when it was committed, wall time.
+        body: canonical JSON of position, time and transition: the bytes that are hashed.
+        hash: SHA-256 over the previous entry's hash and `body`, 32 bytes.
+    """
+
+    position: int
+    time_ms: int
+    transition: Transition
+    body: bytes
+    hash: bytes
+
+
+class NewRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run to be started. `input` is JSON."""
+
+    id: str
+    workflow: str
+    version: str = "1"
+    input: bytes = b"null"
+    tenant: str = DEFAULT_TENANT
+    cause: str | None = None
+    correlation: str | None = None
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of a workflow. `input` and `output` are JSON, `error` is a problem document as JSON."""
+
+    id: str
+    workflow: str
+    version: str
+    status: RunStatus
+    input: bytes
+    output: bytes | None
+    error: bytes | None
+    tenant: str
+    shard: int
+    cause: str | None
+    correlation: str | None
+    created_ms: int
+    updated_ms: int
+
+
+class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A committed step of a run.
+
+    Attributes:
+        key: position of the step in its run, `<branch>/<index>`; unique in the run.
+        seq: 1, 2, 3 … in commit order within the run, without gaps.
+        kind: step, dispatch, publish, approval, sleep, now, random or uuid.
+        output: JSON of the result, where completed.
+        error: problem document as JSON, where faulted.
+    """
+
+    key: str
+    seq: int
+    name: str
+    kind: str
+    status: StepStatus
+    output: bytes | None
+    error: bytes | None
+    attempts: int
+    started_ms: int
+    finished_ms: int
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True):
+    """A question to people.
+
+    Attributes:
+        form: JSON Schema of the answer, as JSON.
+        roles: who may answer; empty means anybody who may use the API.
+        quorum: how many different people must approve.
+        due_ms: after this wall time the approval has expired; None waits for ever.
+        decisions: JSON list of {by, approved, reason, values, time_ms}.
+    """
+
+    id: str
+    run: str
+    step_key: str
+    name: str
+    status: ApprovalStatus
+    form: bytes
+    context: bytes
+    roles: list[str]
+    quorum: int
+    tenant: str
+    created_ms: int
+    due_ms: int | None
+    decisions: bytes
+
+
+class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to be published. `body` is JSON; messages with the same `key` are delivered in order."""
+
+    id: str
+    topic: str
+    body: bytes
+    key: str | None = None
+    headers: dict[str, str] = {}
+    tenant: str = DEFAULT_TENANT
+    cause: str | None = None
+    correlation: str | None = None
+    delay_ms: int = 0
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A message on its way to one subscription.
+
+    Attributes:
+        token: proves the lease; a late ack with an older token is refused.
+        attempt: 1 for the first delivery.
+        status: ready, leased, acked or dead.
+    """
+
+    subscription: str
+    message_id: str
+    topic: str
+    key: str | None
+    body: bytes
+    headers: dict[str, str]
+    tenant: str
+    cause: str | None
+    correlation: str | None
+    published_ms: int
+    attempt: int
+    token: str
+    status: DeliveryStatus
+    error: str | None = None
+
+
+class DispatchRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One outgoing call through a route, and why it went where it went.
+
+    Attributes:
+        attempts: JSON list of {target, status, error, started_ms, first_byte_ms, total_ms}.
+        considered: JSON list of {target, picked, reason}.
+        usage: JSON of token counts as the provider reported them, if it did.
+    """
+
+    id: str
+    route: str
+    status: DispatchStatus
+    target: str | None
+    run: str | None
+    step_key: str | None
+    tenant: str
+    caller: str | None
+    cause: str | None
+    correlation: str | None
+    attempts: bytes
+    considered: bytes
+    usage: bytes | None
+    created_ms: int
+    finished_ms: int | None
