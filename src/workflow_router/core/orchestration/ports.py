@@ -1,0 +1,79 @@
+"""What orchestration needs of the store. Verbs that own a run are fenced by the epoch of its shard."""
+
+from typing import Protocol
+
+import msgspec
+
+from workflow_router.core.model import DEFAULT_TENANT, NewRun, Run, StepRecord
+from workflow_router.core.states import RunStatus
+
+
+class Fence(msgspec.Struct, frozen=True):
+    """Proof of ownership of a shard: a write with an older epoch is refused with `Lost`."""
+
+    shard: int
+    epoch: int
+
+
+class Timer(msgspec.Struct, frozen=True):
+    """A run's step waits for a moment."""
+
+    run: str
+    step_key: str
+    due_ms: int
+
+
+class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs to list; None means any."""
+
+    tenant: str = DEFAULT_TENANT
+    workflow: str | None = None
+    status: RunStatus | None = None
+    before: str | None = None
+    limit: int = 50
+
+
+class RunTransitions(Protocol):
+    """Storage verbs of orchestration."""
+
+    async def start(self, run: NewRun) -> Run | None:
+        """Start a run with status running. None if a run with this id exists (then nothing changes)."""
+        ...
+
+    async def commit_step(self, run: Run, fence: Fence, step: StepRecord) -> None:
+        """Append a step's result to the run's history. Raises Lost for a stale owner."""
+        ...
+
+    async def change_status(
+        self, run: Run, fence: Fence, status: RunStatus, *, output: bytes | None = None, error: bytes | None = None
+    ) -> bool:
+        """Move the run to another status; False if it had ended before. Raises Lost for a stale owner."""
+        ...
+
+    async def set_timer(self, run: Run, fence: Fence, timer: Timer) -> None:
+        """Remember that a step waits until `due_ms`; setting it again keeps the first moment."""
+        ...
+
+    async def find(self, run_id: str) -> Run | None:
+        """The run, if there is one."""
+        ...
+
+    async def history(self, run_id: str) -> list[StepRecord]:
+        """Its committed steps in commit order."""
+        ...
+
+    async def unfinished(self, shards: list[int], *, after: str, limit: int) -> list[Run]:
+        """Running runs of these shards in id order, to be taken up again after a restart."""
+        ...
+
+    async def timers_due(self, shards: list[int], *, before_ms: int, limit: int) -> list[Timer]:
+        """Timers of these shards that are due, earliest first."""
+        ...
+
+    async def list_runs(self, wanted: RunFilter) -> list[Run]:
+        """Runs, newest first."""
+        ...
+
+    async def counts(self, *, tenant: str) -> dict[str, dict[str, int]]:
+        """Number of runs by workflow and status."""
+        ...

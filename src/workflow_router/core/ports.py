@@ -1,0 +1,72 @@
+"""Owns the one seam to durable state: units of work over a transaction. Refuses to know which database is behind it.
+
+A unit of work is an async function of a `Transaction`. It only reads and changes the store, so the writer may run it
+again: when units that share a commit must be taken apart, each is repeated on its own. Effects in memory come after.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
+
+from workflow_router.core.dispatch_route.journal import DispatchTransitions
+from workflow_router.core.event_mappings.ports import EventTransitions
+from workflow_router.core.message_broker.ports import MessageTransitions
+from workflow_router.core.model import Transition
+from workflow_router.core.orchestration.ports import Fence, RunTransitions
+from workflow_router.core.runtime_state.ports import ApprovalTransitions, AuditReads
+
+T = TypeVar("T")
+
+
+class Transaction(Protocol):
+    """The verbs of every room, all within one transaction."""
+
+    @property
+    def now_ms(self) -> int:
+        """Wall time of this transaction, milliseconds since the epoch."""
+        ...
+
+    @property
+    def events(self) -> EventTransitions: ...
+    @property
+    def runs(self) -> RunTransitions: ...
+    @property
+    def messages(self) -> MessageTransitions: ...
+    @property
+    def dispatches(self) -> DispatchTransitions: ...
+    @property
+    def approvals(self) -> ApprovalTransitions: ...
+    @property
+    def audit(self) -> AuditReads: ...
+
+    def record(self, transition: Transition, /) -> None:
+        """Add an audit entry to this transaction."""
+        ...
+
+
+Unit = Callable[[Transaction], Awaitable[T]]
+
+
+class Store(Protocol):
+    """Durable state. What `commit` has returned survives a crash; what it raised for left nothing behind."""
+
+    async def commit(self, unit: Unit[T]) -> T:
+        """Run the unit and return its result once it is on disk.
+
+        Raises:
+            Overloaded: too many units wait; nothing was done.
+            StoreUnavailable: the database failed; nothing of this unit was written.
+            CommitUnknown: the connection broke during COMMIT.
+        """
+        ...
+
+    async def read(self, unit: Unit[T]) -> T:
+        """Run a unit that only reads, on a consistent snapshot of what is committed."""
+        ...
+
+    def fences(self) -> Mapping[int, Fence]:
+        """The shards this process holds, with the epochs it holds them by."""
+        ...
+
+    async def tend(self) -> list[int]:
+        """Renew the holds and take shards that are free; returns the shards gained. To be called at least each second."""
+        ...

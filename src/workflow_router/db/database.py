@@ -1,0 +1,53 @@
+"""Owns the seam between repositories and a database: sessions that run named queries. Refuses SQL in Python."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeAlias
+
+Value: TypeAlias = str | int | float | bytes | bool | None
+# A row's types are fixed by its query, which no Python type checker can read; repositories unpack rows by position.
+Row: TypeAlias = tuple[Any, ...]
+
+
+class Session(Protocol):
+    """A transaction that runs queries by name, with values bound by name."""
+
+    async def fetch(self, query: str, /, **values: Value) -> Sequence[Row]:
+        """Run a query and return its rows."""
+        ...
+
+    async def execute(self, query: str, /, **values: Value) -> None:
+        """Run a query for its effect. It may be sent later, together with others, but before any later `fetch`."""
+        ...
+
+    async def execute_many(self, query: str, /, rows: Sequence[Mapping[str, Value]]) -> None:
+        """Run a query once for each row of values."""
+        ...
+
+    async def flush(self) -> None:
+        """Send what `execute` put off, so that its errors are raised here."""
+        ...
+
+
+class Database(Protocol):
+    """One open database with one writing connection."""
+
+    async def begin(self) -> Session:
+        """Start the writing transaction. Raises StoreUnavailable."""
+        ...
+
+    async def commit(self) -> None:
+        """Make it durable. Raises StoreUnavailable (nothing was written) or CommitUnknown."""
+        ...
+
+    async def rollback(self) -> None:
+        """Undo it."""
+        ...
+
+    def snapshot(self) -> AbstractAsyncContextManager[Session]:
+        """A consistent, read-only session beside the writer."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections and locks."""
+        ...

@@ -1,0 +1,76 @@
+"""Owns the schema's versions: forward-only, checksummed migrations. Refuses a database newer than the code.
+
+A migration is a file `NNNN_title.sql`; it runs once, in a transaction of its own, and must never change afterwards.
+"""
+
+import hashlib
+from importlib.resources import files
+from typing import Protocol
+
+import msgspec
+
+from workflow_router.core.errors import StoreError, StoreTooNew
+
+
+class Migration(msgspec.Struct, frozen=True):
+    """One step of the schema."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the text, in hex."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+class Migrated(Protocol):
+    """What a database offers to be migrated."""
+
+    async def applied(self) -> dict[int, str]:
+        """Checksum by number of the migrations it has had; creates the table that keeps them."""
+        ...
+
+    async def apply(self, migration: Migration) -> None:
+        """Run one migration and note it, in one transaction."""
+        ...
+
+
+def load_migrations(dialect: str) -> list[Migration]:
+    """The migrations of `db/<dialect>/migrations`, in order. Raises ValueError where a number is missing or double."""
+    folder = files("workflow_router.db") / dialect / "migrations"
+    found: list[Migration] = []
+    for source in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if source.name.endswith(".sql"):
+            number, _, name = source.name.removesuffix(".sql").partition("_")
+            found.append(Migration(int(number), name, source.read_text(encoding="utf-8")))
+    if [migration.number for migration in found] != list(range(1, len(found) + 1)):
+        raise ValueError(f"The migrations of {dialect} are not numbered 1, 2, 3 … without gaps.")
+    return found
+
+
+async def migrate(database: Migrated, migrations: list[Migration]) -> list[Migration]:
+    """Bring the database up to date; returns what was applied.
+
+    Raises:
+        StoreTooNew: it has migrations that this code does not know.
+        StoreError: a migration was changed after it had been applied.
+    """
+    applied = await database.applied()
+    if len(applied) > len(migrations):
+        raise StoreTooNew(
+            f"The store is at version {len(applied)}, this code knows {len(migrations)}.",
+            remedy="Run the newer version of workflow-router, or restore a backup from before the upgrade.",
+        )
+    fresh: list[Migration] = []
+    for migration in migrations:
+        if migration.number not in applied:
+            await database.apply(migration)
+            fresh.append(migration)
+        elif applied[migration.number] != migration.checksum:
+            raise StoreError(
+                f"Migration {migration.number:04} ({migration.name}) differs from the one this store has had.",
+                remedy="Restore the released file; a migration never changes.",
+            )
+    return fresh

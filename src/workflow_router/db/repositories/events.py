@@ -1,0 +1,110 @@
+"""Storage verbs of event mapping (`EventTransitions`)."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from workflow_router.core.event_mappings.ports import AcceptedEvent
+from workflow_router.core.model import Event, Transition
+from workflow_router.db.database import Row, Session
+from workflow_router.utils.codec import to_json
+
+_AFTER_ALL_IDS = "~"
+
+
+class _Attributes(msgspec.Struct, omit_defaults=True):
+    """What an event carries beside its identity, type and data."""
+
+    subject: str | None = None
+    time: str | None = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
+    extensions: dict[str, str | int | bool] = {}
+
+
+_decode_attributes = msgspec.json.Decoder(_Attributes).decode
+_decode_names = msgspec.json.Decoder(list[str]).decode
+
+
+def _read(row: Row) -> AcceptedEvent:
+    own_id, tenant, source, event_id, kind, attributes_text, data, matched, received_ms = row
+    rest = _decode_attributes(attributes_text)
+    event = Event(
+        id=event_id,
+        source=source,
+        type=kind,
+        subject=rest.subject,
+        time=rest.time,
+        datacontenttype=rest.datacontenttype,
+        dataschema=rest.dataschema,
+        data=data,
+        extensions=rest.extensions,
+    )
+    return AcceptedEvent(id=own_id, event=event, matched=_decode_names(matched), received_ms=received_ms, tenant=tenant)
+
+
+class Events:
+    """See `EventTransitions` for what each verb promises."""
+
+    def __init__(self, session: Session, record: Callable[[Transition], None], now_ms: int) -> None:
+        self._session = session
+        self._record = record
+        self._now_ms = now_ms
+
+    async def take_in(self, accepted: AcceptedEvent) -> str | None:
+        event = accepted.event
+        identity = {"tenant": accepted.tenant, "source": event.source, "event_id": event.id}
+        attributes = _Attributes(event.subject, event.time, event.datacontenttype, event.dataschema, event.extensions)
+        landed = await self._session.fetch(
+            "insert_event",
+            id=accepted.id,
+            type=event.type,
+            attributes=to_json(attributes).decode(),
+            data=event.data,
+            matched=to_json(accepted.matched).decode(),
+            received_ms=accepted.received_ms,
+            **identity,
+        )
+        if not landed:
+            ((taken,),) = await self._session.fetch("event_id_taken", **identity)
+            return taken
+        self._record(
+            Transition(
+                kind="event.accepted",
+                subject=accepted.id,
+                tenant=accepted.tenant,
+                correlation=accepted.id,
+                detail={"type": event.type, "source": event.source, "id": event.id, "matched": accepted.matched},
+            )
+        )
+        return None
+
+    async def find(self, event_id: str, *, tenant: str) -> AcceptedEvent | None:
+        rows = await self._session.fetch("event", id=event_id, tenant=tenant)
+        return _read(rows[0]) if rows else None
+
+    async def latest(self, *, tenant: str, limit: int, before: str | None = None) -> list[AcceptedEvent]:
+        rows = await self._session.fetch("latest_events", tenant=tenant, limit=limit, before=before or _AFTER_ALL_IDS)
+        return [_read(row) for row in rows]
+
+    async def counts(self, *, tenant: str) -> dict[str, int]:
+        ((accepted, unmapped),) = await self._session.fetch("event_counts", tenant=tenant)
+        return {"accepted": accepted, "unmapped": unmapped}
+
+    async def learn_mapping(self, name: str, specification: bytes, *, author: str) -> int:
+        text = specification.decode()
+        latest = await self._session.fetch("latest_mapping", name=name)
+        version = latest[0][0] if latest else 0
+        if latest and latest[0][1] == text:
+            return version
+        version += 1
+        await self._session.execute(
+            "insert_mapping",
+            name=name,
+            version=version,
+            specification=text,
+            author=author,
+            created_ms=self._now_ms,
+        )
+        self._record(Transition(kind="mapping.changed", subject=name, actor=author, detail={"version": version}))
+        return version

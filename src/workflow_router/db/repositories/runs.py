@@ -1,0 +1,208 @@
+"""Storage verbs of orchestration (`RunTransitions`). Every verb that owns a run checks its fence first."""
+
+from collections.abc import Callable
+
+from workflow_router.core.errors import Lost
+from workflow_router.core.model import NewRun, Run, StepRecord, Transition
+from workflow_router.core.orchestration.ports import Fence, RunFilter, Timer
+from workflow_router.core.states import RUN_ENDED, RunStatus, StepStatus
+from workflow_router.db.database import Row, Session
+from workflow_router.db.shards import shard_of
+from workflow_router.utils.codec import to_json
+
+_AFTER_ALL_IDS = "~"
+# Kinds of step that may have a timer, which their result makes pointless.
+_TIMED = frozenset({"sleep", "approval"})
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
+
+
+def _bytes(value: str | None) -> bytes | None:
+    return None if value is None else value.encode()
+
+
+def _read_run(row: Row) -> Run:
+    run_id, workflow, version, status, given, output, error, tenant, shard, cause, correlation, created, updated = row
+    return Run(
+        id=run_id,
+        workflow=workflow,
+        version=version,
+        status=RunStatus(status),
+        input=given.encode(),
+        output=_bytes(output),
+        error=_bytes(error),
+        tenant=tenant,
+        shard=shard,
+        cause=cause,
+        correlation=correlation,
+        created_ms=created,
+        updated_ms=updated,
+    )
+
+
+def _read_step(row: Row) -> StepRecord:
+    key, seq, name, kind, status, output, error, attempts, started_ms, finished_ms = row
+    return StepRecord(
+        key=key,
+        seq=seq,
+        name=name,
+        kind=kind,
+        status=StepStatus(status),
+        output=_bytes(output),
+        error=_bytes(error),
+        attempts=attempts,
+        started_ms=started_ms,
+        finished_ms=finished_ms,
+    )
+
+
+class Runs:
+    """See `RunTransitions` for what each verb promises."""
+
+    def __init__(
+        self,
+        session: Session,
+        record: Callable[[Transition], None],
+        now_ms: int,
+        epochs: dict[int, int],
+        shard_count: int,
+    ) -> None:
+        self._session = session
+        self._record = record
+        self._now_ms = now_ms
+        self._epochs = epochs
+        self._shard_count = shard_count
+
+    async def start(self, run: NewRun) -> Run | None:
+        shard = shard_of(run.id, self._shard_count)
+        landed = await self._session.fetch(
+            "insert_run",
+            id=run.id,
+            tenant=run.tenant,
+            workflow=run.workflow,
+            version=run.version,
+            shard=shard,
+            input=run.input.decode(),
+            cause=run.cause,
+            correlation=run.correlation or run.id,
+            now_ms=self._now_ms,
+        )
+        if not landed:
+            return None
+        started = Run(
+            id=run.id,
+            workflow=run.workflow,
+            version=run.version,
+            status=RunStatus.RUNNING,
+            input=run.input,
+            output=None,
+            error=None,
+            tenant=run.tenant,
+            shard=shard,
+            cause=run.cause,
+            correlation=run.correlation or run.id,
+            created_ms=self._now_ms,
+            updated_ms=self._now_ms,
+        )
+        self._tell(started, "run.started", {"workflow": run.workflow, "version": run.version})
+        return started
+
+    async def commit_step(self, run: Run, fence: Fence, step: StepRecord) -> None:
+        self._check(run, fence)
+        await self._session.execute(
+            "insert_step",
+            run_id=run.id,
+            key=step.key,
+            seq=step.seq,
+            name=step.name,
+            kind=step.kind,
+            status=step.status,
+            output=_text(step.output),
+            error=_text(step.error),
+            attempts=step.attempts,
+            started_ms=step.started_ms,
+            finished_ms=step.finished_ms,
+        )
+        if step.kind in _TIMED:
+            await self._session.execute("delete_timer", run_id=run.id, step_key=step.key)
+        detail: dict[str, object] = {"key": step.key, "name": step.name, "seq": step.seq, "attempts": step.attempts}
+        self._tell(run, f"{step.kind}.{step.status}", detail)
+
+    async def change_status(
+        self, run: Run, fence: Fence, status: RunStatus, *, output: bytes | None = None, error: bytes | None = None
+    ) -> bool:
+        self._check(run, fence)
+        landed = await self._session.fetch(
+            "change_run_status",
+            id=run.id,
+            status=status,
+            output=_text(output),
+            error=_text(error),
+            now_ms=self._now_ms,
+        )
+        if not landed:
+            return False
+        if status in RUN_ENDED:
+            await self._session.execute("delete_timers", run_id=run.id)
+        self._tell(run, f"run.{status}", {"workflow": run.workflow})
+        return True
+
+    async def set_timer(self, run: Run, fence: Fence, timer: Timer) -> None:
+        self._check(run, fence)
+        await self._session.execute(
+            "insert_timer", run_id=run.id, step_key=timer.step_key, shard=run.shard, due_ms=timer.due_ms
+        )
+        self._tell(run, "timer.set", {"key": timer.step_key, "due_ms": timer.due_ms})
+
+    async def find(self, run_id: str) -> Run | None:
+        rows = await self._session.fetch("run", id=run_id)
+        return _read_run(rows[0]) if rows else None
+
+    async def history(self, run_id: str) -> list[StepRecord]:
+        return [_read_step(row) for row in await self._session.fetch("run_history", run_id=run_id)]
+
+    async def unfinished(self, shards: list[int], *, after: str, limit: int) -> list[Run]:
+        rows = await self._session.fetch("unfinished_runs", shards=to_json(shards).decode(), after=after, limit=limit)
+        return [_read_run(row) for row in rows]
+
+    async def timers_due(self, shards: list[int], *, before_ms: int, limit: int) -> list[Timer]:
+        rows = await self._session.fetch(
+            "timers_due", shards=to_json(shards).decode(), before_ms=before_ms, limit=limit
+        )
+        return [Timer(*row) for row in rows]
+
+    async def list_runs(self, wanted: RunFilter) -> list[Run]:
+        rows = await self._session.fetch(
+            "list_runs",
+            tenant=wanted.tenant,
+            workflow=wanted.workflow,
+            status=wanted.status,
+            before=wanted.before or _AFTER_ALL_IDS,
+            limit=wanted.limit,
+        )
+        return [_read_run(row) for row in rows]
+
+    async def counts(self, *, tenant: str) -> dict[str, dict[str, int]]:
+        found: dict[str, dict[str, int]] = {}
+        for workflow, status, count in await self._session.fetch("run_counts", tenant=tenant):
+            found.setdefault(workflow, {})[status] = count
+        return found
+
+    def _check(self, run: Run, fence: Fence) -> None:
+        if self._epochs.get(run.shard) != fence.epoch:
+            raise Lost(f"Run {run.id} belongs to another process now.")
+
+    def _tell(self, run: Run, kind: str, detail: dict[str, object]) -> None:
+        self._record(
+            Transition(
+                kind=kind,
+                subject=run.id,
+                tenant=run.tenant,
+                run=run.id,
+                cause=run.cause,
+                correlation=run.correlation,
+                detail=detail,
+            )
+        )

@@ -1,0 +1,93 @@
+"""Owns the `Store`: takes the shards of a migrated database and joins writer and reader. Refuses to know the dialect."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from workflow_router.core.model import AuditEntry
+from workflow_router.core.orchestration.ports import Fence
+from workflow_router.core.ports import Unit
+from workflow_router.db.database import Database
+from workflow_router.db.shards import Ownership
+from workflow_router.db.unit_of_work import UnitOfWork
+from workflow_router.db.writer import OnCommit, Writer
+from workflow_router.utils.clock import Clock
+
+T = TypeVar("T")
+
+LEASE_MS = 10_000
+
+
+class SqlStore:
+    """See `core.ports.Store`.
+
+    Args:
+        owner: id of this process, new at each start.
+        sole: nobody else can have the database open (SQLite), so holds left by a crash need not run out first.
+    """
+
+    def __init__(self, database: Database, clock: Clock, owner: str, *, sole: bool, lease_ms: int = LEASE_MS) -> None:
+        self._database = database
+        self._clock = clock
+        self._ownership = Ownership(owner, lease_ms)
+        self._sole = sole
+        self._epochs: dict[int, int] = {}
+        self._shard_count = 0
+        self._listeners: list[OnCommit] = []
+        self._writer: Writer | None = None
+
+    async def open(self) -> None:
+        """Take the shards that are free. The database must have been migrated."""
+        session = await self._database.begin()
+        try:
+            ((self._shard_count,),) = await session.fetch("shard_count")
+            if not self._shard_count:
+                await session.execute("insert_shards")
+                ((self._shard_count,),) = await session.fetch("shard_count")
+            if self._sole:
+                await session.execute("free_all_shards")
+        except BaseException:
+            await self._database.rollback()
+            raise
+        await self._database.commit()
+        self._writer = Writer(self._database, self._clock, self._ownership, self._shard_count, self._tell)
+        await self.tend()
+
+    def listen(self, listener: OnCommit) -> None:
+        """Call `listener` with each commit's audit entries, in order."""
+        self._listeners.append(listener)
+
+    def _tell(self, entries: Sequence[AuditEntry]) -> None:
+        for listener in self._listeners:
+            listener(entries)
+
+    @property
+    def _open_writer(self) -> Writer:
+        if self._writer is None:
+            raise RuntimeError("The store is not open; await open() first.")
+        return self._writer
+
+    async def commit(self, unit: Unit[T]) -> T:
+        return await self._open_writer.commit(unit)
+
+    async def read(self, unit: Unit[T]) -> T:
+        async with self._database.snapshot() as session:
+            return await unit(UnitOfWork(session, self._clock.now_ms(), {}, self._shard_count))
+
+    def fences(self) -> Mapping[int, Fence]:
+        return {shard: Fence(shard, epoch) for shard, epoch in self._epochs.items()}
+
+    async def tend(self) -> list[int]:
+        async def unit(work: UnitOfWork) -> tuple[dict[int, int], dict[int, int]]:
+            await self._ownership.renew(work.session, work.now_ms)
+            gained = await self._ownership.claim(work.session, work.now_ms, self._shard_count)
+            return await self._ownership.held(work.session), gained
+
+        self._epochs, gained = await self._open_writer.commit(unit)
+        return sorted(gained)
+
+    async def close(self) -> None:
+        """Finish what is queued, release the shards and close the database."""
+        if self._writer is not None:
+            await self._writer.commit(lambda work: self._ownership.release(work.session))
+            await self._writer.drain()
+        await self._database.close()

@@ -1,0 +1,149 @@
+"""Owns the one writer: units of work that arrive while a commit is under way share the next one (group commit).
+
+Refuses to repeat a failed commit: after it, what is on disk is not known, so the caller hears of it. A unit that raises
+must not undo its neighbours: the shared transaction is rolled back and run once more with a savepoint round each unit.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+from workflow_router.core.errors import Overloaded, RouterError, StoreUnavailable
+from workflow_router.core.model import AuditEntry
+from workflow_router.db import audit_log
+from workflow_router.db.database import Database, Session
+from workflow_router.db.shards import Ownership
+from workflow_router.db.unit_of_work import UnitOfWork
+from workflow_router.utils.clock import Clock
+
+T = TypeVar("T")
+
+BATCH_MAX = 512
+QUEUE_MAX = 20_000
+
+Work: TypeAlias = Callable[[UnitOfWork], Awaitable[T]]
+# Results differ in type from one queued unit to the next, so the queue can only say Any.
+_Job = tuple[Work[Any], asyncio.Future[Any]]
+_Outcome = tuple[Any, BaseException | None]
+
+_log = logging.getLogger(__name__)
+
+OnCommit = Callable[[Sequence[AuditEntry]], None]
+
+
+class Writer:
+    """A `Store`'s writing half.
+
+    Args:
+        on_commit: told of each commit's audit entries, in order, before the units' callers go on.
+    """
+
+    def __init__(
+        self, database: Database, clock: Clock, ownership: Ownership, shard_count: int, on_commit: OnCommit
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._ownership = ownership
+        self._shard_count = shard_count
+        self._on_commit = on_commit
+        self._queue: list[_Job] = []
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def commit(self, unit: Work[T]) -> T:
+        """See `core.ports.Store.commit`."""
+        if len(self._queue) >= QUEUE_MAX:
+            raise Overloaded("Too many changes wait to be written.", remedy="Send it again a little later.")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append((unit, future))
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().create_task(self._flush(), name="group-commit")
+        return await future
+
+    async def drain(self) -> None:
+        """Wait until nothing is queued."""
+        while self._flushing is not None:
+            await asyncio.shield(self._flushing)
+
+    async def _flush(self) -> None:
+        try:
+            while self._queue:
+                batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+                await self._write(batch)
+        finally:
+            self._flushing = None
+
+    async def _write(self, batch: list[_Job]) -> None:
+        try:
+            outcomes, entries = await self._transact(batch)
+        except Exception as raised:  # noqa: BLE001  every caller of this batch must hear of it, whatever it is
+            error = raised
+            if not isinstance(raised, RouterError):
+                _log.exception("The commit failed.")
+                error = StoreUnavailable(f"The write failed: {raised}.", remedy="See the log.")
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        if entries:
+            self._on_commit(entries)
+        for (_, future), (value, error) in zip(batch, outcomes, strict=True):
+            if future.done():  # its caller was cancelled meanwhile
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+    async def _transact(self, batch: list[_Job]) -> tuple[list[_Outcome], list[AuditEntry]]:
+        """Run the units in one transaction and commit it; returns their outcomes and the audit entries."""
+        try:
+            return await self._attempt(batch, careful=False)
+        except _UnitRaisedError:
+            return await self._attempt(batch, careful=True)
+
+    async def _attempt(self, batch: list[_Job], *, careful: bool) -> tuple[list[_Outcome], list[AuditEntry]]:
+        now_ms = self._clock.now_ms()
+        session = await self._database.begin()
+        try:
+            epochs = await self._ownership.held(session)
+            work = UnitOfWork(session, now_ms, epochs, self._shard_count)
+            outcomes: list[_Outcome] = []
+            for unit, _ in batch:
+                if careful:
+                    outcomes.append(await _run_in_savepoint(session, work, unit))
+                else:
+                    outcomes.append((await _run(work, unit), None))
+            entries = await audit_log.append(session, work.transitions, now_ms)
+            await session.flush()
+        except BaseException:
+            await self._database.rollback()
+            raise
+        await self._database.commit()
+        return outcomes, entries
+
+
+class _UnitRaisedError(Exception):
+    """A unit of a shared transaction raised; the transaction must be run again with care."""
+
+
+async def _run(work: UnitOfWork, unit: Work[T]) -> T:
+    try:
+        return await unit(work)
+    except Exception as error:
+        raise _UnitRaisedError from error
+
+
+async def _run_in_savepoint(session: Session, work: UnitOfWork, unit: Work[Any]) -> _Outcome:
+    mark = len(work.transitions)
+    await session.execute("savepoint")
+    try:
+        value = await unit(work)
+        await session.flush()
+    except Exception as error:  # noqa: BLE001  whatever a unit raises belongs to its caller, not to the batch
+        del work.transitions[mark:]
+        await session.execute("rollback_to_savepoint")
+        await session.execute("release_savepoint")
+        return None, error
+    await session.execute("release_savepoint")
+    return value, None
