@@ -1,37 +1,39 @@
 """Owns the tree of errors that users meet. Each says what is wrong and how to mend it; doors only translate them.
 
-    RouterError
-    ├── InvalidInput                400
-    │   ├── InvalidEvent            400
-    │   ├── InvalidPattern          400
-    │   ├── InvalidExpression       400
-    │   ├── ExpressionFailed        422
-    │   └── InvalidProject          422   (a list of mistakes, each with file, line and remedy)
-    ├── Unauthorized                401
-    ├── Forbidden                   403
-    ├── NotFound                    404
-    ├── Conflict                    409
-    ├── PayloadTooLarge             413
-    ├── UnsupportedMediaType        415
-    ├── Overloaded                  429   (Retry-After)
-    ├── StoreError                  503
-    │   ├── StoreBusy               503   (another process owns the store)
-    │   ├── StoreTooNew             503
-    │   ├── StoreLibraryTooOld      503
-    │   ├── StoreUnavailable        503
-    │   └── CommitUnknown           503   (the connection broke during COMMIT)
-    ├── Lost                        409   (a stale owner: somebody else holds the run now)
-    ├── DispatchFailed              502
-    │   └── NoTarget                503
-    ├── StepFailed                  500   (a step gave up; carries the last error)
-    ├── Nondeterminism              500   (replay found another step than history has)
-    └── ApprovalRejected            403
+RouterError
+├── InvalidInput                400
+│   ├── InvalidEvent            400
+│   ├── InvalidPattern          400
+│   ├── InvalidExpression       400
+│   ├── ExpressionFailed        422
+│   └── InvalidProject          422   (a list of mistakes, each with file, line and remedy)
+├── Unauthorized                401
+├── Forbidden                   403
+├── NotFound                    404
+├── Conflict                    409
+├── PayloadTooLarge             413
+├── UnsupportedMediaType        415
+├── Overloaded                  429   (Retry-After)
+├── StoreError                  503
+│   ├── StoreBusy               503   (another process owns the store)
+│   ├── StoreTooNew             503
+│   ├── StoreLibraryTooOld      503
+│   ├── StoreUnavailable        503
+│   └── CommitUnknown           503   (the connection broke during COMMIT)
+├── Lost                        409   (a stale owner: somebody else holds the run now)
+├── DispatchFailed              502
+│   └── NoTarget                503
+├── StepFailed                  500   (a step gave up; carries the last error)
+├── Nondeterminism              500   (replay found another step than history has)
+└── ApprovalRejected            403
 """
 
 from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
+
+from workflow_router.core.model import DispatchRecord
 
 
 class RouterError(Exception):
@@ -222,14 +224,26 @@ class DispatchFailed(RouterError):
 
     Attributes:
         upstream_status: the last HTTP status an upstream gave, if any.
+        retry_after_s: when it may be worth trying again, seconds, where that is known.
+        record: the final record of the dispatch, for the caller to commit.
     """
 
     type = "dispatch-failed"
     status = 502
 
-    def __init__(self, message: str, *, remedy: str = "", upstream_status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        upstream_status: int | None = None,
+        retry_after_s: float | None = None,
+        record: DispatchRecord | None = None,
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.upstream_status = upstream_status
+        self.retry_after_s = retry_after_s
+        self.record = record
 
 
 class NoTarget(DispatchFailed):

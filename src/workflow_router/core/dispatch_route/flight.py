@@ -1,0 +1,116 @@
+"""Owns what is known of one dispatch while it is under way, and makes its records. Refuses to send and to decide."""
+
+from typing import Literal, NamedTuple
+
+from workflow_router.core.dispatch_route.breaker import Breaker
+from workflow_router.core.dispatch_route.model import Attempt, Call, Caller, Considered, Route, Target
+from workflow_router.core.dispatch_route.pick import Choice
+from workflow_router.core.model import DispatchRecord
+from workflow_router.core.states import DispatchStatus
+from workflow_router.utils.clock import Clock
+from workflow_router.utils.codec import to_json
+
+Verdict = Literal["good", "bad", "unknown"]
+
+
+class Lane(NamedTuple):
+    """A route with the breakers of its targets, by target name. A dispatch keeps the lane it began with."""
+
+    route: Route
+    breakers: dict[str, Breaker]
+
+
+class Flight:
+    """One dispatch. Nothing in it but `call` holds content or secrets, and no record is made of `call`."""
+
+    def __init__(self, dispatch_id: str, lane: Lane, call: Call, caller: Caller, clock: Clock) -> None:
+        self.id = dispatch_id
+        self.lane = lane
+        self.call = call
+        self.caller = caller
+        self.intended = False
+        self.target: Target | None = None
+        self.usage: bytes | None = None
+        self.attempts: list[Attempt] = []
+        self._considered: dict[str, Considered] = {}
+        self._clock = clock
+        self._created_ms = clock.now_ms()
+
+    def consider(self, choice: Choice) -> None:
+        """Take in a choice; what was picked before stays picked."""
+        for verdict in choice.considered:
+            known = self._considered.get(verdict.target)
+            if known is None or not known.picked:
+                self._considered[verdict.target] = verdict
+
+    def passed_over(self, target: Target, reason: str) -> None:
+        """A target that was to be tried could not be, after all."""
+        self._considered[target.name] = Considered(target.name, picked=False, reason=reason)
+
+    def turn_to(self, target: Target) -> None:
+        """The next attempt goes to `target`."""
+        self.target = target
+        if not self._considered[target.name].picked:
+            last = self.attempts[-1] if self.attempts else None
+            reason = "next in order" if last is None else f"next after {last.target} failed ({last.error})"
+            self._considered[target.name] = Considered(target.name, picked=True, reason=reason)
+
+    def record(self, status: DispatchStatus) -> DispatchRecord:
+        """The record as of now: an intent, or final."""
+        caller = self.caller
+        return DispatchRecord(
+            id=self.id,
+            route=self.lane.route.name,
+            status=status,
+            target=None if self.target is None else self.target.name,
+            run=caller.run,
+            step_key=caller.step_key,
+            tenant=caller.tenant,
+            caller=caller.caller,
+            cause=caller.cause,
+            correlation=caller.correlation,
+            attempts=to_json(self.attempts),
+            considered=to_json(list(self._considered.values())),
+            usage=self.usage,
+            created_ms=self._created_ms,
+            finished_ms=None if status is DispatchStatus.INTENDED else self._clock.now_ms(),
+        )
+
+
+class Try:
+    """One attempt and its token at the breaker: times it and reports exactly once."""
+
+    def __init__(self, target: Target, breaker: Breaker, token: int, clock: Clock) -> None:
+        self.attempt = Attempt(
+            target=target.name, status=None, error=None, started_ms=clock.now_ms(), first_byte_ms=None, total_ms=None
+        )
+        self.breaker = breaker
+        self._token: int | None = token
+        self._clock = clock
+        self._started_s = clock.monotonic_s()
+
+    def answered(self, status: int) -> None:
+        """Status and headers are there."""
+        self.attempt.status = status
+        self.attempt.first_byte_ms = self._elapsed_ms()
+
+    def judge(self, verdict: Verdict, why: str) -> None:
+        """Tell the breaker, once; later verdicts on the same attempt are not told."""
+        if self._token is None:
+            return
+        if verdict == "good":
+            self.breaker.succeeded(self._token)
+        elif verdict == "bad":
+            self.breaker.failed(self._token, self._clock.monotonic_s(), why)
+        else:
+            self.breaker.released(self._token)
+        self._token = None
+
+    def end(self, verdict: Verdict, error: str | None = None) -> None:
+        """The attempt is over."""
+        self.judge(verdict, error or "")
+        self.attempt.error = self.attempt.error or error
+        self.attempt.total_ms = self._elapsed_ms()
+
+    def _elapsed_ms(self) -> float:
+        return round((self._clock.monotonic_s() - self._started_s) * 1000, 2)

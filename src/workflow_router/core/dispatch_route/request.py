@@ -1,0 +1,149 @@
+"""Owns the request as it goes upstream: address, headers from an allowlist, and the model's name in the body.
+
+Refuses what could be read two ways by two servers: control characters, dot segments, bodies that are not what they say.
+"""
+
+import re
+from functools import lru_cache
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from workflow_router.core.dispatch_route.model import Call, Caller, Headers, Target
+from workflow_router.core.dispatch_route.ports import Outgoing
+from workflow_router.core.errors import InvalidInput
+from workflow_router.utils.codec import to_json
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})  # RFC 9110 section 9.2.2
+
+PASSED_ON = frozenset(
+    {
+        "accept",
+        "accept-language",
+        "anthropic-beta",
+        "anthropic-version",
+        "content-language",
+        "content-type",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-unmodified-since",
+        "openai-beta",
+        "prefer",
+        "range",
+        "traceparent",
+        "tracestate",
+    }
+)
+# Names that describe one connection (RFC 9110 section 7.6.1) or the framing; a target's `pass_headers` cannot add them.
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# Set here and nowhere else.
+_OURS = frozenset({"accept-encoding", "authorization", "idempotency-key"})
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all of them but the tab (RFC 9110 section 5.5)
+_PATH = re.compile(r"/[\x21\x22\x24-\x5b\x5d-\x7e]*")  # visible ASCII without # and backslash
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def check_call(call: Call) -> None:
+    """Raise InvalidInput where the call cannot be sent to any target."""
+    if call.method not in METHODS:
+        raise InvalidInput(
+            f"The method {call.method[:20]!r} is not dispatched.", remedy=f"Use {', '.join(sorted(METHODS))}."
+        )
+    path = call.path.partition("?")[0]
+    if not _PATH.fullmatch(call.path) or any(unquote(segment) in {".", ".."} for segment in path.split("/")):
+        raise InvalidInput(
+            "The path is not one that can be appended to a target's address.",
+            remedy="Start it with /, percent-encode it (RFC 3986) and leave out dot segments.",
+        )
+
+
+def idempotency_key(call: Call, caller: Caller) -> str | None:
+    """The key that makes a repeated call the same call: the run's own, or the one the caller sent as a header."""
+    key = caller.stable_key()
+    if key is not None:
+        return key
+    return next((value for name, value in call.headers if name.lower() == "idempotency-key"), None)
+
+
+def may_repeat(target: Target, call: Call, key: str | None) -> bool:
+    """Whether a call that may have reached the target can be sent again; a completion has no effect but its cost."""
+    return target.kind == "openai" or key is not None or call.method in IDEMPOTENT
+
+
+def build(target: Target, call: Call, key: str | None, secret: str | None) -> Outgoing:
+    """The request for one target. Raises InvalidInput for a control character in a header or a body without members."""
+    allowed = _allowed(target)
+    headers = [(name, value) for name, value in call.headers if name.lower() in allowed]
+    headers.append(("accept-encoding", "identity"))  # a compressed stream could not be passed on piece by piece
+    if key is not None:
+        headers.append(("idempotency-key", key))
+    for name, value in headers:
+        if _CONTROL.search(value):
+            raise InvalidInput(f"The header {name} holds a control character.", remedy="Send it on one line.")
+    if secret is not None:
+        bearer = target.key_header.lower() == "authorization"
+        headers.append((target.key_header, f"Bearer {secret}" if bearer else secret))
+    return Outgoing(
+        method=call.method,
+        url=_join(target.url, call.path),
+        headers=tuple(headers),
+        body=_with_model(call, target) if target.kind == "openai" else call.body,
+        timeouts=target.timeouts,
+        allow_private=target.allow_private,
+        answer_max_bytes=target.answer_max_bytes,
+    )
+
+
+def returned(headers: Headers) -> Headers:
+    """An answer's headers without those of the connection, of the encoding (it is undone) and without cookies.
+
+    A cookie set by a target would reach callers that share the gateway, so none is handed on.
+    """
+    named = {token.strip().lower() for name, value in headers if name == "connection" for token in value.split(",")}
+    drop = HOP_BY_HOP | named | {"content-encoding", "set-cookie", "set-cookie2"}
+    return tuple((name, value) for name, value in headers if name not in drop)
+
+
+@lru_cache(maxsize=1024)
+def _allowed(target: Target) -> frozenset[str]:
+    own = {name.lower() for name in target.pass_headers}
+    return (PASSED_ON | own) - HOP_BY_HOP - _OURS - {target.key_header.lower()}
+
+
+def _join(url: str, path: str) -> str:
+    """Append path to address. LLM base addresses end in /v1 by custom, and so do the paths begin: it is put once."""
+    base = url.rstrip("/")
+    if path.startswith("/v1/") and urlsplit(base).path.endswith("/v1"):
+        base = base.removesuffix("/v1")
+    return base + path
+
+
+def _with_model(call: Call, target: Target) -> bytes:
+    """The body with its `model` set; every other member's bytes stay as they came."""
+    model = target.model if target.model is not None else call.model
+    if model is None or not call.body:
+        return call.body
+    try:
+        members = _members.decode(call.body)
+    except msgspec.DecodeError:
+        raise InvalidInput("The body is not a JSON object.", remedy="Send one with the members of the API.") from None
+    members["model"] = msgspec.Raw(to_json(model))
+    return to_json(members)
