@@ -106,7 +106,11 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One execution of a workflow. `input` and `output` are JSON, `error` is a problem document as JSON."""
+    """One execution of a workflow. `input` and `output` are JSON, `error` is a problem document as JSON.
+
+    Attributes:
+        wakes: how often something it may wait for has happened; a run parks only if this has not changed since it looked.
+    """
 
     id: str
     workflow: str
@@ -121,6 +125,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     correlation: str | None
     created_ms: int
     updated_ms: int
+    wakes: int = 0
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,10 +11,14 @@ from workflow_router.core.dispatch_route.journal import DispatchTransitions
 from workflow_router.core.event_mappings.ports import EventTransitions
 from workflow_router.core.message_broker.ports import MessageTransitions
 from workflow_router.core.model import Transition
-from workflow_router.core.orchestration.ports import Fence, RunTransitions
+from workflow_router.core.orchestration.ports import Fence, RunReads, RunTransitions
 from workflow_router.core.runtime_state.ports import ApprovalTransitions, AuditReads
 
 T = TypeVar("T")
+
+
+class RunVerbs(RunTransitions, RunReads, Protocol):
+    """The verbs of runs: those that change and those that read."""
 
 
 class Transaction(Protocol):
@@ -28,7 +32,7 @@ class Transaction(Protocol):
     @property
     def events(self) -> EventTransitions: ...
     @property
-    def runs(self) -> RunTransitions: ...
+    def runs(self) -> RunVerbs: ...
     @property
     def messages(self) -> MessageTransitions: ...
     @property

@@ -3,7 +3,7 @@
 Canonical form follows RFC 8785 for what we write: keys sorted, no spaces, UTF-8.
 """
 
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -11,8 +11,31 @@ T = TypeVar("T")
 
 DEPTH_MAX = 64
 
-_encoder = msgspec.json.Encoder()
-_canonical = msgspec.json.Encoder(order="sorted")
+
+@runtime_checkable
+class _Model(Protocol):
+    """What Pydantic models offer; asked for by shape, so that Pydantic need not be installed."""
+
+    def model_dump(self, *, mode: str) -> object: ...
+
+    @classmethod
+    def model_validate(cls, obj: object) -> object: ...
+
+
+def _encode_other(value: object) -> object:
+    if isinstance(value, _Model):
+        return value.model_dump(mode="json")
+    raise TypeError(f"{type(value).__name__} has no JSON form; return dataclasses, structs, models or plain data.")
+
+
+def _decode_other(kind: type, value: object) -> object:
+    if isinstance(kind, _Model):
+        return kind.model_validate(value)
+    raise TypeError(f"{kind.__name__} cannot be read from JSON; use dataclasses, structs, models or plain data.")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_encode_other)
+_canonical = msgspec.json.Encoder(order="sorted", enc_hook=_encode_other)
 _decoder = msgspec.json.Decoder()
 
 
@@ -34,6 +57,27 @@ def from_json(text: bytes | str) -> object:
 def typed_from_json(text: bytes, kind: type[T]) -> T:
     """Decode to `kind`. Raises `msgspec.ValidationError` naming the path of the field that does not fit."""
     return msgspec.json.decode(text, type=kind)
+
+
+class Codec:
+    """JSON of one type: dataclasses, msgspec structs, Pydantic models, enums, dates and plain data.
+
+    Args:
+        kind: the type as annotated; None (no annotation) reads plain data.
+    """
+
+    __slots__ = ("_decoder",)
+
+    def __init__(self, kind: Any) -> None:
+        self._decoder = msgspec.json.Decoder(kind, dec_hook=_decode_other)
+
+    def encode(self, value: object) -> bytes:
+        """JSON of the value. Raises TypeError where it has none."""
+        return _encoder.encode(value)
+
+    def decode(self, text: bytes) -> object:
+        """The value of the JSON text. Raises `msgspec.ValidationError` naming the field that does not fit."""
+        return self._decoder.decode(text)
 
 
 def depth_exceeds(text: bytes, limit: int = DEPTH_MAX) -> bool:

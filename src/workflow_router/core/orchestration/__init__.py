@@ -1,0 +1,1 @@
+"""Durable runs: start, replay, journal, waits, rescue, and the chain round each step."""

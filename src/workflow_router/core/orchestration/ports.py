@@ -50,9 +50,24 @@ class RunTransitions(Protocol):
         """Move the run to another status; False if it had ended before. Raises Lost for a stale owner."""
         ...
 
-    async def set_timer(self, run: Run, fence: Fence, timer: Timer) -> None:
-        """Remember that a step waits until `due_ms`; setting it again keeps the first moment."""
+    async def set_timer(self, run: Run, fence: Fence, timer: Timer) -> int:
+        """Remember that a step waits until `due_ms`; returns the moment, which is the first that was ever set."""
         ...
+
+    async def park(self, run: Run, fence: Fence, *, wakes: int) -> bool:
+        """Move a running run to waiting; False if it was woken since `wakes` was read, or is not running."""
+        ...
+
+    async def wake(self, run_id: str, *, resume: bool = False) -> Run | None:
+        """Tell a run that something it may wait for has happened, whoever owns it; a waiting run becomes running.
+
+        With `resume` a suspended run does too. Returns the run as it is now, None if it has ended or is unknown.
+        """
+        ...
+
+
+class RunReads(Protocol):
+    """What orchestration reads of the store."""
 
     async def find(self, run_id: str) -> Run | None:
         """The run, if there is one."""
@@ -66,8 +81,8 @@ class RunTransitions(Protocol):
         """Running runs of these shards in id order, to be taken up again after a restart."""
         ...
 
-    async def timers_due(self, shards: list[int], *, before_ms: int, limit: int) -> list[Timer]:
-        """Timers of these shards that are due, earliest first."""
+    async def timers(self, shards: list[int], *, before_ms: int, limit: int) -> list[Timer]:
+        """Timers of these shards that fall due before a moment and whose run waits, earliest first."""
         ...
 
     async def list_runs(self, wanted: RunFilter) -> list[Run]:

@@ -24,7 +24,8 @@ def _bytes(value: str | None) -> bytes | None:
 
 
 def _read_run(row: Row) -> Run:
-    run_id, workflow, version, status, given, output, error, tenant, shard, cause, correlation, created, updated = row
+    run_id, workflow, version, status, given, output, error, tenant, shard, cause, correlation, *rest = row
+    created_ms, updated_ms, wakes = rest
     return Run(
         id=run_id,
         workflow=workflow,
@@ -37,8 +38,9 @@ def _read_run(row: Row) -> Run:
         shard=shard,
         cause=cause,
         correlation=correlation,
-        created_ms=created,
-        updated_ms=updated,
+        created_ms=created_ms,
+        updated_ms=updated_ms,
+        wakes=wakes,
     )
 
 
@@ -149,12 +151,27 @@ class Runs:
         self._tell(run, f"run.{status}", {"workflow": run.workflow})
         return True
 
-    async def set_timer(self, run: Run, fence: Fence, timer: Timer) -> None:
+    async def set_timer(self, run: Run, fence: Fence, timer: Timer) -> int:
         self._check(run, fence)
-        await self._session.execute(
-            "insert_timer", run_id=run.id, step_key=timer.step_key, shard=run.shard, due_ms=timer.due_ms
+        ((due_ms,),) = await self._session.fetch(
+            "set_timer", run_id=run.id, step_key=timer.step_key, shard=run.shard, due_ms=timer.due_ms
         )
-        self._tell(run, "timer.set", {"key": timer.step_key, "due_ms": timer.due_ms})
+        return due_ms
+
+    async def park(self, run: Run, fence: Fence, *, wakes: int) -> bool:
+        self._check(run, fence)
+        landed = await self._session.fetch("park_run", id=run.id, wakes=wakes, now_ms=self._now_ms)
+        if landed:
+            self._tell(run, "run.waiting", {"workflow": run.workflow})
+        return bool(landed)
+
+    async def wake(self, run_id: str, *, resume: bool = False) -> Run | None:
+        rows = await self._session.fetch("wake_run", id=run_id, resume=resume, now_ms=self._now_ms)
+        if not rows:
+            return None
+        run = _read_run(rows[0])
+        self._tell(run, "run.woken", {"workflow": run.workflow})
+        return run
 
     async def find(self, run_id: str) -> Run | None:
         rows = await self._session.fetch("run", id=run_id)
@@ -167,9 +184,9 @@ class Runs:
         rows = await self._session.fetch("unfinished_runs", shards=to_json(shards).decode(), after=after, limit=limit)
         return [_read_run(row) for row in rows]
 
-    async def timers_due(self, shards: list[int], *, before_ms: int, limit: int) -> list[Timer]:
+    async def timers(self, shards: list[int], *, before_ms: int, limit: int) -> list[Timer]:
         rows = await self._session.fetch(
-            "timers_due", shards=to_json(shards).decode(), before_ms=before_ms, limit=limit
+            "timers", shards=to_json(shards).decode(), before_ms=before_ms, limit=limit
         )
         return [Timer(*row) for row in rows]
 

@@ -44,7 +44,8 @@ CREATE TABLE runs (
   cause       TEXT,
   correlation TEXT,
   created_ms  INTEGER NOT NULL,
-  updated_ms  INTEGER NOT NULL
+  updated_ms  INTEGER NOT NULL,
+  wakes       INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX runs_open ON runs (shard, id) WHERE status = 'running';
 CREATE INDEX runs_by_workflow ON runs (workflow, status);

@@ -20,12 +20,26 @@ DELETE FROM timers WHERE run_id = :run_id;
 -- name: delete_timer
 DELETE FROM timers WHERE run_id = :run_id AND step_key = :step_key;
 
--- name: insert_timer
+-- name: set_timer
+-- The first moment stays, so that a replay after a crash does not begin to wait anew.
 INSERT INTO timers (run_id, step_key, shard, due_ms) VALUES (:run_id, :step_key, :shard, :due_ms)
-ON CONFLICT (run_id, step_key) DO NOTHING;
+ON CONFLICT (run_id, step_key) DO UPDATE SET due_ms = timers.due_ms
+RETURNING due_ms;
+
+-- name: park_run
+-- Only if nothing has happened since the run looked, so that no wake is lost.
+UPDATE runs SET status = 'waiting', updated_ms = :now_ms WHERE id = :id AND status = 'running' AND wakes = :wakes
+RETURNING id;
+
+-- name: wake_run
+UPDATE runs
+   SET wakes = wakes + 1, updated_ms = :now_ms,
+       status = CASE WHEN status = 'waiting' OR (:resume AND status = 'suspended') THEN 'running' ELSE status END
+ WHERE id = :id AND status NOT IN ('completed', 'faulted', 'cancelled')
+RETURNING id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes;
 
 -- name: run
-SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms
+SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes
   FROM runs WHERE id = :id;
 
 -- name: run_history
@@ -33,16 +47,17 @@ SELECT key, seq, name, kind, status, output, error, attempts, started_ms, finish
   FROM steps WHERE run_id = :run_id ORDER BY seq;
 
 -- name: unfinished_runs
-SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms
+SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes
   FROM runs WHERE status = 'running' AND shard IN (SELECT value FROM json_each(:shards)) AND id > :after
  ORDER BY id LIMIT :limit;
 
--- name: timers_due
-SELECT run_id, step_key, due_ms FROM timers
- WHERE due_ms <= :before_ms AND shard IN (SELECT value FROM json_each(:shards)) ORDER BY due_ms LIMIT :limit;
+-- name: timers
+SELECT t.run_id, t.step_key, t.due_ms FROM timers AS t JOIN runs AS r ON r.id = t.run_id
+ WHERE t.due_ms <= :before_ms AND r.status = 'waiting' AND t.shard IN (SELECT value FROM json_each(:shards))
+ ORDER BY t.due_ms LIMIT :limit;
 
 -- name: list_runs
-SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms
+SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes
   FROM runs
  WHERE tenant = :tenant AND (:workflow IS NULL OR workflow = :workflow) AND (:status IS NULL OR status = :status)
    AND id < :before

@@ -1,0 +1,97 @@
+"""Owns making a step's result durable: the result, what was published or dispatched with it, and the audit entries
+commit together, and only then does the run go on. Refuses to run steps.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from workflow_router.core.errors import RouterError, StepFailed
+from workflow_router.core.model import StepRecord
+from workflow_router.core.orchestration.live import LiveRun
+from workflow_router.core.ports import Store, Transaction
+from workflow_router.core.states import StepStatus
+from workflow_router.utils.clock import Clock
+from workflow_router.utils.codec import to_json, typed_from_json
+
+Also = Callable[[Transaction], Awaitable[None]]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a step or run faulted, as it is kept: no traceback, no arguments, so no secret.
+
+    Attributes:
+        type: slug of a RouterError, or the exception's class name.
+    """
+
+    type: str
+    message: str
+    attempts: int = 1
+
+    @classmethod
+    def of(cls, error: BaseException, attempts: int = 1) -> "Problem":
+        """The problem that an exception stands for."""
+        kind = error.type if isinstance(error, RouterError) else type(error).__name__
+        return cls(type=kind, message=str(error)[:2_000], attempts=attempts)
+
+    def to_json(self) -> bytes:
+        """As kept in the store."""
+        return to_json(self)
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a durable operation ended: JSON `output`, or an `error`; `also` changes what must change with it."""
+
+    output: bytes | None = None
+    error: Problem | None = None
+    attempts: int = 1
+    also: Also | None = None
+
+
+def failure(name: str, error: bytes | None) -> StepFailed:
+    """The exception a workflow sees for a faulted step, the same live and on replay."""
+    problem = typed_from_json(error or b'{"type":"unknown","message":""}', Problem)
+    return StepFailed(
+        f"{name} failed after {problem.attempts} attempt(s): {problem.type}: {problem.message}",
+        error_type=problem.type,
+        error_message=problem.message,
+    )
+
+
+class Journal:
+    """Commits steps of live runs."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def commit(
+        self, live: LiveRun, key: str, *, name: str, kind: str, outcome: Outcome, started_ms: int
+    ) -> StepRecord:
+        """Make the outcome of a durable operation part of the run's history.
+
+        Raises:
+            Lost: another process owns the run.
+            StoreError: the commit failed; the run must stop here and be taken up again from the store.
+        """
+        record = StepRecord(
+            key=key,
+            seq=live.next_seq(),
+            name=name,
+            kind=kind,
+            status=StepStatus.COMPLETED if outcome.error is None else StepStatus.FAULTED,
+            output=outcome.output,
+            error=None if outcome.error is None else outcome.error.to_json(),
+            attempts=outcome.attempts,
+            started_ms=started_ms,
+            finished_ms=self._clock.now_ms(),
+        )
+
+        async def unit(tx: Transaction) -> None:
+            await tx.runs.commit_step(live.run, live.fence, record)
+            if outcome.also is not None:
+                await outcome.also(tx)
+
+        await self._store.commit(unit)
+        live.history[key] = record
+        return record

@@ -1,0 +1,132 @@
+"""Owns a run while it is in memory: its history, the branches of its execution, and how a wait is poked. Refuses I/O.
+
+A step's key is its position: the index of the durable operation within its branch. Each asyncio task of a run is a
+branch of the one that first saw it, so `gather` and `TaskGroup` give the same keys on every replay however the results
+come in. The engine sets the current branch; user code never sees it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Generator
+from contextvars import ContextVar
+
+from workflow_router.core.errors import Nondeterminism
+from workflow_router.core.model import Run, StepRecord
+from workflow_router.core.orchestration.ports import Fence
+
+
+class LiveRun:
+    """One run in memory.
+
+    Attributes:
+        fresh: there is no history in the store yet.
+        history: committed steps by key.
+        seq: number of the last step committed or on its way.
+        unused: keys of committed steps that this execution has not asked for yet.
+        busy: durable operations under way that are not waits.
+        waits: by key of each wait under way, the run's `wakes` when it last looked.
+        parked: whether the store says, or is about to say, that the run waits.
+        stopped: why this execution must not go on, whatever the user's code catches.
+    """
+
+    def __init__(self, run: Run, fence: Fence, *, fresh: bool) -> None:
+        self.run = run
+        self.fence = fence
+        self.fresh = fresh
+        self.history: dict[str, StepRecord] = {}
+        self.unused: set[str] = set()
+        self.seq = 0
+        self.busy = 0
+        self.waits: dict[str, int] = {}
+        self.parked = False
+        self.stopped: Exception | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._poked: asyncio.Future[None] | None = None
+
+    def recall(self, history: list[StepRecord]) -> None:
+        """Take the history from the store, before the workflow is executed again."""
+        self.history = {record.key: record for record in history}
+        self.unused = set(self.history)
+        self.seq = len(history)
+
+    def next_seq(self) -> int:
+        """The number of the next step, in the order in which results are handed to the writer."""
+        self.seq += 1
+        return self.seq
+
+    def recorded(self, key: str, name: str, kind: str) -> StepRecord | None:
+        """The committed step with this key, if there is one. Raises Nondeterminism if it is another step."""
+        record = self.history.get(key)
+        if record is None:
+            return None
+        if record.name != name or record.kind != kind:
+            raise Nondeterminism(
+                f"Run {self.run.id} has {record.kind} {record.name!r} at {key}, but the code asks for {kind} {name!r}.",
+                remedy="Run it with the code it began with, or change the workflow's version, then resume it.",
+                expected=record.name,
+                found=name,
+                key=key,
+            )
+        self.unused.discard(key)
+        return record
+
+    def poke(self) -> None:
+        """Make every wait of this run look again at what it waits for."""
+        if self._poked is not None and not self._poked.done():
+            self._poked.set_result(None)
+        self._poked = None
+
+    def next_poke(self) -> asyncio.Future[None]:
+        """A future that the next poke resolves; to be taken before looking, so that no poke is missed."""
+        if self._poked is None:
+            self._poked = asyncio.get_running_loop().create_future()
+        return self._poked
+
+
+class Branch:
+    """A sequential part of a run's execution, with its own count of durable operations."""
+
+    __slots__ = ("_index", "live", "path", "task")
+
+    def __init__(self, live: LiveRun, path: str, task: asyncio.Task[object] | None) -> None:
+        self.live = live
+        self.path = path
+        self.task = task
+        self._index = 0
+
+    def next_key(self) -> str:
+        """Key of the branch's next durable operation, or path of its next child."""
+        key = f"{self.path}{self._index}"
+        self._index += 1
+        return key
+
+
+_current: ContextVar[Branch | None] = ContextVar("workflow_router_branch", default=None)
+
+
+def enter(live: LiveRun) -> None:
+    """Make the current task the root branch of a run."""
+    _current.set(Branch(live, "", asyncio.current_task()))
+
+
+@contextlib.contextmanager
+def outside() -> Generator[None, None, None]:
+    """Leave the run for a while: what a step's own function calls is not part of the workflow."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def current() -> Branch | None:
+    """The branch this code runs in, or None outside a run. A task seen for the first time becomes a branch of its own."""
+    branch = _current.get()
+    if branch is None:
+        return None
+    task = asyncio.current_task()
+    if task is branch.task:
+        return branch
+    child = Branch(branch.live, branch.next_key() + "/", task)
+    _current.set(child)
+    return child

@@ -1,0 +1,104 @@
+"""Owns the durable operations of a workflow: each is looked up in the run's history, or performed and journalled once.
+
+Refuses to know what an operation does: dispatch, publish and approve bring their own `perform`.
+"""
+
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from workflow_router.core.errors import Lost, Nondeterminism, Overloaded, StoreError
+from workflow_router.core.model import StepRecord
+from workflow_router.core.orchestration.definitions import Step
+from workflow_router.core.orchestration.journal import Journal, Outcome, failure
+from workflow_router.core.orchestration.live import Branch, LiveRun
+from workflow_router.core.orchestration.step_execution_handler import Chain, StepCall, StepExecutionHandler
+from workflow_router.core.orchestration.waits import Waits
+from workflow_router.core.states import StepStatus
+from workflow_router.utils.clock import Clock
+from workflow_router.utils.codec import from_json, to_json
+
+Perform = Callable[[LiveRun, str], Awaitable[Outcome]]
+
+# What an operation may raise without being at fault itself: the execution stops, whatever the user's code catches.
+_STOPS = (Lost, StoreError, Overloaded, Nondeterminism)
+
+
+def operation_id(run_id: str, key: str) -> str:
+    """An id for what an operation makes outside the run (a dispatch, a message), the same on every replay (UUIDv5)."""
+    return str(uuid.uuid5(uuid.UUID(run_id), key))
+
+
+class Operations:
+    """The durable operations of this process's runs."""
+
+    def __init__(self, clock: Clock, journal: Journal, waits: Waits, steps: StepExecutionHandler, chain: Chain) -> None:
+        self._clock = clock
+        self._journal = journal
+        self.waits = waits
+        self._steps = steps
+        self._chain = chain
+
+    async def durable(self, branch: Branch, kind: str, name: str, perform: Perform) -> StepRecord:
+        """Return the committed result of the branch's next operation, performing it if there is none yet.
+
+        Raises:
+            Nondeterminism: history has another operation here.
+            Lost, StoreError: the execution must stop.
+        """
+        live = branch.live
+        if live.stopped is not None:
+            raise live.stopped
+        key = branch.next_key()
+        live.busy += 1
+        try:
+            record = live.recorded(key, name, kind)
+            if record is not None:
+                return record
+            if live.parked:
+                await self.waits.unpark(live)
+            started_ms = self._clock.now_ms()
+            outcome = await perform(live, key)
+            return await self._journal.commit(live, key, name=name, kind=kind, outcome=outcome, started_ms=started_ms)
+        except _STOPS as error:
+            live.stopped = error
+            raise
+        finally:
+            live.busy -= 1
+
+    async def value(self, branch: Branch, kind: str, name: str, perform: Perform) -> bytes:
+        """JSON of the operation's result. Raises StepFailed where it faulted, the same live and on replay."""
+        record = await self.durable(branch, kind, name, perform)
+        if record.status is StepStatus.FAULTED:
+            raise failure(name, record.error)
+        return record.output or b"null"
+
+    async def call_step(
+        self, branch: Branch, step: Step[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> object:
+        """Run a step durably and return its result."""
+
+        async def perform(live: LiveRun, key: str) -> Outcome:
+            call = StepCall(
+                run_id=live.run.id, workflow=live.run.workflow, key=key, step=step, args=args, kwargs=kwargs
+            )
+            return await self._steps.run(call, self._chain)
+
+        return step.codec.decode(await self.value(branch, "step", step.name, perform))
+
+    async def sleep(self, branch: Branch, duration_s: float) -> None:
+        """Sleep for a duration that restarts do not lengthen."""
+
+        async def perform(live: LiveRun, key: str) -> Outcome:
+            await self.waits.sleep(live, key, duration_s)
+            return Outcome(output=b"null")
+
+        await self.value(branch, "sleep", "sleep", perform)
+
+    async def read_once(self, branch: Branch, kind: str, read: Callable[[], object]) -> object:
+        """A reading of the world (time, chance) that replay repeats."""
+
+        async def perform(_: LiveRun, __: str) -> Outcome:
+            return Outcome(output=to_json(read()))
+
+        return from_json(await self.value(branch, kind, kind, perform))

@@ -1,0 +1,274 @@
+"""Owns runs in memory: starts them, replays them from their history after a crash, ends them. Refuses SQL and sockets.
+
+What a run did is in the store before it goes on; memory can be lost at any moment. A run whose process died is taken up
+again by whoever holds its shard: the workflow's code runs from the beginning, and steps with a committed result return it.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from workflow_router.core.errors import (
+    Conflict,
+    Lost,
+    Nondeterminism,
+    NotFound,
+    Overloaded,
+    RouterError,
+    StoreError,
+)
+from workflow_router.core.model import Run
+from workflow_router.core.orchestration.definitions import Workflow
+from workflow_router.core.orchestration.journal import Journal, Problem
+from workflow_router.core.orchestration.live import LiveRun, enter
+from workflow_router.core.orchestration.operations import Operations
+from workflow_router.core.orchestration.step_execution_handler import Chain, StepExecutionHandler
+from workflow_router.core.orchestration.waits import Waits
+from workflow_router.core.ports import Store
+from workflow_router.core.states import RUN_ENDED, RunStatus
+from workflow_router.utils.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+LIVE_MAX = 2_000
+PARKED_MAX = 1_000
+RESCUE_PAGE = 500
+TICK_S = 0.5
+
+
+class Engine:
+    """Executes the runs of the shards this process holds.
+
+    Args:
+        workflows: by name, then by version, oldest first.
+        sleep: waits between attempts of a step; seconds.
+        random: a number in [0, 1), for jitter.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        workflows: Mapping[str, Mapping[str, Workflow[..., Any]]],
+        chain: Chain,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        random: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._workflows = workflows
+        self._sleep = sleep
+        waits = Waits(store, clock, self._parked)
+        self.operations = Operations(clock, Journal(store, clock), waits, StepExecutionHandler(sleep, random), chain)
+        self._live: dict[str, LiveRun] = {}
+        self._queue: deque[Run] = deque()
+        self._ended: dict[str, asyncio.Event] = {}
+        self._ticking: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._missed = False
+
+    # --- the life of the engine -------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Take up the unfinished runs of the shards held, and go on doing so for shards gained."""
+        await self._rescue(sorted(self._store.fences()))
+        self._ticking = asyncio.get_running_loop().create_task(self._tick(), name="orchestration-tick")
+
+    async def close(self) -> None:
+        """Let go of every run; the store has all that is needed to go on with them."""
+        self._stopping = True
+        self._queue.clear()
+        tasks = [live.task for live in self._live.values() if live.task is not None]
+        if self._ticking is not None:
+            tasks.append(self._ticking)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def backlog(self) -> int:
+        """Runs in memory that go on or wait for their turn; parked ones do not count."""
+        return len(self._queue) + sum(1 for live in self._live.values() if not live.parked)
+
+    async def _tick(self) -> None:
+        """Hold the shards, take up runs of those gained, and wake runs whose timer is due."""
+        while True:
+            await self._sleep(TICK_S)
+            try:
+                gained = await self._store.tend()
+                if self._missed:
+                    self._missed = False
+                    gained = sorted(self._store.fences())
+                if gained:
+                    await self._rescue(gained)
+                await self._wake_due()
+            except StoreError as error:
+                _log.warning("The store did not answer: %s", error)
+
+    async def _rescue(self, shards: list[int]) -> None:
+        after = ""
+        while shards:
+            page = await self._store.read(lambda tx, a=after: tx.runs.unfinished(shards, after=a, limit=RESCUE_PAGE))
+            for run in page:
+                self.adopt(run)
+            if len(page) < RESCUE_PAGE:
+                return
+            after = page[-1].id
+            if len(self._queue) >= RESCUE_PAGE:
+                self._missed = True  # the rest waits in the store until there is room
+                return
+
+    async def _wake_due(self) -> None:
+        shards = sorted(self._store.fences())
+        now_ms = self._clock.now_ms()
+        due = await self._store.read(lambda tx: tx.runs.timers(shards, before_ms=now_ms, limit=RESCUE_PAGE))
+        for timer in due:
+            run = await self._store.commit(lambda tx, run_id=timer.run: tx.runs.wake(run_id))
+            if run is not None:
+                self.woken(run)
+
+    # --- taking up, waking and ending a run -------------------------------------------------------------------------
+
+    def adopt(self, run: Run, *, fresh: bool = False) -> None:
+        """Execute a run that the store says is running; `fresh` says that it has no history yet.
+
+        Does nothing if it is here already, or not ours.
+        """
+        if run.id in self._live or self._stopping:
+            return
+        if len(self._live) >= LIVE_MAX:
+            self._queue.append(run)
+            return
+        fence = self._store.fences().get(run.shard)
+        if fence is None:
+            return
+        live = LiveRun(run, fence, fresh=fresh)
+        self._live[run.id] = live
+        live.task = asyncio.get_running_loop().create_task(self._drive(live), name=f"run {run.id}")
+
+    def woken(self, run: Run) -> None:
+        """Go on with a run that a commit has just woken."""
+        live = self._live.get(run.id)
+        if live is None:
+            if run.status is RunStatus.RUNNING:
+                self.adopt(run)
+            return
+        live.parked = False
+        live.poke()
+
+    async def cancel(self, run_id: str) -> Run:
+        """Stop a run for good. Raises NotFound, or Conflict where it has ended."""
+        run = await self._find(run_id)
+        fence = self._store.fences().get(run.shard)
+        if fence is None:
+            raise Lost(f"Run {run_id} belongs to another process.", remedy="Cancel it there.")
+        if not await self._store.commit(lambda tx: tx.runs.change_status(run, fence, RunStatus.CANCELLED)):
+            raise Conflict(f"Run {run_id} has ended before.")
+        live = self._live.get(run_id)
+        if live is not None and live.task is not None:
+            live.task.cancel()
+        self._tell_ended(run_id)
+        return await self._find(run_id)
+
+    async def resume(self, run_id: str) -> Run:
+        """Go on with a suspended run. Raises NotFound, or Conflict where it is not suspended."""
+        run = await self._find(run_id)
+        if run.status is not RunStatus.SUSPENDED:
+            raise Conflict(f"Run {run_id} is {run.status}, not suspended.")
+        woken = await self._store.commit(lambda tx: tx.runs.wake(run_id, resume=True))
+        if woken is not None:
+            self.woken(woken)
+        return await self._find(run_id)
+
+    async def ended(self, run_id: str) -> Run:
+        """Wait until a run of this process has ended. Raises NotFound."""
+        while True:
+            event = self._ended[run_id] = asyncio.Event()
+            run = await self._find(run_id)
+            if run.status in RUN_ENDED or run.status is RunStatus.SUSPENDED:
+                self._ended.pop(run_id, None)
+                return run
+            await event.wait()
+
+    async def _find(self, run_id: str) -> Run:
+        run = await self._store.read(lambda tx: tx.runs.find(run_id))
+        if run is None:
+            raise NotFound(f"There is no run {run_id}.", remedy="List them with `wr runs`.")
+        return run
+
+    async def _drive(self, live: LiveRun) -> None:
+        run = live.run
+        try:
+            if not live.fresh:
+                live.recall(await self._store.read(lambda tx: tx.runs.history(run.id)))
+            status, output, error = await self._execute(live)
+            await self._store.commit(
+                lambda tx: tx.runs.change_status(run, live.fence, status, output=output, error=error)
+            )
+        except Lost:
+            _log.info("Run %s belongs to another process now.", run.id)
+        except RouterError as error:
+            _log.warning("Run %s stops until the store answers: %s", run.id, error)
+            self._missed = True
+        finally:
+            if self._live.get(run.id) is live:
+                del self._live[run.id]
+            self._tell_ended(run.id)
+            while self._queue and len(self._live) < LIVE_MAX and not self._stopping:
+                self.adopt(self._queue.popleft())
+
+    async def _execute(self, live: LiveRun) -> tuple[RunStatus, bytes | None, bytes | None]:
+        """Run the workflow to its end; returns the status that it leads to, with output or error."""
+        output: bytes | None = None
+        failed: BaseException | None = None
+        try:
+            output = await self._call(live)
+        except asyncio.CancelledError as error:
+            if live.task is None or live.task.cancelling():
+                raise  # the engine lets go of the run, or it was cancelled for good
+            failed = error
+        except Exception as error:  # noqa: BLE001  whatever the user's workflow raises is how the run ends
+            failed = error
+        reason = live.stopped or failed  # what stops an execution outranks what the user's code made of it
+        if reason is None:
+            return RunStatus.COMPLETED, output, None
+        if isinstance(reason, (Lost, StoreError, Overloaded)):
+            raise reason
+        status = RunStatus.SUSPENDED if isinstance(reason, Nondeterminism) else RunStatus.FAULTED
+        return status, None, Problem.of(reason).to_json()
+
+    async def _call(self, live: LiveRun) -> bytes:
+        run = live.run
+        versions = self._workflows.get(run.workflow, {})
+        workflow = versions.get(run.version)
+        if workflow is None:
+            known = ", ".join(versions) or "none"
+            raise Nondeterminism(
+                f"Run {run.id} needs workflow {run.workflow} version {run.version}; this process has versions: {known}.",
+                remedy="Add the workflow to the project, restart, then resume the run.",
+            )
+        args, kwargs = workflow.arguments(run.input)
+        enter(live)
+        output = workflow.codec.encode(await workflow.function(*args, **kwargs))
+        if live.unused:
+            missing = min((live.history[key] for key in live.unused), key=lambda record: record.seq)
+            raise Nondeterminism(
+                f"Run {run.id} has {missing.kind} {missing.name!r} at {missing.key}, which the code never asked for.",
+                remedy="Run it with the code it began with, then resume it.",
+            )
+        return output
+
+    def _parked(self, live: LiveRun) -> None:
+        """Keep a bounded number of waiting runs in memory; the store wakes the others."""
+        parked = sum(1 for other in self._live.values() if other.parked)
+        if parked > PARKED_MAX and live.task is not None:
+            del self._live[live.run.id]
+            live.task.cancel()
+
+    def _tell_ended(self, run_id: str) -> None:
+        event = self._ended.get(run_id)
+        if event is not None:
+            event.set()
