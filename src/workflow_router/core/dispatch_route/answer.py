@@ -80,7 +80,7 @@ class _Told(msgspec.Struct):
     message: _Inner | str | None = None
     response: _Inner | None = None
     choices: list[_Choice] = []
-    error: msgspec.Raw | None = None
+    error: object = None
 
 
 _told = msgspec.json.Decoder(_Told)

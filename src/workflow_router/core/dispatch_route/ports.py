@@ -10,7 +10,7 @@ Failure = Literal["refused", "secret", "connect", "timeout", "broken", "too-larg
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as it goes on the wire: every header but Host and Content-Length is here."""
+    """A request as it goes on the wire: every header but Host and Content-Length is here, names in lower case."""
 
     method: str
     url: str

@@ -91,7 +91,7 @@ def may_repeat(target: Target, call: Call, key: str | None) -> bool:
 def build(target: Target, call: Call, key: str | None, secret: str | None) -> Outgoing:
     """The request for one target. Raises InvalidInput for a control character in a header or a body without members."""
     allowed = _allowed(target)
-    headers = [(name, value) for name, value in call.headers if name.lower() in allowed]
+    headers = [(lower, value) for name, value in call.headers if (lower := name.lower()) in allowed]
     headers.append(("accept-encoding", "identity"))  # a compressed stream could not be passed on piece by piece
     if key is not None:
         headers.append(("idempotency-key", key))
@@ -100,7 +100,7 @@ def build(target: Target, call: Call, key: str | None, secret: str | None) -> Ou
             raise InvalidInput(f"The header {name} holds a control character.", remedy="Send it on one line.")
     if secret is not None:
         bearer = target.key_header.lower() == "authorization"
-        headers.append((target.key_header, f"Bearer {secret}" if bearer else secret))
+        headers.append((target.key_header.lower(), f"Bearer {secret}" if bearer else secret))
     return Outgoing(
         method=call.method,
         url=_join(target.url, call.path),
