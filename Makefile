@@ -16,7 +16,8 @@ test: check                ## every check and every test
 	$(BIN)/pytest
 
 check: setup               ## format, lint, types, import contracts
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/basedpyright && $(BIN)/lint-imports --no-logo
+	$(BIN)/ruff format --check -q . && $(BIN)/ruff check .
+	$(BIN)/basedpyright && $(BIN)/lint-imports --no-logo
 
 fmt: setup                 ## formats the code and mends what can be mended
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -15,7 +15,14 @@ class Tree:
     """A checkout: what git tracks in `root`, or would track once it is added."""
 
     def __init__(self, root: Path) -> None:
-        command = ["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        git = [
+            "git",
+            "-c",
+            "safe.directory=*",
+            "-C",
+            root,
+        ]  # a checkout may belong to another user than the one testing
+        command = [*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")
         self.root = root
         self.files = sorted({path for path in listed if path and (root / path).is_file()})
