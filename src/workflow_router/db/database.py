@@ -9,8 +9,16 @@ Value: TypeAlias = str | int | float | bytes | bool | None
 Row: TypeAlias = tuple[Any, ...]
 
 
+class UndoneError(Exception):
+    """The database undid the transaction because of what another process did meanwhile; it may be run again."""
+
+
 class Session(Protocol):
-    """A transaction that runs queries by name, with values bound by name."""
+    """A transaction that runs queries by name, with values bound by name.
+
+    Every method raises Conflict where a value breaks a constraint, InvalidInput where it cannot be kept at all, and
+    StoreUnavailable where the database failed; after any of these the transaction can only be undone.
+    """
 
     async def fetch(self, query: str, /, **values: Value) -> Sequence[Row]:
         """Run a query and return its rows."""
@@ -26,6 +34,14 @@ class Session(Protocol):
 
     async def flush(self) -> None:
         """Send what `execute` put off, so that its errors are raised here."""
+        ...
+
+    async def savepoint(self) -> None:
+        """Mark this point of the transaction."""
+        ...
+
+    async def end_savepoint(self, *, undo: bool) -> None:
+        """Forget the mark; with `undo`, go back to it first, dropping also what was put off since."""
         ...
 
 

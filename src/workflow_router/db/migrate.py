@@ -32,8 +32,8 @@ class Migrated(Protocol):
         """Checksum by number of the migrations it has had; creates the table that keeps them."""
         ...
 
-    async def apply(self, migration: Migration) -> None:
-        """Run one migration and note it, in one transaction."""
+    async def apply(self, migration: Migration) -> bool:
+        """Run one migration and note it, in one transaction. False where another process has just done so."""
         ...
 
 
@@ -58,16 +58,17 @@ async def migrate(database: Migrated, migrations: list[Migration]) -> list[Migra
         StoreError: a migration was changed after it had been applied.
     """
     applied = await database.applied()
-    if len(applied) > len(migrations):
+    newest = max(applied, default=0)
+    if newest > len(migrations):
         raise StoreTooNew(
-            f"The store is at version {len(applied)}, this code knows {len(migrations)}.",
+            f"The store is at version {newest}, this code knows {len(migrations)}.",
             remedy="Run the newer version of workflow-router, or restore a backup from before the upgrade.",
         )
     fresh: list[Migration] = []
     for migration in migrations:
         if migration.number not in applied:
-            await database.apply(migration)
-            fresh.append(migration)
+            if await database.apply(migration):
+                fresh.append(migration)
         elif applied[migration.number] != migration.checksum:
             raise StoreError(
                 f"Migration {migration.number:04} ({migration.name}) differs from the one this store has had.",

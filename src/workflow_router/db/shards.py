@@ -1,7 +1,8 @@
 """Owns this process's hold on shards: a lease with an epoch that every fenced write is checked against.
 
 A run belongs to the shard that its id hashes to. Whoever holds the shard's current epoch owns its runs; a process that
-was paused past its lease finds another epoch in the same transaction that would have written, and loses.
+was paused past its lease finds another epoch in the same transaction that would have written, and loses. Safety rests
+on the epochs alone; clocks only decide how soon a shard changes hands.
 """
 
 import zlib
@@ -28,17 +29,16 @@ class Ownership:
 
     async def held(self, session: Session) -> dict[int, int]:
         """Epoch by shard, as this transaction sees it; the rows are locked against takeover until it ends."""
-        return {shard: epoch for shard, epoch in await session.fetch("held_shards", owner=self.owner)}
+        return dict(await session.fetch("held_shards", owner=self.owner))
 
     async def claim(self, session: Session, now_ms: int, limit: int) -> dict[int, int]:
         """Take up to `limit` shards that nobody holds or whose lease has run out; returns the new holds."""
-        until = now_ms + self.lease_ms
-        rows = await session.fetch("claim_shards", owner=self.owner, now_ms=now_ms, until_ms=until, limit=limit)
-        return {shard: epoch for shard, epoch in rows}
+        rows = await session.fetch("claim_shards", owner=self.owner, now_ms=now_ms, lease_ms=self.lease_ms, limit=limit)
+        return dict(rows)
 
     async def renew(self, session: Session, now_ms: int) -> None:
         """Extend the lease of every shard held."""
-        await session.execute("renew_shards", owner=self.owner, until_ms=now_ms + self.lease_ms)
+        await session.execute("renew_shards", owner=self.owner, now_ms=now_ms, lease_ms=self.lease_ms)
 
     async def release(self, session: Session) -> None:
         """Give all of them up, so that another process need not wait for the lease."""

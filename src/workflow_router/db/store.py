@@ -1,8 +1,11 @@
-"""Owns the `Store`: takes the shards of a migrated database and joins writer and reader. Refuses to know the dialect."""
+"""Owns the `Store`: takes shards of a migrated database, joins writer and reader. Refuses to know the dialect."""
 
+import contextlib
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+from workflow_router.core.errors import StoreError
 from workflow_router.core.model import AuditEntry
 from workflow_router.core.orchestration.ports import Fence
 from workflow_router.core.ports import Unit
@@ -16,6 +19,8 @@ T = TypeVar("T")
 
 LEASE_MS = 10_000
 
+_log = logging.getLogger(__name__)
+
 
 class SqlStore:
     """See `core.ports.Store`.
@@ -23,6 +28,7 @@ class SqlStore:
     Args:
         owner: id of this process, new at each start.
         sole: nobody else can have the database open (SQLite), so holds left by a crash need not run out first.
+        lease_ms: how long a process that stopped tending keeps its shards.
     """
 
     def __init__(self, database: Database, clock: Clock, owner: str, *, sole: bool, lease_ms: int = LEASE_MS) -> None:
@@ -45,6 +51,7 @@ class SqlStore:
                 ((self._shard_count,),) = await session.fetch("shard_count")
             if self._sole:
                 await session.execute("free_all_shards")
+            await session.flush()
         except BaseException:
             await self._database.rollback()
             raise
@@ -58,7 +65,10 @@ class SqlStore:
 
     def _tell(self, entries: Sequence[AuditEntry]) -> None:
         for listener in self._listeners:
-            listener(entries)
+            try:
+                listener(entries)
+            except Exception:  # noqa: BLE001  a listener's mistake must not keep the commit's callers waiting
+                _log.exception("A listener to commits failed.")
 
     @property
     def _open_writer(self) -> Writer:
@@ -82,12 +92,16 @@ class SqlStore:
             gained = await self._ownership.claim(work.session, work.now_ms, self._shard_count)
             return await self._ownership.held(work.session), gained
 
-        self._epochs, gained = await self._open_writer.commit(unit)
+        self._epochs, gained = await self._open_writer.commit(unit, urgent=True)
         return sorted(gained)
 
     async def close(self) -> None:
-        """Finish what is queued, release the shards and close the database."""
-        if self._writer is not None:
-            await self._writer.commit(lambda work: self._ownership.release(work.session))
-            await self._writer.drain()
-        await self._database.close()
+        """Finish what is queued, release the shards and close the database, even one that fails."""
+        writer, self._writer = self._writer, None
+        try:
+            if writer is not None:
+                await writer.drain()
+                with contextlib.suppress(StoreError):  # if the shards cannot be released, their leases run out
+                    await writer.commit(lambda work: self._ownership.release(work.session), urgent=True)
+        finally:
+            await self._database.close()

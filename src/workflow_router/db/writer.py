@@ -9,10 +9,10 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from workflow_router.core.errors import Overloaded, RouterError, StoreUnavailable
+from workflow_router.core.errors import Overloaded, RouterError, StoreError, StoreUnavailable
 from workflow_router.core.model import AuditEntry
 from workflow_router.db import audit_log
-from workflow_router.db.database import Database, Session
+from workflow_router.db.database import Database, Session, UndoneError
 from workflow_router.db.shards import Ownership
 from workflow_router.db.unit_of_work import UnitOfWork
 from workflow_router.utils.clock import Clock
@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 BATCH_MAX = 512
 QUEUE_MAX = 20_000
+UNDONE_MAX = 10
 
 Work: TypeAlias = Callable[[UnitOfWork], Awaitable[T]]
 # Results differ in type from one queued unit to the next, so the queue can only say Any.
@@ -50,14 +51,18 @@ class Writer:
         self._queue: list[_Job] = []
         self._flushing: asyncio.Task[None] | None = None
 
-    async def commit(self, unit: Work[T]) -> T:
-        """See `core.ports.Store.commit`."""
-        if len(self._queue) >= QUEUE_MAX:
+    async def commit(self, unit: Work[T], *, urgent: bool = False) -> T:
+        """See `core.ports.Store.commit`. What is urgent goes before the queue, however long it is."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        if urgent:
+            self._queue.insert(0, (unit, future))
+        elif len(self._queue) < QUEUE_MAX:
+            self._queue.append((unit, future))
+        else:
             raise Overloaded("Too many changes wait to be written.", remedy="Send it again a little later.")
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.append((unit, future))
         if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush(), name="group-commit")
+            self._flushing = loop.create_task(self._flush(), name="group-commit")
         return await future
 
     async def drain(self) -> None:
@@ -97,10 +102,15 @@ class Writer:
 
     async def _transact(self, batch: list[_Job]) -> tuple[list[_Outcome], list[AuditEntry]]:
         """Run the units in one transaction and commit it; returns their outcomes and the audit entries."""
-        try:
-            return await self._attempt(batch, careful=False)
-        except _UnitRaisedError:
-            return await self._attempt(batch, careful=True)
+        careful = False
+        for _ in range(UNDONE_MAX):
+            try:
+                return await self._attempt(batch, careful=careful)
+            except _UnitRaisedError:
+                careful = True
+            except UndoneError as error:
+                _log.info("The database undid a transaction, which is run again: %s", error)
+        raise StoreUnavailable("Other processes kept changing the same things.", remedy="Send it again.")
 
     async def _attempt(self, batch: list[_Job], *, careful: bool) -> tuple[list[_Outcome], list[AuditEntry]]:
         now_ms = self._clock.now_ms()
@@ -108,12 +118,10 @@ class Writer:
         try:
             epochs = await self._ownership.held(session)
             work = UnitOfWork(session, now_ms, epochs, self._shard_count)
-            outcomes: list[_Outcome] = []
-            for unit, _ in batch:
-                if careful:
-                    outcomes.append(await _run_in_savepoint(session, work, unit))
-                else:
-                    outcomes.append((await _run(work, unit), None))
+            if careful:
+                outcomes = [await _run_in_savepoint(session, work, unit) for unit, _ in batch]
+            else:
+                outcomes = await _run_all(session, work, batch)
             entries = await audit_log.append(session, work.transitions, now_ms)
             await session.flush()
         except BaseException:
@@ -127,23 +135,28 @@ class _UnitRaisedError(Exception):
     """A unit of a shared transaction raised; the transaction must be run again with care."""
 
 
-async def _run(work: UnitOfWork, unit: Work[T]) -> T:
+async def _run_all(session: Session, work: UnitOfWork, batch: list[_Job]) -> list[_Outcome]:
     try:
-        return await unit(work)
+        outcomes: list[_Outcome] = [(await unit(work), None) for unit, _ in batch]
+        await session.flush()
+    except (StoreError, UndoneError):  # the database's own trouble, which no unit can be blamed for
+        raise
     except Exception as error:
         raise _UnitRaisedError from error
+    return outcomes
 
 
 async def _run_in_savepoint(session: Session, work: UnitOfWork, unit: Work[Any]) -> _Outcome:
     mark = len(work.transitions)
-    await session.execute("savepoint")
+    await session.savepoint()
     try:
         value = await unit(work)
         await session.flush()
+    except (StoreError, UndoneError):
+        raise
     except Exception as error:  # noqa: BLE001  whatever a unit raises belongs to its caller, not to the batch
         del work.transitions[mark:]
-        await session.execute("rollback_to_savepoint")
-        await session.execute("release_savepoint")
+        await session.end_savepoint(undo=True)
         return None, error
-    await session.execute("release_savepoint")
+    await session.end_savepoint(undo=False)
     return value, None

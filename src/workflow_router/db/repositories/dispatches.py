@@ -75,10 +75,8 @@ class Dispatches:
         return [_read(row) for row in rows]
 
     async def counts(self, *, tenant: str) -> dict[str, dict[str, int]]:
-        found: dict[str, dict[str, int]] = {}
-        for target, ok, count in await self._session.fetch("dispatch_attempts", tenant=tenant):
-            found.setdefault(target, {})["succeeded" if ok else "failed"] = count
-        return found
+        rows = await self._session.fetch("attempt_counts", tenant=tenant)
+        return {row[0]: dict(zip(("succeeded", "failed", "failovers"), row[1:], strict=True)) for row in rows}
 
     def _tell(self, record: DispatchRecord) -> None:
         self._record(

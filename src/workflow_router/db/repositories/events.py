@@ -1,6 +1,6 @@
 """Storage verbs of event mapping (`EventTransitions`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -93,18 +93,21 @@ class Events:
 
     async def learn_mapping(self, name: str, specification: bytes, *, author: str) -> int:
         text = specification.decode()
-        latest = await self._session.fetch("latest_mapping", name=name)
-        version = latest[0][0] if latest else 0
-        if latest and latest[0][1] == text:
-            return version
-        version += 1
-        await self._session.execute(
-            "insert_mapping",
-            name=name,
-            version=version,
-            specification=text,
-            author=author,
-            created_ms=self._now_ms,
-        )
+        landed: Sequence[Row] = ()
+        version = 0
+        while not landed:  # another process may have taken the next version meanwhile
+            latest = await self._session.fetch("latest_mapping", name=name)
+            version = latest[0][0] if latest else 0
+            if latest and latest[0][1] == text:
+                return version
+            version += 1
+            landed = await self._session.fetch(
+                "insert_mapping",
+                name=name,
+                version=version,
+                specification=text,
+                author=author,
+                created_ms=self._now_ms,
+            )
         self._record(Transition(kind="mapping.changed", subject=name, actor=author, detail={"version": version}))
         return version

@@ -36,7 +36,7 @@ def _read(
 
 
 class Messages:
-    """See `MessageTransitions` for what each verb promises."""
+    """See `MessageTransitions` for what each verb promises. Leases have no audit entry; how they ended has."""
 
     def __init__(self, session: Session, record: Callable[[Transition], None], now_ms: int) -> None:
         self._session = session
@@ -132,8 +132,7 @@ class Messages:
     async def dead_letters(self, subscription: str, *, limit: int) -> list[Delivery]:
         rows = await self._session.fetch("dead_deliveries", subscription=subscription, limit=limit)
         return [
-            _read(row[:-1], subscription, DeliveryStatus.DEAD, attempt=row[1], token="", error=row[-1])  # noqa: S106  a dead letter has no lease, so no token
-            for row in rows
+            _read(row[:-1], subscription, DeliveryStatus.DEAD, attempt=row[1], token="", error=row[-1]) for row in rows
         ]
 
     async def redrive(self, subscription: str, message_id: str, *, now_ms: int) -> bool:

@@ -185,9 +185,7 @@ class Runs:
         return [_read_run(row) for row in rows]
 
     async def timers(self, shards: list[int], *, before_ms: int, limit: int) -> list[Timer]:
-        rows = await self._session.fetch(
-            "timers", shards=to_json(shards).decode(), before_ms=before_ms, limit=limit
-        )
+        rows = await self._session.fetch("timers", shards=to_json(shards).decode(), before_ms=before_ms, limit=limit)
         return [Timer(*row) for row in rows]
 
     async def list_runs(self, wanted: RunFilter) -> list[Run]:

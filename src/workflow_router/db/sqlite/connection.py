@@ -7,15 +7,17 @@ would wait for the loop's thread again and again. Only COMMIT, which waits for t
 import asyncio
 import contextlib
 import fcntl
+import itertools
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol, cast
 
 import apsw
 
-from workflow_router.core.errors import StoreBusy, StoreLibraryTooOld, StoreUnavailable
+from workflow_router.core.errors import CommitUnknown, Conflict, StoreBusy, StoreLibraryTooOld, StoreUnavailable
 from workflow_router.db.database import Row, Value
 from workflow_router.db.migrate import Migration
 from workflow_router.db.named_queries import load_queries
@@ -25,6 +27,8 @@ LIBRARY_MIN = (3, 51, 3)
 
 # While the disk answers this fast on average, handing COMMIT to a thread and back costs more than waiting for it.
 _INLINE_COMMIT_MAX_S = 0.000_5
+
+_memory_numbers = itertools.count(1)
 
 
 def check_library(version: str) -> None:
@@ -36,26 +40,68 @@ def check_library(version: str) -> None:
         )
 
 
+class _Cursor(Protocol):
+    def fetchall(self) -> list[Row]: ...
+
+
+class _Connection(Protocol):
+    """What is used of `apsw.Connection`, whose stubs leave the type of blobs unknown."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+    def execute(self, statements: str, bindings: Mapping[str, Value] | None = None) -> _Cursor: ...
+    def executemany(self, statements: str, sequenceofbindings: Iterable[Mapping[str, Value]]) -> _Cursor: ...
+    def set_busy_timeout(self, milliseconds: int) -> None: ...
+    def close(self) -> None: ...
+
+
+def _translated(error: apsw.Error) -> Exception:
+    """The error a caller of the store meets for one of SQLite's; a mistake in a query stays what it is."""
+    if isinstance(error, apsw.ConstraintError):
+        return Conflict(f"The store refused a change: {error}.")
+    if isinstance(error, (apsw.SQLError, apsw.MismatchError, apsw.TooBigError)):
+        return error
+    remedy = "Free some disk space or check the disk, then try again."
+    return StoreUnavailable(f"The store failed: {error}.", remedy=remedy)
+
+
 class SqliteSession:
     """Named queries on one connection."""
 
     __slots__ = ("_connection", "_queries")
 
-    def __init__(self, connection: apsw.Connection, queries: Mapping[str, str]) -> None:
+    def __init__(self, connection: _Connection, queries: Mapping[str, str]) -> None:
         self._connection = connection
         self._queries = queries
 
     async def fetch(self, query: str, /, **values: Value) -> Sequence[Row]:
-        return self._connection.execute(self._queries[query], values).fetchall()
+        try:
+            return self._connection.execute(self._queries[query], values).fetchall()
+        except apsw.Error as error:
+            raise _translated(error) from error
 
     async def execute(self, query: str, /, **values: Value) -> None:
-        self._connection.execute(self._queries[query], values)
+        try:
+            self._connection.execute(self._queries[query], values)
+        except apsw.Error as error:
+            raise _translated(error) from error
 
     async def execute_many(self, query: str, /, rows: Sequence[Mapping[str, Value]]) -> None:
-        self._connection.executemany(self._queries[query], rows)
+        try:
+            self._connection.executemany(self._queries[query], rows)
+        except apsw.Error as error:
+            raise _translated(error) from error
 
     async def flush(self) -> None:
         return
+
+    async def savepoint(self) -> None:
+        await self.execute("savepoint")
+
+    async def end_savepoint(self, *, undo: bool) -> None:
+        if undo:
+            await self.execute("rollback_to_savepoint")
+        await self.execute("release_savepoint")
 
 
 class SqliteDatabase:
@@ -64,47 +110,54 @@ class SqliteDatabase:
     Args:
         path: the file; None keeps it in memory (tests and simulations).
         commit_in_thread: False commits inline, so that a simulation has no threads.
+        vfs: name of the APSW file system to use; None for SQLite's own.
+
+    Raises:
+        StoreLibraryTooOld, StoreBusy, StoreUnavailable
     """
 
     def __init__(self, path: Path | None, *, commit_in_thread: bool = True, vfs: str | None = None) -> None:
         check_library(apsw.sqlite_lib_version())
         self._lock = _lock_file(path) if path is not None else None
-        # A shared-cache memory database lets the reader see what the writer committed.
-        name = str(path) if path is not None else f"file:/memory-{id(self)}?vfs=memdb"
-        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+        # A memory database whose name begins with a slash is shared by the connections of this process.
+        name = str(path) if path is not None else f"file:/memory-{next(_memory_numbers)}?vfs=memdb"
         try:
-            self._connection = apsw.Connection(name, flags=flags, vfs=vfs)
-            self._reader = apsw.Connection(name, flags=flags, vfs=vfs)
-            for connection in (self._connection, self._reader):
-                connection.set_busy_timeout(5_000)
-                connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").fetchall()
-                connection.execute("PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY").fetchall()
+            self._connection, self._reader = _connect(name, vfs), _connect(name, vfs)
             self._reader.execute("PRAGMA query_only = 1").fetchall()
         except apsw.Error as error:
             self._unlock()
-            raise StoreUnavailable(f"The store {path} cannot be opened: {error}.", remedy="Check the path.") from error
+            raise StoreUnavailable(
+                f"The store {path} cannot be opened: {error}.", remedy="Check that it is a workflow-router store."
+            ) from error
         self._queries = load_queries("sqlite")
         self._session = SqliteSession(self._connection, self._queries)
         self._reading = SqliteSession(self._reader, self._queries)
         self._commit_s = _INLINE_COMMIT_MAX_S
-        self._thread = ThreadPoolExecutor(1, "sqlite-commit") if commit_in_thread else None
+        self._thread = ThreadPoolExecutor(1, "sqlite-commit") if commit_in_thread and path is not None else None
 
     async def applied(self) -> dict[int, str]:
         await self._session.execute("create_migrations")
         return dict(await self._session.fetch("applied_migrations"))
 
-    async def apply(self, migration: Migration) -> None:
-        with self._connection:
+    async def apply(self, migration: Migration) -> bool:
+        session = await self.begin()
+        try:
             self._connection.execute(migration.sql).fetchall()
-            await self._session.execute(
+            await session.execute(
                 "note_migration", number=migration.number, name=migration.name, checksum=migration.checksum
             )
+        except apsw.Error as error:
+            await self.rollback()
+            raise _translated(error) from error
+        await self.commit()
+        return True
 
     async def begin(self) -> SqliteSession:
         try:
+            await self.rollback()  # there is something to undo only where a failing disk refused that, too
             self._connection.execute("BEGIN IMMEDIATE")
         except apsw.Error as error:
-            raise StoreUnavailable(f"The store refused a transaction: {error}.") from error
+            raise _translated(error) from error
         return self._session
 
     async def commit(self) -> None:
@@ -115,11 +168,13 @@ class SqliteDatabase:
             else:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._thread, self._connection.execute, "COMMIT")
-        except apsw.Error as error:
-            await self.rollback()
-            raise StoreUnavailable(
-                f"The store could not write: {error}.", remedy="Free some disk space or check the disk, then restart."
+        except apsw.IOError as error:
+            # The log may have reached the disk although the disk said no; a restart could still find it there.
+            raise CommitUnknown(
+                f"The disk failed during a commit: {error}.", remedy="Check the disk, then restart."
             ) from error
+        except apsw.Error as error:
+            raise _translated(error) from error
         self._commit_s += (time.perf_counter() - began - self._commit_s) / 8
 
     async def rollback(self) -> None:
@@ -127,7 +182,7 @@ class SqliteDatabase:
             self._connection.execute("ROLLBACK")
 
     @contextlib.asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[SqliteSession]:
+    async def snapshot(self) -> AsyncGenerator[SqliteSession]:
         # Units of work only await their session, which never suspends here, so no other reader can interleave.
         self._reader.execute("BEGIN")
         try:
@@ -146,6 +201,15 @@ class SqliteDatabase:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _connect(name: str, vfs: str | None) -> _Connection:
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
+    connection = cast("_Connection", apsw.Connection(name, flags=flags, vfs=vfs))
+    connection.set_busy_timeout(5_000)
+    connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").fetchall()
+    connection.execute("PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY").fetchall()
+    return connection
 
 
 def _lock_file(path: Path) -> int:

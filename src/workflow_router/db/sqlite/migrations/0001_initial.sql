@@ -62,7 +62,8 @@ CREATE TABLE steps (
   attempts    INTEGER NOT NULL,
   started_ms  INTEGER NOT NULL,
   finished_ms INTEGER NOT NULL,
-  UNIQUE (run_id, key)
+  UNIQUE (run_id, key),
+  UNIQUE (run_id, seq)
 ) STRICT;
 
 CREATE TABLE timers (
@@ -125,6 +126,7 @@ CREATE TABLE messages (
 CREATE INDEX messages_of_topic ON messages (topic);
 
 CREATE TABLE deliveries (
+  position     INTEGER PRIMARY KEY,
   subscription TEXT NOT NULL,
   message_id   TEXT NOT NULL,
   key          TEXT,
@@ -133,11 +135,11 @@ CREATE TABLE deliveries (
   due_ms       INTEGER NOT NULL,
   token        TEXT NOT NULL DEFAULT '',
   error        TEXT,
-  PRIMARY KEY (subscription, message_id)
-) STRICT, WITHOUT ROWID;
+  UNIQUE (subscription, message_id)
+) STRICT;
 -- For a leased delivery, due_ms is the end of its lease: from then on it is due again.
-CREATE INDEX deliveries_due ON deliveries (subscription, due_ms, message_id) WHERE status IN ('ready', 'leased');
-CREATE INDEX deliveries_key ON deliveries (subscription, key, message_id)
+CREATE INDEX deliveries_due ON deliveries (subscription, due_ms, position) WHERE status IN ('ready', 'leased');
+CREATE INDEX deliveries_key ON deliveries (subscription, key, position)
   WHERE key IS NOT NULL AND status IN ('ready', 'leased');
 
 CREATE TABLE audit_log (

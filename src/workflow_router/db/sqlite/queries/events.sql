@@ -14,7 +14,7 @@ SELECT id, tenant, source, event_id, type, attributes, data, matched, received_m
 
 -- name: latest_events
 SELECT id, tenant, source, event_id, type, attributes, data, matched, received_ms
-  FROM events WHERE tenant = :tenant AND id < :before ORDER BY position DESC LIMIT :limit;
+  FROM events WHERE tenant = :tenant AND id < :before ORDER BY id DESC LIMIT :limit;
 
 -- name: event_counts
 SELECT count(*), count(*) FILTER (WHERE matched = '[]') FROM events WHERE tenant = :tenant;
@@ -24,4 +24,6 @@ SELECT version, specification FROM mappings WHERE name = :name ORDER BY version 
 
 -- name: insert_mapping
 INSERT INTO mappings (name, version, specification, author, created_ms)
-VALUES (:name, :version, :specification, :author, :created_ms);
+VALUES (:name, :version, :specification, :author, :created_ms)
+ON CONFLICT (name, version) DO NOTHING
+RETURNING version;

@@ -13,15 +13,15 @@ UPDATE deliveries SET status = 'dead', error = 'The lease ran out on the last de
 RETURNING message_id;
 
 -- name: due_deliveries
--- What may be leased now: due, and the oldest open one of its key. UUIDv7 ids are in order of publishing.
+-- What may be leased now: due, and the oldest open one of its key. Positions are in order of publishing.
 SELECT d.message_id, d.attempt, m.topic, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms
   FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
  WHERE d.subscription = :subscription AND d.status IN ('ready', 'leased') AND d.due_ms <= :now_ms
    AND (d.key IS NULL OR NOT EXISTS (
          SELECT 1 FROM deliveries AS earlier
           WHERE earlier.subscription = d.subscription AND earlier.key = d.key
-            AND earlier.status IN ('ready', 'leased') AND earlier.message_id < d.message_id))
- ORDER BY d.due_ms, d.message_id LIMIT :limit;
+            AND earlier.status IN ('ready', 'leased') AND earlier.position < d.position))
+ ORDER BY d.due_ms, d.position LIMIT :limit;
 
 -- name: lease_delivery
 UPDATE deliveries SET status = 'leased', attempt = :attempt, token = :token, due_ms = :until_ms
@@ -47,7 +47,7 @@ RETURNING attempt;
 SELECT d.message_id, d.attempt, m.topic, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms,
        d.error
   FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
- WHERE d.subscription = :subscription AND d.status = 'dead' ORDER BY d.message_id LIMIT :limit;
+ WHERE d.subscription = :subscription AND d.status = 'dead' ORDER BY d.position LIMIT :limit;
 
 -- name: redrive_delivery
 UPDATE deliveries SET status = 'ready', attempt = 0, due_ms = :now_ms, token = ''

@@ -61,7 +61,7 @@ SELECT id, workflow, version, status, input, output, error, tenant, shard, cause
   FROM runs
  WHERE tenant = :tenant AND (:workflow IS NULL OR workflow = :workflow) AND (:status IS NULL OR status = :status)
    AND id < :before
- ORDER BY position DESC LIMIT :limit;
+ ORDER BY id DESC LIMIT :limit;
 
 -- name: run_counts
 SELECT workflow, status, count(*) FROM runs WHERE tenant = :tenant GROUP BY workflow, status;

@@ -16,13 +16,13 @@ SELECT shard, epoch FROM shards WHERE owner = :owner;
 
 -- name: claim_shards
 UPDATE shards
-   SET owner = :owner, epoch = epoch + 1, lease_until_ms = :until_ms
+   SET owner = :owner, epoch = epoch + 1, lease_until_ms = :now_ms + :lease_ms
  WHERE shard IN (SELECT shard FROM shards
                   WHERE owner IS NULL OR (owner <> :owner AND lease_until_ms <= :now_ms) LIMIT :limit)
 RETURNING shard, epoch;
 
 -- name: renew_shards
-UPDATE shards SET lease_until_ms = :until_ms WHERE owner = :owner;
+UPDATE shards SET lease_until_ms = :now_ms + :lease_ms WHERE owner = :owner;
 
 -- name: release_shards
 UPDATE shards SET owner = NULL, lease_until_ms = 0 WHERE owner = :owner;
