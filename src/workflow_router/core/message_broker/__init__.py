@@ -1,0 +1,1 @@
+"""Messages between services and runs: publish, deliver, redeliver, dead letters."""

@@ -33,9 +33,7 @@ class MessageTransitions(Protocol):
         """Append a message and make it ready for each of the subscriptions (those whose filter it passed)."""
         ...
 
-    async def lease(
-        self, subscription: Subscription, *, limit: int, now_ms: int, tokens: list[str]
-    ) -> list[Delivery]:
+    async def lease(self, subscription: Subscription, *, limit: int, now_ms: int, tokens: list[str]) -> list[Delivery]:
         """Lease up to `limit` messages that are due, in order per key; counts as a delivery of each.
 
         A message of a key is leased only when no earlier message of that key is unacknowledged; an expired lease is due

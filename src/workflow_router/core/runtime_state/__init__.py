@@ -1,0 +1,1 @@
+"""Watching transitions, and asking people before something goes on."""

@@ -1,0 +1,127 @@
+"""Owns how an event becomes runs: match, plan, and one unit of work for the event and everything it starts.
+
+Refuses to execute runs or deliver messages: it says what was started, others go on from there.
+"""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from workflow_router.core.event_mappings.mapping import Mapping
+from workflow_router.core.event_mappings.match import Matcher
+from workflow_router.core.event_mappings.plan import Plan, plan
+from workflow_router.core.event_mappings.ports import AcceptedEvent
+from workflow_router.core.model import DEFAULT_TENANT, Event, NewMessage, Run, Transition
+from workflow_router.core.ports import Store, Transaction
+from workflow_router.utils.clock import Clock
+from workflow_router.utils.codec import to_canonical_json
+from workflow_router.utils.ids import Ids
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an event.
+
+    Attributes:
+        id: our id of it; for a duplicate, that of the first one.
+        duplicate: it was taken in before, and nothing was started now.
+        matched: labels of the mappings it matched; empty means no mapping.
+        runs: ids of the runs it started.
+    """
+
+    id: str
+    duplicate: bool
+    matched: list[str]
+    runs: list[str]
+
+
+class Ingest:
+    """Takes events in.
+
+    Args:
+        recipients: names of the subscriptions that get a message.
+        version_of: the version that new runs of a workflow begin with. Raises NotFound for an unknown workflow.
+        on_started: told of runs after they were committed.
+        on_published: told of topics after messages were committed to them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        *,
+        recipients: Callable[[NewMessage], list[str]],
+        version_of: Callable[[str], str],
+        on_started: Callable[[Run], None],
+        on_published: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._recipients = recipients
+        self._version_of = version_of
+        self._on_started = on_started
+        self._on_published = on_published
+        self._matcher = Matcher()
+
+    @property
+    def mappings(self) -> list[Mapping]:
+        """The mappings in force."""
+        return self._matcher.mappings
+
+    async def set_mappings(self, mappings: Iterable[Mapping], *, author: str) -> None:
+        """Put these mappings in force; one that is new or changed becomes a version of its own in the store."""
+        versioned: list[Mapping] = []
+        for mapping in mappings:
+            version = await self._store.commit(
+                lambda tx, m=mapping: tx.events.learn_mapping(m.name, m.specification, author=author)
+            )
+            versioned.append(msgspec.structs.replace(mapping, version=version))
+        self._matcher.replace(versioned)
+
+    async def accept(self, event: Event, *, tenant: str = DEFAULT_TENANT) -> Accepted:
+        """Take an event in, once: what it starts is committed with it, or nothing is.
+
+        Raises:
+            Overloaded, StoreError: nothing was taken in.
+        """
+        own_id = self._ids.new()
+        found, scope = self._matcher.match(event, own_id)
+        made = plan(found.mappings, scope, own_id, new_id=self._ids.new, version_of=self._version_of, tenant=tenant)
+        made.failures.update(found.failures)
+        accepted = AcceptedEvent(
+            id=own_id, event=event, matched=made.matched, received_ms=self._clock.now_ms(), tenant=tenant
+        )
+        taken, started = await self._store.commit(lambda tx: self._take_in(tx, accepted, made))
+        if taken is not None:
+            return Accepted(id=taken, duplicate=True, matched=[], runs=[])
+        for run in started:
+            self._on_started(run)
+        for message in made.messages:
+            self._on_published(message.topic)
+        return Accepted(id=own_id, duplicate=False, matched=made.matched, runs=[run.id for run in started])
+
+    async def _take_in(self, tx: Transaction, accepted: AcceptedEvent, made: Plan) -> tuple[str | None, list[Run]]:
+        taken = await tx.events.take_in(accepted)
+        if taken is not None:
+            return taken, []
+        for name, reason in made.failures.items():
+            tx.record(
+                Transition(
+                    kind="mapping.failed",
+                    subject=name,
+                    tenant=accepted.tenant,
+                    cause=accepted.id,
+                    correlation=accepted.id,
+                    detail={"reason": reason},
+                )
+            )
+        started = [await tx.runs.start(run) for run in made.runs]
+        for message in made.messages:
+            await tx.messages.publish(message, self._recipients(message))
+        return None, [run for run in started if run is not None]
+
+
+def specification_of(rule: object) -> bytes:
+    """The canonical JSON by which a rule's versions are told apart."""
+    return to_canonical_json(rule)

@@ -1,0 +1,47 @@
+"""Owns the mapping: a named rule from a pattern and a condition to what is started or published. Refuses to evaluate."""
+
+import msgspec
+
+from workflow_router.core.errors import InvalidInput
+from workflow_router.core.expressions import Condition, Template
+from workflow_router.core.patterns import Pattern
+
+
+class PublishTo(msgspec.Struct, frozen=True, kw_only=True):
+    """A mapping's target that is a topic. `key` and `body` are templates over the event."""
+
+    topic: str
+    key: Template | None
+    body: Template
+
+
+class Mapping(msgspec.Struct, frozen=True, kw_only=True):
+    """A named, versioned rule.
+
+    Attributes:
+        pattern: what the event must look like.
+        condition: what must hold besides, where a pattern is not enough.
+        start: name of the workflow it starts, with `input` as the run's input.
+        publish: topic it publishes to.
+        specification: canonical JSON of the rule as it was written; a changed one is a new version.
+    """
+
+    name: str
+    pattern: Pattern
+    condition: Condition | None
+    input: Template
+    start: str | None = None
+    publish: PublishTo | None = None
+    specification: bytes = b"{}"
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        if (self.start is None) == (self.publish is None):
+            raise InvalidInput(
+                f"Mapping {self.name} must have one target.", remedy="Give it either `start` or `publish`."
+            )
+
+    @property
+    def label(self) -> str:
+        """Name and version, as recorded with each event it matched."""
+        return f"{self.name}@{self.version}"

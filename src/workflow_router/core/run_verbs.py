@@ -1,0 +1,211 @@
+"""Owns the verbs of a workflow's code inside a run: each is one durable operation over the engines. Refuses declarations."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
+from workflow_router.core.errors import DispatchFailed, InvalidInput
+from workflow_router.core.model import Approval, DispatchRecord, NewMessage, NewRun, Run
+from workflow_router.core.orchestration.definitions import Step
+from workflow_router.core.orchestration.journal import Outcome, Problem
+from workflow_router.core.orchestration.live import Branch, LiveRun, current
+from workflow_router.core.orchestration.operations import operation_id
+from workflow_router.core.orchestration.ports import Timer
+from workflow_router.core.ports import Transaction
+from workflow_router.core.runtime import Runtime, record_of
+from workflow_router.core.runtime_state.approvals import Answer, answer_of, context_json, form_schema
+from workflow_router.core.states import ApprovalStatus
+from workflow_router.utils.codec import from_json, to_json, typed_from_json
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What `router.approve` asks."""
+
+    name: str
+    form: Any
+    context: object
+    roles: list[str]
+    quorum: int
+    within_s: float | None
+
+
+def inside(verb: str) -> Branch:
+    """The branch of the run this code is in. Raises InvalidInput outside a run."""
+    branch = current()
+    if branch is None:
+        raise InvalidInput(f"`{verb}` works only inside a run, and not inside a step.", remedy="Call it in a workflow.")
+    return branch
+
+
+async def call_step(
+    runtime: Runtime | None, step: Step[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+) -> object:
+    """Run a step: durably inside a run, as the plain function elsewhere."""
+    branch = current()
+    if branch is None or runtime is None:
+        result = step.function(*args, **kwargs)
+        return await result if step.is_async else result
+    return await runtime.engine.operations.call_step(branch, step, args, kwargs)
+
+
+async def start(runtime: Runtime, branch: Branch, workflow: str, given: bytes, run_id: str | None) -> str:
+    """Start another run in the same commit as this run's history."""
+    version = runtime.version_of(workflow)
+    started: list[Run] = []
+
+    async def perform(live: LiveRun, key: str) -> Outcome:
+        new = NewRun(
+            id=run_id or operation_id(live.run.id, key),
+            workflow=workflow,
+            version=version,
+            input=given,
+            tenant=live.run.tenant,
+            cause=live.run.id,
+            correlation=live.run.correlation,
+        )
+
+        async def also(tx: Transaction) -> None:
+            run = await tx.runs.start(new)
+            started[:] = [] if run is None else [run]
+
+        return Outcome(output=to_json(new.id), also=also)
+
+    text = await runtime.engine.operations.value(branch, "start", workflow, perform)
+    for run in started:
+        runtime.engine.adopt(run, fresh=True)
+    return str(from_json(text))
+
+
+async def publish(
+    runtime: Runtime, branch: Branch, topic: str, body: bytes, key: str | None, headers: dict[str, str]
+) -> str:
+    """Publish a message in the same commit as this run's history."""
+
+    async def perform(live: LiveRun, step_key: str) -> Outcome:
+        message = NewMessage(
+            id=runtime.ids.new(),
+            topic=topic,
+            body=body,
+            key=key,
+            headers=headers,
+            tenant=live.run.tenant,
+            cause=live.run.id,
+            correlation=live.run.correlation,
+        )
+        recipients = runtime.topics.recipients(message)
+        return Outcome(output=to_json(message.id), also=lambda tx: tx.messages.publish(message, recipients))
+
+    text = await runtime.engine.operations.value(branch, "publish", topic, perform)
+    runtime.deliveries.published(topic)
+    return str(from_json(text))
+
+
+def call_of(body: object, *, path: str | None, method: str, headers: Mapping[str, str] | None) -> Call:
+    """The call that `router.dispatch` stands for."""
+    if path is None:
+        path = "/chat/completions" if isinstance(body, Mapping) and "messages" in body else "/"
+    given = [(name.lower(), value) for name, value in (headers or {}).items()]
+    if body is not None and not any(name == "content-type" for name, _ in given):
+        given.append(("content-type", "application/json"))
+    encoded = b"" if body is None else body if isinstance(body, bytes) else to_json(body)
+    return Call(method=method, path=path, headers=tuple(given), body=encoded)
+
+
+def content_of(dispatched: Dispatched) -> Any:
+    """The answer's JSON, or its text where it is not JSON. Raises DispatchFailed for a status of 400 or more."""
+    if dispatched.status >= 400:
+        raise DispatchFailed(
+            f"{dispatched.record.target} of route {dispatched.record.route} answered {dispatched.status}.",
+            remedy="See the dispatch record.",
+            upstream_status=dispatched.status,
+        )
+    try:
+        return from_json(dispatched.body)
+    except msgspec.DecodeError:
+        return dispatched.body.decode(errors="replace")
+
+
+async def dispatch(runtime: Runtime, branch: Branch, route: str, call: Call) -> Any:
+    """Send a call through a route: the intent is committed before it leaves, the outcome with the run's history."""
+
+    async def perform(live: LiveRun, key: str) -> Outcome:
+        run = live.run
+        caller = Caller(
+            tenant=run.tenant, run=run.id, step_key=key, caller=run.workflow, cause=run.id, correlation=run.correlation
+        )
+        try:
+            dispatched = await runtime.dispatcher.call(route, call, caller, on_intent=runtime.intend)
+        except DispatchFailed as error:
+            return _failed(error, record_of(error))
+        try:
+            content = content_of(dispatched)
+        except DispatchFailed as error:
+            return _failed(error, dispatched.record)
+        return Outcome(
+            output=to_json(content),
+            attempts=_attempts(dispatched.record),
+            also=lambda tx: tx.dispatches.finish(dispatched.record),
+        )
+
+    return from_json(await runtime.engine.operations.value(branch, "dispatch", route, perform))
+
+
+def _attempts(record: DispatchRecord | None) -> int:
+    attempts = from_json(record.attempts) if record is not None else []
+    return max(1, len(attempts)) if isinstance(attempts, list) else 1
+
+
+def _failed(error: DispatchFailed, record: DispatchRecord | None) -> Outcome:
+    tries = _attempts(record)
+    problem = Problem.of(error, tries)
+    if record is None:
+        return Outcome(error=problem, attempts=tries)
+    return Outcome(error=problem, attempts=tries, also=lambda tx: tx.dispatches.finish(record))
+
+
+async def approve(runtime: Runtime, branch: Branch, question: Question) -> Answer:
+    """Ask people, and wait durably until they have decided or the deadline is over."""
+
+    async def perform(live: LiveRun, key: str) -> Outcome:
+        now_ms = runtime.clock.now_ms()
+        asked = Approval(
+            id=operation_id(live.run.id, key),
+            run=live.run.id,
+            step_key=key,
+            name=question.name,
+            status=ApprovalStatus.OPEN,
+            form=form_schema(question.form),
+            context=context_json(question.context),
+            roles=question.roles,
+            quorum=max(1, question.quorum),
+            tenant=live.run.tenant,
+            created_ms=now_ms,
+            due_ms=None if question.within_s is None else now_ms + round(question.within_s * 1000),
+            decisions=b"[]",
+        )
+
+        async def ask(tx: Transaction) -> Approval:
+            landed = await tx.approvals.ask(asked)
+            approval = asked if landed else await tx.approvals.find(asked.id) or asked
+            if approval.due_ms is not None:
+                await tx.runs.set_timer(live.run, live.fence, Timer(live.run.id, key, approval.due_ms))
+            return approval
+
+        approval = await runtime.store.commit(ask)
+
+        async def look(tx: Transaction) -> tuple[Approval, Answer] | None:
+            found = await tx.approvals.find(approval.id)
+            answer = None if found is None else answer_of(found, runtime.clock.now_ms())
+            return None if found is None or answer is None else (found, answer)
+
+        found, answer = await runtime.engine.operations.waits.until(live, key, look, due_ms=approval.due_ms)
+
+        async def expire(tx: Transaction) -> None:
+            if found.status is ApprovalStatus.OPEN:
+                await tx.approvals.decide(found, found.decisions, ApprovalStatus.EXPIRED)
+
+        return Outcome(output=to_json(answer), also=expire)
+
+    return typed_from_json(await runtime.engine.operations.value(branch, "approval", question.name, perform), Answer)

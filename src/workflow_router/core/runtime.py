@@ -1,0 +1,199 @@
+"""Owns the few verbs every door calls: accept, start, dispatch, publish, observe, decide. Joins the engines; does no I/O.
+
+It is what a running system is. A `Router` is what users declare; doors (HTTP, CLI, a workflow's code) meet here.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from workflow_router.core.dispatch_route.dispatch import Dispatcher
+from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
+from workflow_router.core.errors import DispatchFailed, NotFound, Overloaded
+from workflow_router.core.event_mappings.ingest import Accepted, Ingest
+from workflow_router.core.message_broker.deliver import Deliveries
+from workflow_router.core.message_broker.ports import Subscription
+from workflow_router.core.message_broker.publish import Topics
+from workflow_router.core.message_broker.redeliver import Redelivery
+from workflow_router.core.model import DEFAULT_TENANT, AuditEntry, DispatchRecord, Event, NewMessage, NewRun, Run
+from workflow_router.core.orchestration.definitions import Workflow
+from workflow_router.core.orchestration.runs import Engine
+from workflow_router.core.orchestration.step_execution_handler import Chain
+from workflow_router.core.patterns import Pattern
+from workflow_router.core.ports import Store
+from workflow_router.core.runtime_state.approvals import Approvals
+from workflow_router.core.runtime_state.observe import Observation
+from workflow_router.utils.clock import Clock
+from workflow_router.utils.ids import Ids
+
+# Beyond this many runs that go on or wait for their turn, new work is refused before anything is written.
+BACKLOG_MAX = 20_000
+
+
+class Runtime:
+    """A running system: the engines over one store.
+
+    Args:
+        workflows: by name, then by version, oldest first; the newest version is what new runs begin with.
+        random: a number in [0, 1).
+        sleep: waits a number of seconds; a simulation passes its own.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        dispatcher: Dispatcher,
+        workflows: Mapping[str, Mapping[str, Workflow[..., Any]]],
+        chain: Chain,
+        *,
+        random: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.ids = ids
+        self.dispatcher = dispatcher
+        self.workflows = workflows
+        self.topics = Topics()
+        self.engine = Engine(store, clock, workflows, chain, sleep=sleep, random=random)
+        self.observation = Observation(store)
+        self.approvals = Approvals(store, clock, self.engine.woken)
+        self.deliveries = Deliveries(
+            store,
+            clock,
+            ids,
+            self.topics,
+            version_of=self.version_of,
+            on_started=self._started,
+            random=random,
+            sleep=sleep,
+        )
+        self.redelivery = Redelivery(store, clock, self.topics, on_due=self.deliveries.published, random=random)
+        self.ingest = Ingest(
+            store,
+            clock,
+            ids,
+            recipients=self.topics.recipients,
+            version_of=self.version_of,
+            on_started=self._started,
+            on_published=self.deliveries.published,
+        )
+        self._recording: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Take up what the store holds: unfinished runs and undelivered messages."""
+        await self.engine.open()
+        self.deliveries.open()
+
+    async def close(self) -> None:
+        """Let go of everything; what is committed stays, what is not has not happened."""
+        await self.deliveries.close()
+        await self.engine.close()
+        if self._recording:
+            await asyncio.gather(*self._recording, return_exceptions=True)
+
+    def set_topics(self, topics: Iterable[str], subscriptions: Iterable[Subscription]) -> None:
+        """Put topics and subscriptions in force."""
+        self.topics.replace(topics, subscriptions)
+
+    def version_of(self, workflow: str) -> str:
+        """The version new runs of a workflow begin with. Raises NotFound."""
+        versions = self.workflows.get(workflow)
+        if not versions:
+            known = ", ".join(sorted(self.workflows)) or "none"
+            raise NotFound(f"There is no workflow {workflow}; known are: {known}.", remedy="Check the name.")
+        return next(reversed(versions))
+
+    # --- verbs ------------------------------------------------------------------------------------------------------
+
+    async def accept(self, event: Event, *, tenant: str = DEFAULT_TENANT) -> Accepted:
+        """Take an event in, once, with everything it starts. Raises Overloaded before anything is written."""
+        self._refuse_overload()
+        return await self.ingest.accept(event, tenant=tenant)
+
+    async def start(
+        self,
+        workflow: str,
+        given: bytes = b"null",
+        *,
+        run_id: str | None = None,
+        tenant: str = DEFAULT_TENANT,
+        cause: str | None = None,
+        correlation: str | None = None,
+    ) -> str:
+        """Start a run with JSON input; with `run_id` only once. Returns its id.
+
+        Raises:
+            NotFound: no such workflow. InvalidInput: the input does not fit it. Overloaded, StoreError: not started.
+        """
+        self._refuse_overload()
+        version = self.version_of(workflow)
+        self.workflows[workflow][version].arguments(given)
+        new = NewRun(
+            id=run_id or self.ids.new(),
+            workflow=workflow,
+            version=version,
+            input=given,
+            tenant=tenant,
+            cause=cause,
+            correlation=correlation,
+        )
+        run = await self.store.commit(lambda tx: tx.runs.start(new))
+        if run is not None:
+            self._started(run)
+        return new.id
+
+    async def publish(self, message: NewMessage) -> str:
+        """Publish a message; it is durable when this returns its id. Raises NotFound for an unknown topic."""
+        recipients = self.topics.recipients(message)
+        await self.store.commit(lambda tx: tx.messages.publish(message, recipients))
+        self.deliveries.published(message.topic)
+        return message.id
+
+    async def dispatch(self, route: str, call: Call, caller: Caller) -> Dispatched:
+        """Send a call through a route; intent and outcome are recorded. Raises NotFound, DispatchFailed."""
+        try:
+            dispatched = await self.dispatcher.call(route, call, caller, on_intent=self.intend)
+        except DispatchFailed as error:
+            record = record_of(error)
+            if record is not None:
+                await self.store.commit(lambda tx: tx.dispatches.finish(record))
+            raise
+        await self.store.commit(lambda tx: tx.dispatches.finish(dispatched.record))
+        return dispatched
+
+    async def intend(self, record: DispatchRecord) -> None:
+        """Make the intent of a dispatch durable, before the call leaves."""
+        await self.store.commit(lambda tx: tx.dispatches.intend(record))
+
+    def record_later(self, record: DispatchRecord) -> None:
+        """Make the outcome of a pass-through call durable with the next commits, without waiting for it."""
+        task = asyncio.get_running_loop().create_task(self._record(record))
+        self._recording.add(task)
+        task.add_done_callback(self._recording.discard)
+
+    async def _record(self, record: DispatchRecord) -> None:
+        await self.store.commit(lambda tx: tx.dispatches.finish(record))
+
+    def observe(self, *, after: int | None = None, pattern: Pattern | None = None) -> AsyncGenerator[AuditEntry, None]:
+        """Transitions as they are committed, from now on or after a position."""
+        return self.observation.observe(after=after, pattern=pattern)
+
+    # --- within -----------------------------------------------------------------------------------------------------
+
+    def _started(self, run: Run) -> None:
+        self.engine.adopt(run, fresh=True)
+
+    def _refuse_overload(self) -> None:
+        if self.engine.backlog > BACKLOG_MAX:
+            raise Overloaded(
+                "More runs are waiting for their turn than this process takes on.", remedy="Send it again later."
+            )
+
+
+def record_of(error: DispatchFailed) -> DispatchRecord | None:
+    """The final record that a failed dispatch carries."""
+    record = getattr(error, "record", None)
+    return record if isinstance(record, DispatchRecord) else None
