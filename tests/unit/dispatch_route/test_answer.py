@@ -106,8 +106,9 @@ def test_a_stream_has_ended_at_its_last_event_and_not_before(
     for start in range(0, cut, size):
         events.feed(stream[start : min(start + size, cut)])
     assert not events.ended
-    for start in range(cut, len(stream), size):
-        events.feed(stream[start : start + size])
+    events.feed(stream[cut:-1])
+    assert not events.ended  # an event counts once the empty line after it is there
+    events.feed(stream[-1:])
     assert events.ended
     assert events.usage is not None
     assert json.loads(events.usage) == usage
@@ -130,5 +131,5 @@ def test_a_line_without_end_takes_bounded_memory() -> None:
     events = EventStream()
     for _ in range(3 * LINE_MAX_BYTES // 1_000_000 + 1):
         events.feed(b"x" * 1_000_000)
-    events.feed(b"\ndata: [DONE]\n")
+    events.feed(b"\ndata: [DONE]\n\n")
     assert events.ended

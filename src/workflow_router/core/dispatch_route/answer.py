@@ -118,6 +118,7 @@ class EventStream:
         self.ended = self.finished = False
         self._usage: dict[str, object] = {}
         self._rest = b""
+        self._last = False  # the last event's data was seen; the empty line that dispatches it is to follow
 
     @property
     def usage(self) -> bytes | None:
@@ -130,13 +131,15 @@ class EventStream:
         cut = data.rfind(b"\n") + 1
         self._rest = data[cut:] if len(data) - cut <= LINE_MAX_BYTES else b""
         if cut:
-            for line in data[:cut].split(b"\n"):
+            for line in data[: cut - 1].split(b"\n"):
                 if line.startswith(b"data:"):
-                    self._line(line[5:].strip())
+                    self._data(line[5:].strip())
+                elif self._last and line in {b"", b"\r"}:
+                    self.ended = True
 
-    def _line(self, line: bytes) -> None:
+    def _data(self, line: bytes) -> None:
         if line == b"[DONE]":
-            self.ended = True
+            self._last = True
             return
         finishes = b'"finish_reason"' in line and b'"finish_reason":null' not in line
         if not finishes and not any(mark in line for mark in _MARKS):
@@ -148,5 +151,5 @@ class EventStream:
         inner = told.message or told.response
         for usage in (inner.usage if isinstance(inner, _Inner) else None, told.usage):
             self._usage.update({name: count for name, count in (usage or {}).items() if count is not None})
-        self.ended |= told.type in _ENDS or told.error is not None
+        self._last |= told.type in _ENDS or told.error is not None
         self.finished |= any(choice.finish_reason for choice in told.choices)

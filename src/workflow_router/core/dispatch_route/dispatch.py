@@ -44,7 +44,7 @@ class _Missed(NamedTuple):
 class Dispatcher:
     """Sends calls through routes. Routes can be replaced at any time; a call under way keeps those it began with."""
 
-    def __init__(  # noqa: PLR0917  the parts it is composed of, named at the one place that composes them
+    def __init__(
         self,
         routes: Iterable[Route],
         transport: Transport,

@@ -68,7 +68,7 @@ class Stream:
                 self._events.feed(chunk)
             return chunk
         if self._events is not None:
-            self._events.feed(b"\n")
+            self._events.feed(b"\n\n")  # a clean end stands for line breaks left out
             if not (self._events.ended or self._events.finished):
                 raise self._cut("broken: the event stream ended without its last event")
         self._end(DispatchStatus.SUCCEEDED if self.status < 400 else DispatchStatus.FAILED, None)
