@@ -1,6 +1,6 @@
 """Owns the words as frozen data: event, run, step, message, dispatch, approval, transition. Refuses behaviour.
 
-Payloads are JSON bytes as they came or as they will be stored, so that nothing is decoded and encoded on its way through.
+Payloads are JSON bytes as they came or as they will be stored, so that nothing is decoded only to be encoded again.
 """
 
 import msgspec
@@ -109,7 +109,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One execution of a workflow. `input` and `output` are JSON, `error` is a problem document as JSON.
 
     Attributes:
-        wakes: how often something it may wait for has happened; a run parks only if this has not changed since it looked.
+        wakes: how often something it may wait for has happened; a run parks only if that is as it was when it looked.
     """
 
     id: str

@@ -72,5 +72,5 @@ class Store(Protocol):
         ...
 
     async def tend(self) -> list[int]:
-        """Renew the holds and take shards that are free; returns the shards gained. To be called at least each second."""
+        """Renew the holds and take shards that are free; returns those gained. To be called at least each second."""
         ...

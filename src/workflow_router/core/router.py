@@ -70,7 +70,6 @@ class Router:
     def step(
         self,
         function: Callable[..., Any] | None = None,
-        /,
         *,
         name: str | None = None,
         retry: Retry = ONCE,
@@ -85,7 +84,7 @@ class Router:
         """
 
         def declare(declared: Callable[..., Any]) -> Step[..., Any]:
-            step = Step(declared, name or declared.__name__, retry, timeout_s, self._call_step)
+            step: Step[..., Any] = Step(declared, name or declared.__name__, retry, timeout_s, self._call_step)
             if step.name in self.steps:
                 raise InvalidInput(f"Two steps are named {step.name}.", remedy="Give one of them another `name`.")
             self.steps[step.name] = step
@@ -98,9 +97,9 @@ class Router:
     @overload
     def workflow(self, *, name: str | None = None, version: str = "1") -> WorkflowDecorator: ...
     def workflow(
-        self, function: Callable[..., Any] | None = None, /, *, name: str | None = None, version: str = "1"
+        self, function: Callable[..., Any] | None = None, *, name: str | None = None, version: str = "1"
     ) -> Any:
-        """Declare a workflow. Several versions of a name may stand side by side; new runs take the one declared last."""
+        """Declare a workflow. Versions of a name may stand side by side; new runs take the one declared last."""
 
         def declare(declared: Callable[..., Any]) -> Workflow[..., Any]:
             workflow = Workflow(declared, name or declared.__name__, version)
@@ -181,9 +180,9 @@ class Router:
     async def start(
         self,
         workflow: Workflow[..., Any] | str,
-        input: object = None,
+        input: object = None,  # noqa: A002  as in `on`
         *,
-        run_id: str | None = None,  # noqa: A002  as in `on`
+        run_id: str | None = None,
     ) -> str:
         """Start a run and return its id; inside a run, once, as a run of its own. With `run_id` it starts only once."""
         name = workflow.name if isinstance(workflow, Workflow) else workflow

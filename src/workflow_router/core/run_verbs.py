@@ -1,7 +1,7 @@
-"""Owns the verbs of a workflow's code inside a run: each is one durable operation over the engines. Refuses declarations."""
+"""Owns the verbs of code inside a run: each is one durable operation over the engines. Refuses declarations."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -105,11 +105,11 @@ async def publish(
 def call_of(body: object, *, path: str | None, method: str, headers: Mapping[str, str] | None) -> Call:
     """The call that `router.dispatch` stands for."""
     if path is None:
-        path = "/chat/completions" if isinstance(body, Mapping) and "messages" in body else "/"
+        path = "/chat/completions" if isinstance(body, dict) and "messages" in body else "/"
     given = [(name.lower(), value) for name, value in (headers or {}).items()]
     if body is not None and not any(name == "content-type" for name, _ in given):
         given.append(("content-type", "application/json"))
-    encoded = b"" if body is None else body if isinstance(body, bytes) else to_json(body)
+    encoded = body if isinstance(body, bytes) else b"" if body is None else to_json(cast("object", body))
     return Call(method=method, path=path, headers=tuple(given), body=encoded)
 
 
@@ -153,8 +153,7 @@ async def dispatch(runtime: Runtime, branch: Branch, route: str, call: Call) -> 
 
 
 def _attempts(record: DispatchRecord | None) -> int:
-    attempts = from_json(record.attempts) if record is not None else []
-    return max(1, len(attempts)) if isinstance(attempts, list) else 1
+    return 1 if record is None else max(1, len(typed_from_json(record.attempts, list[object])))
 
 
 def _failed(error: DispatchFailed, record: DispatchRecord | None) -> Outcome:

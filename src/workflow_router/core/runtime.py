@@ -1,4 +1,4 @@
-"""Owns the few verbs every door calls: accept, start, dispatch, publish, observe, decide. Joins the engines; does no I/O.
+"""Owns the few verbs every door calls: accept, start, dispatch, publish, observe, decide. Joins the engines.
 
 It is what a running system is. A `Router` is what users declare; doors (HTTP, CLI, a workflow's code) meet here.
 """
@@ -104,7 +104,7 @@ class Runtime:
         if not versions:
             known = ", ".join(sorted(self.workflows)) or "none"
             raise NotFound(f"There is no workflow {workflow}; known are: {known}.", remedy="Check the name.")
-        return next(reversed(versions))
+        return next(reversed(list(versions)))
 
     # --- verbs ------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Owns the mapping: a named rule from a pattern and a condition to what is started or published. Refuses to evaluate."""
+"""Owns the mapping: a named rule from pattern and condition to what is started or published. Refuses to evaluate."""
 
 import msgspec
 

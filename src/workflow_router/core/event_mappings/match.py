@@ -11,7 +11,7 @@ from workflow_router.core.patterns import PatternIndex
 
 
 class Matched(msgspec.Struct, frozen=True):
-    """The mappings that an event matched, in the order in which they were declared, and those whose condition failed."""
+    """The mappings an event matched, as declared, and why the conditions of others could not be evaluated."""
 
     mappings: list[Mapping]
     failures: dict[str, str]

@@ -26,7 +26,7 @@ class EventTransitions(Protocol):
     """Storage verbs of event mapping."""
 
     async def take_in(self, accepted: AcceptedEvent) -> str | None:
-        """Store an event. Returns None if it landed, or the id under which the same `source`+`id` was taken in before."""
+        """Store an event. Returns None if it landed, else the id under which its `source`+`id` was taken in before."""
         ...
 
     async def find(self, event_id: str, *, tenant: str) -> AcceptedEvent | None:
@@ -42,5 +42,5 @@ class EventTransitions(Protocol):
         ...
 
     async def learn_mapping(self, name: str, specification: bytes, *, author: str) -> int:
-        """Keep a mapping's specification (canonical JSON) as a version of its own where it is new; returns its version."""
+        """Keep a mapping's specification (canonical JSON), as a new version where it changed; returns the version."""
         ...

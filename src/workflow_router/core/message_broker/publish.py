@@ -39,7 +39,7 @@ class Topics:
         return [reader.subscription for reader in self._readers.values()]
 
     def replace(self, topics: Iterable[str], subscriptions: Iterable[Subscription]) -> None:
-        """Put these in force. Raises InvalidInput for a subscription to an unknown topic, InvalidPattern, InvalidExpression."""
+        """Put these in force. Raises InvalidInput (unknown topic), InvalidPattern, InvalidExpression."""
         names = set(topics)
         readers: dict[str, _Reader] = {}
         by_topic: dict[str, list[_Reader]] = {name: [] for name in names}

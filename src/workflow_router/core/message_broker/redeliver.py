@@ -1,7 +1,7 @@
 """Owns what happens to a message that was not acknowledged: when it comes back, or that it is a dead letter.
 
-Refuses to lease: an expired lease is due by itself (`deliver`), and counts as a delivery, so a consumer that dies with a
-message uses up one of its deliveries.
+Refuses to lease: an expired lease is due by itself (`deliver`), and counts as a delivery, so a consumer that dies with
+a message uses up one of its deliveries.
 """
 
 from collections.abc import Callable

@@ -120,7 +120,7 @@ def outside() -> Generator[None, None, None]:
 
 
 def current() -> Branch | None:
-    """The branch this code runs in, or None outside a run. A task seen for the first time becomes a branch of its own."""
+    """The branch this code runs in, or None outside a run. A task seen for the first time becomes a branch."""
     branch = _current.get()
     if branch is None:
         return None

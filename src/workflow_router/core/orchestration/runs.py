@@ -1,7 +1,7 @@
 """Owns runs in memory: starts them, replays them from their history after a crash, ends them. Refuses SQL and sockets.
 
-What a run did is in the store before it goes on; memory can be lost at any moment. A run whose process died is taken up
-again by whoever holds its shard: the workflow's code runs from the beginning, and steps with a committed result return it.
+What a run did is in the store before it goes on; memory can be lost at any moment. A run whose process died is taken
+up again by whoever holds its shard: its code runs from the beginning, and steps with a committed result return it.
 """
 
 import asyncio
@@ -161,7 +161,7 @@ class Engine:
 
     async def cancel(self, run_id: str) -> Run:
         """Stop a run for good. Raises NotFound, or Conflict where it has ended."""
-        run = await self._find(run_id)
+        run = await self.find(run_id)
         fence = self._store.fences().get(run.shard)
         if fence is None:
             raise Lost(f"Run {run_id} belongs to another process.", remedy="Cancel it there.")
@@ -171,29 +171,30 @@ class Engine:
         if live is not None and live.task is not None:
             live.task.cancel()
         self._tell_ended(run_id)
-        return await self._find(run_id)
+        return await self.find(run_id)
 
     async def resume(self, run_id: str) -> Run:
         """Go on with a suspended run. Raises NotFound, or Conflict where it is not suspended."""
-        run = await self._find(run_id)
+        run = await self.find(run_id)
         if run.status is not RunStatus.SUSPENDED:
             raise Conflict(f"Run {run_id} is {run.status}, not suspended.")
         woken = await self._store.commit(lambda tx: tx.runs.wake(run_id, resume=True))
         if woken is not None:
             self.woken(woken)
-        return await self._find(run_id)
+        return await self.find(run_id)
 
     async def ended(self, run_id: str) -> Run:
         """Wait until a run of this process has ended. Raises NotFound."""
         while True:
             event = self._ended[run_id] = asyncio.Event()
-            run = await self._find(run_id)
+            run = await self.find(run_id)
             if run.status in RUN_ENDED or run.status is RunStatus.SUSPENDED:
                 self._ended.pop(run_id, None)
                 return run
             await event.wait()
 
-    async def _find(self, run_id: str) -> Run:
+    async def find(self, run_id: str) -> Run:
+        """The run as the store has it. Raises NotFound."""
         run = await self._store.read(lambda tx: tx.runs.find(run_id))
         if run is None:
             raise NotFound(f"There is no run {run_id}.", remedy="List them with `wr runs`.")
@@ -204,9 +205,9 @@ class Engine:
         try:
             if not live.fresh:
                 live.recall(await self._store.read(lambda tx: tx.runs.history(run.id)))
-            status, output, error = await self._execute(live)
+            status, output, problem = await self._execute(live)
             await self._store.commit(
-                lambda tx: tx.runs.change_status(run, live.fence, status, output=output, error=error)
+                lambda tx: tx.runs.change_status(run, live.fence, status, output=output, error=problem)
             )
         except Lost:
             _log.info("Run %s belongs to another process now.", run.id)
@@ -247,7 +248,7 @@ class Engine:
         if workflow is None:
             known = ", ".join(versions) or "none"
             raise Nondeterminism(
-                f"Run {run.id} needs workflow {run.workflow} version {run.version}; this process has versions: {known}.",
+                f"Run {run.id} needs workflow {run.workflow} version {run.version}; known versions: {known}.",
                 remedy="Add the workflow to the project, restart, then resume the run.",
             )
         args, kwargs = workflow.arguments(run.input)

@@ -21,13 +21,8 @@ def as_event(entry: AuditEntry) -> Event:
     """The lifecycle CloudEvent that an audit entry stands for."""
     transition = entry.transition
     extensions: dict[str, str | int | bool] = {"position": entry.position, "timems": entry.time_ms}
-    for name, value in (
-        ("run", transition.run),
-        ("causeid", transition.cause),
-        ("correlationid", transition.correlation),
-    ):
-        if value is not None:
-            extensions[name] = value
+    ids = {"run": transition.run, "causeid": transition.cause, "correlationid": transition.correlation}
+    extensions.update({name: value for name, value in ids.items() if value is not None})
     return Event(
         id=str(entry.position),
         source=SOURCE,

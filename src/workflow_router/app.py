@@ -1,0 +1,294 @@
+"""Owns composition: the only module that sees every floor. Opens a project or routers as one running system.
+
+Refuses rules and I/O of its own: it reads settings, makes the parts, joins them, and closes them in reverse order.
+"""
+
+import asyncio
+import contextlib
+import importlib.util
+import random
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from workflow_router.api.gateway import Gateway
+from workflow_router.api.server import Api
+from workflow_router.core.dispatch_route.dispatch import Dispatcher
+from workflow_router.core.dispatch_route.model import Route
+from workflow_router.core.dispatch_route.ports import Transport
+from workflow_router.core.errors import Conflict, Forbidden, InvalidInput, InvalidProject, Mistake
+from workflow_router.core.event_mappings.mapping import Mapping
+from workflow_router.core.event_mappings.webhooks import Source
+from workflow_router.core.message_broker.ports import Subscription
+from workflow_router.core.orchestration.definitions import Workflow
+from workflow_router.core.orchestration.step_execution_handler import Chain
+from workflow_router.core.router import Router
+from workflow_router.core.runtime import Runtime
+from workflow_router.db.open import open_store
+from workflow_router.network.http import HttpTransport
+from workflow_router.network.secrets import LocalSecrets
+from workflow_router.settings import (
+    Project,
+    check_references,
+    load_project,
+    mappings_of,
+    routes_of,
+    secrets_of,
+    store_of,
+    subscriptions_of,
+)
+from workflow_router.utils.clock import Clock, SystemClock
+from workflow_router.utils.ids import Ids
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+# --- routers --------------------------------------------------------------------------------------------------------
+
+
+def load_routers(project: Project) -> list[Router]:
+    """Import the project's modules and return the routers they define.
+
+    Raises:
+        InvalidProject: a module cannot be imported; the mistake names the file and line.
+    """
+    routers: list[Router] = []
+    for path in project.python:
+        module = _import(path)
+        found = [value for value in vars(module).values() if isinstance(value, Router)]
+        routers.extend(router for router in found if router not in routers)
+    return routers
+
+
+def _import(path: Path) -> ModuleType:
+    name = f"workflow_router_project.{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # noqa: S101  a path that ends in .py always has both
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    folder = str(path.parent)
+    if folder not in sys.path:  # so that the project's modules can import one another
+        sys.path.insert(0, folder)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        line = error.lineno if isinstance(error, SyntaxError) else _line_in(error, path)
+        raise InvalidProject(
+            [
+                Mistake(
+                    file=path.name,
+                    line=line,
+                    message=f"The module cannot be imported: {type(error).__name__}: {error}.",
+                    remedy="Mend it; `wr check` imports it the same way.",
+                )
+            ]
+        ) from error
+    return module
+
+
+def _line_in(error: Exception, path: Path) -> int | None:
+    trace, line = error.__traceback__, None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def join_workflows(routers: Iterable[Router]) -> dict[str, dict[str, Workflow[..., Any]]]:
+    """All workflows by name and version. Raises InvalidInput where two routers declare the same one."""
+    joined: dict[str, dict[str, Workflow[..., Any]]] = {}
+    for router in routers:
+        for name, versions in router.workflows.items():
+            known = joined.setdefault(name, {})
+            for version, workflow in versions.items():
+                if version in known:
+                    raise InvalidInput(
+                        f"Two routers declare the workflow {name} in version {version}.",
+                        remedy="Give one of them another name.",
+                    )
+                known[version] = workflow
+    return joined
+
+
+# --- a running system -----------------------------------------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def run(
+    routers: Sequence[Router],
+    *,
+    store: str = "sqlite://",
+    mappings: Iterable[Mapping] = (),
+    routes: Iterable[Route] = (),
+    topics: Iterable[str] = (),
+    subscriptions: Iterable[Subscription] = (),
+    clock: Clock | None = None,
+    transport: Transport | None = None,
+    randomness: random.Random | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    commit_in_thread: bool = True,
+) -> AsyncGenerator[Runtime, None]:
+    """Run routers over a store until the block ends; see `embed` for the short form."""
+    clock = clock or SystemClock()
+    chance = randomness or random.Random()  # noqa: S311  jitter and weights, no secrets
+    ids = Ids(clock, chance.getrandbits if randomness else None)
+    own_transport = HttpTransport() if transport is None else None
+    opened = await open_store(store, clock=clock, owner=ids.new(), commit_in_thread=commit_in_thread)
+    try:
+        dispatcher = Dispatcher(
+            routes, transport or own_transport or HttpTransport(), LocalSecrets(), clock, ids, chance.random, sleep
+        )
+        chain = routers[0].chain if routers else Chain()
+        workflows = join_workflows(routers)
+        runtime = Runtime(opened, clock, ids, dispatcher, workflows, chain, random=chance.random, sleep=sleep)
+        opened.listen(runtime.observation.committed)
+        runtime.set_topics(topics, subscriptions)
+        own = [mapping for router in routers for mapping in router.mappings]
+        await runtime.ingest.set_mappings([*mappings, *own], author="project")
+        for router in routers:
+            router.join(runtime)
+        try:
+            await runtime.open()
+            yield runtime
+        finally:
+            await runtime.close()
+            for router in routers:
+                router.join(None)
+    finally:
+        if own_transport is not None:
+            await own_transport.close()
+        await opened.close()
+
+
+@contextlib.asynccontextmanager
+async def embed(*routers: Router, store: str = "sqlite://", **parts: Any) -> AsyncGenerator[Runtime, None]:
+    """Run routers inside your own program.
+
+    Args:
+        store: `sqlite://` (in memory), `sqlite:///path.db`, or `postgresql://…`.
+        parts: as for `run`: mappings, routes, topics, subscriptions, clock, transport.
+
+    Example:
+        ```python
+        async with embed(router, store="sqlite:///work.db") as runtime:
+            run_id = await router.start(triage, {"id": 7})
+            print(await runtime.engine.ended(run_id))
+        ```
+    """
+    async with run(routers, store=store, **parts) as runtime:
+        yield runtime
+
+
+# --- a project ------------------------------------------------------------------------------------------------------
+
+
+def check(folder: Path) -> list[Mistake]:
+    """Every mistake of a project, without running it: the file, its modules, and the names they share."""
+    try:
+        project = load_project(folder)
+    except InvalidProject as error:
+        return list(error.mistakes)
+    try:
+        routers = load_routers(project)
+        workflows = join_workflows(routers)
+    except InvalidProject as error:
+        return list(error.mistakes)
+    except InvalidInput as error:
+        return [Mistake(file="router.yaml", line=None, message=error.message, remedy=error.remedy)]
+    return check_references(project, workflows)
+
+
+@contextlib.asynccontextmanager
+async def open_project(project: Project, *, store: str | None = None) -> AsyncGenerator[tuple[Runtime, Api], None]:
+    """Run a project: its runtime and the HTTP application in front of it. Raises InvalidProject."""
+    routers = load_routers(project)
+    mistakes = check_references(project, join_workflows(routers))
+    if mistakes:
+        raise InvalidProject(mistakes)
+    declared = project.router
+    async with run(
+        routers,
+        store=store or store_of(project),
+        mappings=mappings_of(project),
+        routes=routes_of(project),
+        topics=declared.topics,
+        subscriptions=subscriptions_of(project),
+    ) as runtime:
+        sources = {
+            name: Source(
+                name, source.scheme, lambda name=name: [secret.reveal() for secret in secrets_of(project, name)]
+            )
+            for name, source in declared.sources.items()
+        }
+        limit = declared.settings.body_max_bytes
+        gateway = Gateway(runtime.dispatcher, runtime.record_later, limit)
+        yield runtime, Api(runtime, sources=sources, gateway=gateway, body_max_bytes=limit)
+
+
+async def serve(
+    folder: Path,
+    *,
+    listen: str | None = None,
+    store: str | None = None,
+    on_ready: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Run a project behind HTTP until SIGTERM or SIGINT.
+
+    Args:
+        listen: `host:port`; the project's by default. Port 0 takes a free one.
+        on_ready: told the address once the server answers.
+
+    Raises:
+        InvalidProject, StoreError.
+        Conflict: the port is in use. Forbidden: another address than loopback, without credentials.
+    """
+    project = load_project(folder)
+    host, _, port = (listen or project.router.settings.listen).rpartition(":")
+    host = host.strip("[]")
+    if host not in LOOPBACK:
+        raise Forbidden(
+            f"Listening on {host} would let anybody in.",
+            remedy="Listen on 127.0.0.1, behind a proxy that authenticates.",
+        )
+    with _listening(host, int(port)) as listener:
+        async with open_project(project, store=store) as (_, api):
+            await _serve(api, listener, on_ready)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise Conflict(
+            f"Cannot listen on {host}:{port}: {error.strerror}.",
+            remedy="Stop what listens there, or choose another with --listen 127.0.0.1:PORT.",
+        ) from error
+    return listener
+
+
+async def _serve(api: Api, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
+    import uvicorn  # noqa: PLC0415  its import costs 100 ms, which `check` and `embed` need not pay
+
+    config = uvicorn.Config(
+        api, http="httptools", loop="uvloop", ws="none", lifespan="off", log_level="warning", access_log=False
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+    while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn has no event for it
+        await asyncio.sleep(0.005)
+    if server.started:
+        host, port = listener.getsockname()[:2]
+        on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    await serving
