@@ -62,6 +62,7 @@ def test_when_to_come_back(status: int, headers: dict[str, str], expected: tuple
         (b'{"choices":[]}', None),
         (b'{"usage":', None),
         (b'{"usage":[1]}', None),
+        (b'{"usage":' + b"[" * 100_000, None),
     ],
 )
 def test_usage_of_a_whole_answer(body: bytes, usage: object) -> None:

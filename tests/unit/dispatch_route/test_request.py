@@ -123,7 +123,9 @@ def test_the_model_is_the_targets_and_all_else_stays_byte_for_byte() -> None:
     assert twice == b'{"model":"big-1"}'
 
 
-@pytest.mark.parametrize("body", [b"not json", b"[]", b'{"model":', b"1", b'"model"', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"not json", b"[]", b'{"model":', b"1", b'"model"', b"\xff", b'{"a":' + b"[" * 100_000]
+)
 def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidInput, match="not a JSON object"):
         build(LLM, Call(body=body), None, None)

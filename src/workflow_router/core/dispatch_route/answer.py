@@ -101,7 +101,7 @@ def usage_of(body: bytes) -> bytes | None:
         return None
     try:
         usage = _told.decode(body).usage
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
     return None if usage is None else to_json(usage)
 
@@ -146,7 +146,7 @@ class EventStream:
             return
         try:
             told = _told.decode(line)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return
         inner = told.message or told.response
         for usage in (inner.usage if isinstance(inner, _Inner) else None, told.usage):

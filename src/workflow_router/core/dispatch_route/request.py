@@ -143,7 +143,7 @@ def _with_model(call: Call, target: Target) -> bytes:
         return call.body
     try:
         members = _members.decode(call.body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         raise InvalidInput("The body is not a JSON object.", remedy="Send one with the members of the API.") from None
     members["model"] = msgspec.Raw(to_json(model))
     return to_json(members)
