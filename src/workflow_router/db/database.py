@@ -13,6 +13,10 @@ class UndoneError(Exception):
     """The database undid the transaction because of what another process did meanwhile; it may be run again."""
 
 
+class AssumedError(UndoneError):
+    """A change that was assumed to have landed had not; run the transaction again without assuming."""
+
+
 class Session(Protocol):
     """A transaction that runs queries by name, with values bound by name.
 
@@ -22,6 +26,14 @@ class Session(Protocol):
 
     async def fetch(self, query: str, /, **values: Value) -> Sequence[Row]:
         """Run a query and return its rows."""
+        ...
+
+    async def change(self, query: str, /, **values: Value) -> bool:
+        """Run a query that returns a row if it changed something; whether it did.
+
+        A session that was begun with `assume` may answer yes and send it later: whether all of them did is known at the
+        next `fetch` or `flush`, which raises AssumedError if not.
+        """
         ...
 
     async def execute(self, query: str, /, **values: Value) -> None:
@@ -48,7 +60,7 @@ class Session(Protocol):
 class Database(Protocol):
     """One open database with one writing connection."""
 
-    async def begin(self) -> Session:
+    async def begin(self, *, assume: bool = False) -> Session:
         """Start the writing transaction. Raises StoreUnavailable."""
         ...
 

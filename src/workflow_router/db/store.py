@@ -12,6 +12,7 @@ from workflow_router.core.ports import Unit
 from workflow_router.db.database import Database
 from workflow_router.db.shards import Ownership
 from workflow_router.db.unit_of_work import UnitOfWork
+from workflow_router.db.verify_audit import AuditVerdict, verify_audit
 from workflow_router.db.writer import OnCommit, Writer
 from workflow_router.utils.clock import Clock
 
@@ -94,6 +95,10 @@ class SqlStore:
 
         self._epochs, gained = await self._open_writer.commit(unit, urgent=True)
         return sorted(gained)
+
+    async def verify_audit(self, *, kept: tuple[int, bytes] | None = None) -> AuditVerdict:
+        """Check the audit log while others write; see `db.verify_audit`."""
+        return await verify_audit(self._database, kept=kept)
 
     async def close(self) -> None:
         """Finish what is queued, release the shards and close the database, even one that fails."""

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 from workflow_router.core.errors import Overloaded, RouterError, StoreError, StoreUnavailable
 from workflow_router.core.model import AuditEntry
 from workflow_router.db import audit_log
-from workflow_router.db.database import Database, Session, UndoneError
+from workflow_router.db.database import AssumedError, Database, Session, UndoneError
 from workflow_router.db.shards import Ownership
 from workflow_router.db.unit_of_work import UnitOfWork
 from workflow_router.utils.clock import Clock
@@ -102,19 +102,23 @@ class Writer:
 
     async def _transact(self, batch: list[_Job]) -> tuple[list[_Outcome], list[AuditEntry]]:
         """Run the units in one transaction and commit it; returns their outcomes and the audit entries."""
-        careful = False
+        assume, careful = True, False
         for _ in range(UNDONE_MAX):
             try:
-                return await self._attempt(batch, careful=careful)
+                return await self._attempt(batch, assume=assume, careful=careful)
+            except AssumedError:
+                assume = False
             except _UnitRaisedError:
-                careful = True
+                assume, careful = False, True
             except UndoneError as error:
                 _log.info("The database undid a transaction, which is run again: %s", error)
         raise StoreUnavailable("Other processes kept changing the same things.", remedy="Send it again.")
 
-    async def _attempt(self, batch: list[_Job], *, careful: bool) -> tuple[list[_Outcome], list[AuditEntry]]:
+    async def _attempt(
+        self, batch: list[_Job], *, assume: bool, careful: bool
+    ) -> tuple[list[_Outcome], list[AuditEntry]]:
         now_ms = self._clock.now_ms()
-        session = await self._database.begin()
+        session = await self._database.begin(assume=assume)
         try:
             epochs = await self._ownership.held(session)
             work = UnitOfWork(session, now_ms, epochs, self._shard_count)

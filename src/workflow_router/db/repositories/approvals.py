@@ -39,7 +39,7 @@ class Approvals:
         self._record = record
 
     async def ask(self, approval: Approval) -> bool:
-        landed = await self._session.fetch(
+        landed = await self._session.change(
             "insert_approval",
             id=approval.id,
             run_id=approval.run,
@@ -55,10 +55,10 @@ class Approvals:
         )
         if landed:
             self._tell(approval, "approval.asked", {"name": approval.name, "quorum": approval.quorum})
-        return bool(landed)
+        return landed
 
     async def decide(self, approval: Approval, decisions: bytes, status: ApprovalStatus) -> bool:
-        landed = await self._session.fetch(
+        landed = await self._session.change(
             "decide_approval",
             id=approval.id,
             status=status,
@@ -68,7 +68,7 @@ class Approvals:
         if landed:
             kind = "approval.answered" if status is ApprovalStatus.OPEN else f"approval.{status}"
             self._tell(approval, kind, {"name": approval.name})
-        return bool(landed)
+        return landed
 
     async def find(self, approval_id: str) -> Approval | None:
         rows = await self._session.fetch("approval", id=approval_id)

@@ -57,10 +57,10 @@ class Dispatches:
         self._record = record
 
     async def intend(self, record: DispatchRecord) -> bool:
-        landed = await self._session.fetch("insert_dispatch", **_values(record))
+        landed = await self._session.change("insert_dispatch", **_values(record))
         if landed:
             self._tell(record)
-        return bool(landed)
+        return landed
 
     async def finish(self, record: DispatchRecord) -> None:
         await self._session.execute("upsert_dispatch", **_values(record))

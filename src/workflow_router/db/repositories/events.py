@@ -55,7 +55,7 @@ class Events:
         event = accepted.event
         identity = {"tenant": accepted.tenant, "source": event.source, "event_id": event.id}
         attributes = _Attributes(event.subject, event.time, event.datacontenttype, event.dataschema, event.extensions)
-        landed = await self._session.fetch(
+        landed = await self._session.change(
             "insert_event",
             id=accepted.id,
             type=event.type,

@@ -98,12 +98,12 @@ class Messages:
         return leased
 
     async def acknowledge(self, subscription: str, message_id: str, token: str) -> bool:
-        landed = await self._session.fetch(
+        landed = await self._session.change(
             "acknowledge_delivery", subscription=subscription, message_id=message_id, token=token
         )
         if landed:
-            self._tell(subscription, message_id, "message.acknowledged", {"attempt": landed[0][0]})
-        return bool(landed)
+            self._tell(subscription, message_id, "message.acknowledged", {})
+        return landed
 
     async def return_later(
         self, subscription: Subscription, message_id: str, token: str, *, due_ms: int, error: str
@@ -124,10 +124,9 @@ class Messages:
         return bool(landed)
 
     async def extend(self, subscription: str, message_id: str, token: str, *, until_ms: int) -> bool:
-        landed = await self._session.fetch(
+        return await self._session.change(
             "extend_delivery", subscription=subscription, message_id=message_id, token=token, until_ms=until_ms
         )
-        return bool(landed)
 
     async def dead_letters(self, subscription: str, *, limit: int) -> list[Delivery]:
         rows = await self._session.fetch("dead_deliveries", subscription=subscription, limit=limit)
@@ -136,12 +135,12 @@ class Messages:
         ]
 
     async def redrive(self, subscription: str, message_id: str, *, now_ms: int) -> bool:
-        landed = await self._session.fetch(
+        landed = await self._session.change(
             "redrive_delivery", subscription=subscription, message_id=message_id, now_ms=now_ms
         )
         if landed:
             self._tell(subscription, message_id, "message.redriven", {})
-        return bool(landed)
+        return landed
 
     async def next_due_ms(self, subscription: str) -> int | None:
         ((due_ms,),) = await self._session.fetch("next_due", subscription=subscription)

@@ -79,7 +79,7 @@ class Runs:
 
     async def start(self, run: NewRun) -> Run | None:
         shard = shard_of(run.id, self._shard_count)
-        landed = await self._session.fetch(
+        landed = await self._session.change(
             "insert_run",
             id=run.id,
             tenant=run.tenant,
@@ -136,7 +136,7 @@ class Runs:
         self, run: Run, fence: Fence, status: RunStatus, *, output: bytes | None = None, error: bytes | None = None
     ) -> bool:
         self._check(run, fence)
-        landed = await self._session.fetch(
+        landed = await self._session.change(
             "change_run_status",
             id=run.id,
             status=status,
@@ -160,10 +160,10 @@ class Runs:
 
     async def park(self, run: Run, fence: Fence, *, wakes: int) -> bool:
         self._check(run, fence)
-        landed = await self._session.fetch("park_run", id=run.id, wakes=wakes, now_ms=self._now_ms)
+        landed = await self._session.change("park_run", id=run.id, wakes=wakes, now_ms=self._now_ms)
         if landed:
             self._tell(run, "run.waiting", {"workflow": run.workflow})
-        return bool(landed)
+        return landed
 
     async def wake(self, run_id: str, *, resume: bool = False) -> Run | None:
         rows = await self._session.fetch("wake_run", id=run_id, resume=resume, now_ms=self._now_ms)

@@ -80,6 +80,9 @@ class SqliteSession:
         except apsw.Error as error:
             raise _translated(error) from error
 
+    async def change(self, query: str, /, **values: Value) -> bool:
+        return bool(await self.fetch(query, **values))
+
     async def execute(self, query: str, /, **values: Value) -> None:
         try:
             self._connection.execute(self._queries[query], values)
@@ -152,7 +155,7 @@ class SqliteDatabase:
         await self.commit()
         return True
 
-    async def begin(self) -> SqliteSession:
+    async def begin(self, *, assume: bool = False) -> SqliteSession:
         try:
             await self.rollback()  # there is something to undo only where a failing disk refused that, too
             self._connection.execute("BEGIN IMMEDIATE")

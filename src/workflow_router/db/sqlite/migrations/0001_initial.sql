@@ -154,8 +154,8 @@ CREATE TABLE audit_log (
 CREATE INDEX audit_of_correlation ON audit_log (correlation) WHERE correlation IS NOT NULL;
 
 CREATE TABLE audit_head (
-  only     INTEGER PRIMARY KEY CHECK (only = 1),
+  id       INTEGER PRIMARY KEY CHECK (id = 1),
   position INTEGER NOT NULL,
   hash     BLOB NOT NULL
 ) STRICT;
-INSERT INTO audit_head (only, position, hash) VALUES (1, 0, zeroblob(32));
+INSERT INTO audit_head (id, position, hash) VALUES (1, 0, zeroblob(32));

@@ -17,3 +17,8 @@ SELECT position, time_ms, body, hash FROM audit_log WHERE position > :after ORDE
 
 -- name: audit_entries_of
 SELECT position, time_ms, body, hash FROM audit_log WHERE correlation = :correlation ORDER BY position LIMIT :limit;
+
+-- name: audit_rows
+-- Each entry with all that is said about it twice, to be compared.
+SELECT position, time_ms, kind, subject, correlation, body, hash
+  FROM audit_log WHERE position > :after ORDER BY position LIMIT :limit;

@@ -1,0 +1,38 @@
+-- name: insert_dispatch
+INSERT INTO dispatches (id, route, status, target, run_id, step_key, tenant, caller, cause, correlation,
+                        attempts, considered, usage, created_ms, finished_ms)
+VALUES (:id, :route, :status, :target, :run_id, :step_key, :tenant, :caller, :cause, :correlation,
+        :attempts, :considered, :usage, :created_ms, :finished_ms)
+ON CONFLICT (id) DO NOTHING
+RETURNING id;
+
+-- name: upsert_dispatch
+INSERT INTO dispatches (id, route, status, target, run_id, step_key, tenant, caller, cause, correlation,
+                        attempts, considered, usage, created_ms, finished_ms)
+VALUES (:id, :route, :status, :target, :run_id, :step_key, :tenant, :caller, :cause, :correlation,
+        :attempts, :considered, :usage, :created_ms, :finished_ms)
+ON CONFLICT (id) DO UPDATE
+   SET status = excluded.status, target = excluded.target, attempts = excluded.attempts,
+       considered = excluded.considered, usage = excluded.usage, finished_ms = excluded.finished_ms;
+
+-- name: dispatch
+SELECT id, route, status, target, run_id, step_key, tenant, caller, cause, correlation,
+       attempts, considered, usage, created_ms, finished_ms
+  FROM dispatches WHERE id = :id;
+
+-- name: latest_dispatches
+SELECT id, route, status, target, run_id, step_key, tenant, caller, cause, correlation,
+       attempts, considered, usage, created_ms, finished_ms
+  FROM dispatches WHERE tenant = :tenant AND (:run::text IS NULL OR run_id = :run) ORDER BY id DESC LIMIT :limit;
+
+-- name: attempt_counts
+-- Of each target: attempts that succeeded, attempts that failed, and attempts after which the call moved to another.
+WITH attempts AS (
+  SELECT attempt.value ->> 'target' AS target,
+         attempt.value ->> 'error' IS NULL AND coalesce((attempt.value ->> 'status')::int, 500) < 400 AS succeeded,
+         lead(attempt.value ->> 'target') OVER (PARTITION BY dispatches.id ORDER BY attempt.number) AS next_target
+    FROM dispatches, json_array_elements(attempts::json) WITH ORDINALITY AS attempt (value, number)
+   WHERE dispatches.tenant = :tenant)
+SELECT target, count(*) FILTER (WHERE succeeded), count(*) FILTER (WHERE NOT succeeded),
+       count(*) FILTER (WHERE next_target <> target)
+  FROM attempts GROUP BY target;

@@ -1,0 +1,71 @@
+-- name: insert_message
+INSERT INTO messages (id, topic, key, body, headers, tenant, cause, correlation, published_ms)
+VALUES (:id, :topic, :key, :body, :headers, :tenant, :cause, :correlation, :published_ms);
+
+-- name: insert_delivery
+INSERT INTO deliveries (subscription, message_id, key, status, due_ms)
+VALUES (:subscription, :message_id, :key, 'ready', :due_ms);
+
+-- name: bury_exhausted
+-- Leases that ran out on a message's last delivery: its consumer died with it too often.
+UPDATE deliveries SET status = 'dead', error = 'The lease ran out on the last delivery.'
+ WHERE position IN (SELECT position FROM deliveries
+                     WHERE subscription = :subscription AND status = 'leased' AND due_ms <= :now_ms
+                       AND attempt >= :max_deliveries
+                       FOR UPDATE SKIP LOCKED)
+RETURNING message_id;
+
+-- name: due_deliveries
+-- What may be leased now: due, and the oldest open one of its key. Positions are in order of publishing.
+-- What another process is about to lease is passed over; later ones of its key find it open and stay.
+SELECT d.message_id, d.attempt, m.topic, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms
+  FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
+ WHERE d.subscription = :subscription AND d.status IN ('ready', 'leased') AND d.due_ms <= :now_ms
+   AND (d.key IS NULL OR NOT EXISTS (
+         SELECT 1 FROM deliveries AS earlier
+          WHERE earlier.subscription = d.subscription AND earlier.key = d.key
+            AND earlier.status IN ('ready', 'leased') AND earlier.position < d.position))
+ ORDER BY d.due_ms, d.position LIMIT :limit
+   FOR UPDATE OF d SKIP LOCKED;
+
+-- name: lease_delivery
+UPDATE deliveries SET status = 'leased', attempt = :attempt, token = :token, due_ms = :until_ms
+ WHERE subscription = :subscription AND message_id = :message_id;
+
+-- name: acknowledge_delivery
+UPDATE deliveries SET status = 'acked', error = NULL
+ WHERE subscription = :subscription AND message_id = :message_id AND status = 'leased' AND token = :token
+RETURNING attempt;
+
+-- name: return_delivery
+UPDATE deliveries
+   SET status = CASE WHEN attempt >= :max_deliveries THEN 'dead' ELSE 'ready' END, due_ms = :due_ms, error = :error
+ WHERE subscription = :subscription AND message_id = :message_id AND status = 'leased' AND token = :token
+RETURNING status, attempt;
+
+-- name: extend_delivery
+UPDATE deliveries SET due_ms = :until_ms
+ WHERE subscription = :subscription AND message_id = :message_id AND status = 'leased' AND token = :token
+RETURNING attempt;
+
+-- name: dead_deliveries
+SELECT d.message_id, d.attempt, m.topic, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms,
+       d.error
+  FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
+ WHERE d.subscription = :subscription AND d.status = 'dead' ORDER BY d.position LIMIT :limit;
+
+-- name: redrive_delivery
+UPDATE deliveries SET status = 'ready', attempt = 0, due_ms = :now_ms, token = ''
+ WHERE subscription = :subscription AND message_id = :message_id AND status = 'dead'
+RETURNING message_id;
+
+-- name: next_due
+SELECT min(due_ms) FROM deliveries WHERE subscription = :subscription AND status IN ('ready', 'leased');
+
+-- name: message_counts
+SELECT topic, count(*) FROM messages WHERE tenant = :tenant GROUP BY topic;
+
+-- name: delivery_counts
+SELECT m.topic, d.status, count(*)
+  FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
+ WHERE m.tenant = :tenant GROUP BY m.topic, d.status;

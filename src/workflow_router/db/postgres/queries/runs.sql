@@ -1,0 +1,67 @@
+-- name: insert_run
+INSERT INTO runs (id, tenant, workflow, version, status, shard, input, cause, correlation, created_ms, updated_ms)
+VALUES (:id, :tenant, :workflow, :version, 'running', :shard, :input, :cause, :correlation, :now_ms, :now_ms)
+ON CONFLICT (id) DO NOTHING
+RETURNING id;
+
+-- name: insert_step
+INSERT INTO steps (run_id, key, seq, name, kind, status, output, error, attempts, started_ms, finished_ms)
+VALUES (:run_id, :key, :seq, :name, :kind, :status, :output, :error, :attempts, :started_ms, :finished_ms);
+
+-- name: change_run_status
+-- A run that has ended stays as it is, so the first end wins.
+UPDATE runs SET status = :status, output = :output, error = :error, updated_ms = :now_ms
+ WHERE id = :id AND status NOT IN ('completed', 'faulted', 'cancelled')
+RETURNING id;
+
+-- name: delete_timers
+DELETE FROM timers WHERE run_id = :run_id;
+
+-- name: delete_timer
+DELETE FROM timers WHERE run_id = :run_id AND step_key = :step_key;
+
+-- name: set_timer
+-- The first moment stays, so that a replay after a crash does not begin to wait anew.
+INSERT INTO timers (run_id, step_key, shard, due_ms) VALUES (:run_id, :step_key, :shard, :due_ms)
+ON CONFLICT (run_id, step_key) DO UPDATE SET due_ms = timers.due_ms
+RETURNING due_ms;
+
+-- name: park_run
+-- Only if nothing has happened since the run looked, so that no wake is lost.
+UPDATE runs SET status = 'waiting', updated_ms = :now_ms WHERE id = :id AND status = 'running' AND wakes = :wakes
+RETURNING id;
+
+-- name: wake_run
+UPDATE runs
+   SET wakes = wakes + 1, updated_ms = :now_ms,
+       status = CASE WHEN status = 'waiting' OR (:resume AND status = 'suspended') THEN 'running' ELSE status END
+ WHERE id = :id AND status NOT IN ('completed', 'faulted', 'cancelled')
+RETURNING id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes;
+
+-- name: run
+SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes
+  FROM runs WHERE id = :id;
+
+-- name: run_history
+SELECT key, seq, name, kind, status, output, error, attempts, started_ms, finished_ms
+  FROM steps WHERE run_id = :run_id ORDER BY seq;
+
+-- name: unfinished_runs
+SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes
+  FROM runs WHERE status = 'running' AND shard IN (SELECT value::bigint FROM json_array_elements_text(:shards::json)) AND id > :after
+ ORDER BY id LIMIT :limit;
+
+-- name: timers
+SELECT t.run_id, t.step_key, t.due_ms FROM timers AS t JOIN runs AS r ON r.id = t.run_id
+ WHERE t.due_ms <= :before_ms AND r.status = 'waiting' AND t.shard IN (SELECT value::bigint FROM json_array_elements_text(:shards::json))
+ ORDER BY t.due_ms LIMIT :limit;
+
+-- name: list_runs
+SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes
+  FROM runs
+ WHERE tenant = :tenant AND (:workflow::text IS NULL OR workflow = :workflow) AND (:status::text IS NULL OR status = :status)
+   AND id < :before
+ ORDER BY id DESC LIMIT :limit;
+
+-- name: run_counts
+SELECT workflow, status, count(*) FROM runs WHERE tenant = :tenant GROUP BY workflow, status;

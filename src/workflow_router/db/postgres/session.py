@@ -1,0 +1,182 @@
+"""Owns named queries on one PostgreSQL connection: values by position, errors in the domain's words, few round trips.
+
+What `execute` puts off is kept by table and sent with one pipelined `executemany` for each run of equal queries. A
+query put off touches one table and reads no other, so those of different tables may change places; on each table they
+keep their order.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import asyncpg
+
+from workflow_router.core.errors import Conflict, InvalidInput, StoreUnavailable
+from workflow_router.db.database import AssumedError, Row, UndoneError, Value
+from workflow_router.db.named_queries import load_queries
+
+_VALUE = re.compile(r"(?<!:):([a-z]\w*)")
+_TABLE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
+
+
+class Query:
+    """A named query with its values in order: `:name` became `$1`, `$2` …"""
+
+    __slots__ = ("names", "sql", "table")
+
+    def __init__(self, text: str) -> None:
+        self.names = tuple(dict.fromkeys(_VALUE.findall(text)))
+        numbers = {name: f"${number}" for number, name in enumerate(self.names, 1)}
+        self.sql = _VALUE.sub(lambda found: numbers[found[1]], text)
+        written = _TABLE.match(text)
+        self.table = written[1] if written else ""
+
+    def bind(self, values: Mapping[str, Value]) -> tuple[Value, ...]:
+        """The values in the order of their numbers. Raises KeyError where one is missing."""
+        return tuple([values[name] for name in self.names])
+
+
+def load() -> dict[str, Query]:
+    """The queries of `db/postgres/queries` by name."""
+    return {name: Query(text) for name, text in load_queries("postgres").items()}
+
+
+class Statement(Protocol):
+    """What is used of `asyncpg.prepared_stmt.PreparedStatement`, which has no types of its own."""
+
+    async def fetch(self, *values: Value) -> list[Row]: ...
+    async def fetchmany(self, args: Iterable[Sequence[Value]]) -> list[Row]: ...
+    async def executemany(self, args: Iterable[Sequence[Value]]) -> None: ...
+
+
+class Connection(Protocol):
+    """What is used of `asyncpg.Connection`, which has no types of its own."""
+
+    async def execute(self, query: str) -> str: ...
+    async def prepare(self, query: str) -> Statement: ...
+    def is_closed(self) -> bool: ...
+    async def close(self, *, timeout: float) -> None: ...  # noqa: ASYNC109  asyncpg named it
+    def terminate(self) -> None: ...
+
+
+# What asyncpg raises: the server's errors, its own, and those of the socket and of time.
+FAILURES = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+
+
+def translated(error: BaseException) -> Exception:
+    """The error a caller of the store meets for one of PostgreSQL's, by the class of its SQLSTATE."""
+    kind = str(getattr(error, "sqlstate", None) or "")[:2]
+    if kind == "23":
+        return Conflict(f"The store refused a change: {error}.")
+    if kind in {"22", "54"} or isinstance(error, ValueError):  # asyncpg's own errors of encoding are ValueErrors
+        return InvalidInput(
+            f"The store cannot keep a value: {error}.", remedy="Make it shorter, without NUL characters."
+        )
+    if kind == "40":
+        return UndoneError(str(error))
+    return StoreUnavailable(
+        f"PostgreSQL failed: {str(error) or type(error).__name__}.", remedy="See its log; then send it again."
+    )
+
+
+class Link:
+    """A connection and what was prepared on it."""
+
+    def __init__(self, connection: Connection, queries: Mapping[str, Query]) -> None:
+        self.connection = connection
+        self.queries = queries
+        self._statements: dict[str, Statement] = {}
+
+    async def statement(self, query: str) -> Statement:
+        """The query, prepared at its first use."""
+        found = self._statements.get(query)
+        if found is None:
+            found = self._statements[query] = await self.connection.prepare(self.queries[query].sql)
+        return found
+
+
+class _Group(NamedTuple):
+    """One query with the values of each time it is to run."""
+
+    query: str
+    rows: list[tuple[Value, ...]]
+    assumed: bool
+
+
+class PostgresSession:
+    """A `Session` within a transaction that somebody else begins and ends."""
+
+    __slots__ = ("_assume", "_link", "_put_off")
+
+    def __init__(self, link: Link, *, assume: bool = False) -> None:
+        self._link = link
+        self._assume = assume
+        self._put_off: dict[str, list[_Group]] = {}
+
+    async def fetch(self, query: str, /, **values: Value) -> Sequence[Row]:
+        try:
+            if self._put_off:
+                await self._send()
+            statement = await self._link.statement(query)
+            return await statement.fetch(*self._link.queries[query].bind(values))
+        except FAILURES as error:
+            raise translated(error) from error
+
+    async def change(self, query: str, /, **values: Value) -> bool:
+        if not self._assume:
+            return bool(await self.fetch(query, **values))
+        self._put(query, [self._link.queries[query].bind(values)], assumed=True)
+        return True
+
+    async def execute(self, query: str, /, **values: Value) -> None:
+        self._put(query, [self._link.queries[query].bind(values)])
+
+    async def execute_many(self, query: str, /, rows: Sequence[Mapping[str, Value]]) -> None:
+        bind = self._link.queries[query].bind
+        self._put(query, [bind(row) for row in rows])
+
+    async def flush(self) -> None:
+        try:
+            await self._send()
+        except FAILURES as error:
+            raise translated(error) from error
+
+    async def savepoint(self) -> None:
+        await self.flush()
+        await self.run("savepoint")
+
+    async def end_savepoint(self, *, undo: bool) -> None:
+        if undo:
+            self._put_off.clear()
+            await self.run("rollback_to_savepoint")
+        else:
+            await self.flush()
+        await self.run("release_savepoint")
+
+    async def run(self, query: str) -> None:
+        """Run a query without values, which may be several statements."""
+        await self.run_text(self._link.queries[query].sql)
+
+    async def run_text(self, sql: str) -> None:
+        """The same for a migration."""
+        try:
+            await self._link.connection.execute(sql)
+        except FAILURES as error:
+            raise translated(error) from error
+
+    def _put(self, query: str, rows: list[tuple[Value, ...]], *, assumed: bool = False) -> None:
+        groups = self._put_off.setdefault(self._link.queries[query].table, [])
+        if groups and groups[-1].query == query:
+            groups[-1].rows.extend(rows)
+        else:
+            groups.append(_Group(query, rows, assumed))
+
+    async def _send(self) -> None:
+        put_off, self._put_off = self._put_off, {}
+        for groups in put_off.values():
+            for query, rows, assumed in groups:
+                statement = await self._link.statement(query)
+                if not assumed:
+                    await statement.executemany(rows)
+                elif len(await statement.fetchmany(rows)) < len(rows):
+                    raise AssumedError(query)
