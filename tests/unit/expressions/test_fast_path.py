@@ -3,7 +3,7 @@
 from typing import cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflow_router.core.errors import ExpressionFailed
@@ -83,6 +83,7 @@ constants = st.one_of(
 )
 
 
+@settings(deadline=None)  # the first example pays for importing the engine
 @given(st.one_of(paths, constants))
 def test_fast_path_and_engine_agree(text: str) -> None:
     fast = fast_path(text, VARIABLES)
@@ -103,6 +104,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_values_pass_the_engine_unchanged(value: object) -> None:
     scope: dict[str, object] = {"event": {"data": value}}

@@ -1,0 +1,20 @@
+"""Owns the project folder: `router.yaml` read, checked with lines, and resolved. Refuses to import its modules."""
+
+from workflow_router.settings.convert import mappings_of, routes_of, subscriptions_of
+from workflow_router.settings.load import FILE, check_references, load_project
+from workflow_router.settings.model import Project, Reference
+from workflow_router.settings.resolve import Secret, secrets_of, store_of
+
+__all__ = [
+    "FILE",
+    "Project",
+    "Reference",
+    "Secret",
+    "check_references",
+    "load_project",
+    "mappings_of",
+    "routes_of",
+    "secrets_of",
+    "store_of",
+    "subscriptions_of",
+]

@@ -1,0 +1,267 @@
+"""Owns what a project must hold beyond its shape: patterns, expressions, names, references and files.
+
+Refuses to judge what only the running system can know: whether a variable is set is a warning here.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar, cast
+from urllib.parse import urlsplit
+
+from workflow_router.core.dispatch_route import model as dispatch
+from workflow_router.core.errors import InvalidExpression, InvalidPattern, Mistake
+from workflow_router.core.expressions import compile_condition, compile_template
+from workflow_router.core.patterns import Pattern
+from workflow_router.settings import model
+from workflow_router.settings.bind import did_you_mean, dotted
+from workflow_router.settings.document import Node, Where, find, line_of
+
+_FILE = "router.yaml"
+_ANY_URL = "http://localhost"
+_INDEX = re.compile(r"\[?([0-9]{1,6})\]?")
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def check(
+    folder: Path,
+    router: model.RouterFile,
+    document: Node,
+    *,
+    environ: Mapping[str, str],
+    mistakes: list[Mistake],
+    warnings: list[Mistake],
+) -> tuple[Path, ...]:
+    """Add every mistake and warning; return the Python modules of the project.
+
+    The struct may be one with mistakes noted already: then its wrong parts are None, whatever their type says.
+    """
+    return _Checker(folder, document, environ, mistakes, warnings).router(router)
+
+
+class _Checker:
+    """One pass over a project."""
+
+    def __init__(
+        self,
+        folder: Path,
+        document: Node,
+        environ: Mapping[str, str],
+        mistakes: list[Mistake],
+        warnings: list[Mistake],
+    ) -> None:
+        self._folder = folder
+        self._document = document
+        self._environ = environ
+        self._mistakes = mistakes
+        self._warnings = warnings
+
+    def router(self, router: model.RouterFile) -> tuple[Path, ...]:
+        self._settings(router.settings)
+        for name, source in _known(router.sources.items()):
+            self._source(source, ("sources", name))
+        self._unique("mappings", _names(router.mappings))
+        for at, mapping in _known(enumerate(router.mappings)):
+            self._mapping(mapping, ("mappings", at), router.topics)
+        for name, route in _known(router.routes.items()):
+            self._route(route, ("routes", name))
+        self._unique("subscriptions", _names(router.subscriptions))
+        for at, subscription in _known(enumerate(router.subscriptions)):
+            self._subscription(subscription, ("subscriptions", at), router.topics)
+        return self._python(router.python)
+
+    def _settings(self, settings: model.Settings) -> None:
+        if settings.address[1] > 65_535:
+            self._mistake(("settings", "listen"), "The port of `settings.listen` is above 65535.", "Write a lower one.")
+        if isinstance(settings.store, model.Reference):
+            self._reference(settings.store, ("settings", "store"))
+        elif urlsplit(settings.store).password:
+            self._warn(
+                ("settings", "store"), "`settings.store` holds a password.", "Write {env: DATABASE_URL} instead."
+            )
+
+    def _source(self, source: model.Source, where: Where) -> None:
+        at = (*where, "secret")
+        if isinstance(source.secret, list):
+            for index, secret in _known(enumerate(source.secret)):
+                self._secret(secret, (*at, index))
+            if not source.secret:
+                self._mistake(at, f"`{dotted(at)}` is an empty list.", "Write at least one secret.")
+        elif source.secret is not None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
+            self._secret(source.secret, at)
+
+    def _mapping(self, mapping: model.Mapping, where: Where, topics: Mapping[str, model.Topic]) -> None:
+        self._pattern(mapping.on, (*where, "on"))
+        if mapping.when is not None:
+            self._expression(lambda: compile_condition(mapping.when or "", variables=("event",)), (*where, "when"))
+        if (mapping.start is None) == (mapping.publish is None):
+            both = "both `start` and `publish`" if mapping.start else "neither `start` nor `publish`"
+            self._mistake(where, f"The mapping has {both}.", "Write one of them.")
+        if mapping.publish is not None:
+            if find(self._document, (*where, "input")) is not None:
+                self._mistake((*where, "input"), "`input` is for `start` only.", "Move it to `publish.body`.")
+            at = (*where, "publish")
+            self._topic(mapping.publish.topic, (*at, "topic"), topics)
+            self._template(mapping.publish.key, (*at, "key"), "event")
+            self._template(mapping.publish.body, (*at, "body"), "event")
+        self._template(mapping.input, (*where, "input"), "event")
+
+    def _subscription(self, subscription: model.Subscription, where: Where, topics: Mapping[str, model.Topic]) -> None:
+        self._topic(subscription.topic, (*where, "topic"), topics)
+        if subscription.filter is not None:
+            self._pattern(subscription.filter, (*where, "filter"))
+        self._template(subscription.input, (*where, "input"), "message")
+
+    def _route(self, route: model.Route, where: Where) -> None:
+        targets = list(_known(enumerate(route.targets or [])))
+        at = (*where, "targets")
+        self._unique(at, _names(route.targets or []))
+        for index, target in targets:
+            self._target(target, (*at, index))
+        if route.policy == "weighted" and targets and not any(target.weight for _, target in targets):
+            self._mistake(at, f"Every target of `{dotted(where)}` has weight 0.", "Give one of them a weight.")
+        if route.retry.first_s > route.retry.max_s:
+            self._mistake((*where, "retry"), "`first_s` is longer than `max_s`.", "Swap them.")
+
+    def _target(self, target: model.Target, where: Where) -> None:
+        url = target.url
+        if isinstance(url, model.Reference):
+            self._reference(url, (*where, "url"))
+            url = url.value or url.default
+        address, key_header, headers = url or _ANY_URL, target.key_header, tuple(target.pass_headers)
+        self._accepted((*where, "url"), lambda: dispatch.Target(name="x", kind="http", url=address))
+        for field, names in (("key_header", (key_header,)), ("pass_headers", headers)):
+            self._accepted(
+                (*where, field),
+                lambda names=names: dispatch.Target(name="x", kind="http", url=_ANY_URL, pass_headers=names),
+            )
+        if target.key is not None:
+            self._secret(target.key, (*where, "key"), inline=False)
+
+    def _accepted(self, where: Where, make: Callable[[], object]) -> None:
+        """Let the engine's own struct judge, so that what passes here is accepted there."""
+        try:
+            make()
+        except ValueError as error:
+            self._mistake(
+                where,
+                str(error).replace(" of target 'x'", ""),
+                "Write it as in https://HOST/PATH." if where[-1] == "url" else "Write names such as x-api-key.",
+            )
+
+    def _python(self, listed: list[str] | None) -> tuple[Path, ...]:
+        if listed is None:
+            found = sorted(self._folder.glob("*.py"))
+            return tuple(path for path in found if not path.name.startswith(("_", "test_")))
+        paths: list[Path] = []
+        for at, name in _known(enumerate(listed)):
+            path = self._folder / name
+            if path.suffix != ".py" or not path.resolve().is_relative_to(self._folder.resolve()):
+                self._mistake(
+                    ("python", at), f"`{name}` is no Python file of this folder.", "Write it as workflows.py."
+                )
+            elif not path.is_file():
+                here = [found.name for found in self._folder.glob("*.py")]
+                self._mistake(("python", at), f"There is no file `{name}`.", did_you_mean(name, here))
+            else:
+                paths.append(path)
+        return tuple(dict.fromkeys(paths))
+
+    def _pattern(self, pattern: dict[str, object] | None, where: Where) -> None:
+        if pattern is None:
+            return
+        try:
+            Pattern.parse(pattern)
+        except InvalidPattern as error:
+            at = (*where, *_steps(pattern, error.path))
+            self._mistake(
+                at, f"`{dotted(at)}`: {error.reason.removesuffix('.')}.", error.remedy or "See docs/patterns.md."
+            )
+
+    def _template(self, template: object, where: Where, variable: str) -> None:
+        self._expression(lambda: compile_template(template, variables=(variable,)), where)
+
+    def _expression(self, compiler: Callable[[], object], where: Where) -> None:
+        try:
+            compiler()
+        except InvalidExpression as error:
+            inner = error.context.get("where")
+            steps = cast("Where", inner) if isinstance(inner, tuple) else ()
+            self._mistake((*where, *steps), error.message, error.remedy)
+
+    def _topic(self, topic: str | None, where: Where, topics: Mapping[str, model.Topic]) -> None:
+        if topic is not None and topic not in topics:
+            self._mistake(where, f"There is no topic `{topic}`.", did_you_mean(topic, topics))
+
+    def _unique(self, section: str | Where, names: list[str | None]) -> None:
+        where = (section,) if isinstance(section, str) else section
+        for name, count in Counter(name for name in names if name is not None).items():
+            if count > 1:
+                second = [at for at, other in enumerate(names) if other == name][1]
+                self._mistake(
+                    (*where, second, "name"), f"The name `{name}` stands twice in `{dotted(where)}`.", "Rename one."
+                )
+
+    def _secret(self, secret: model.Reference, where: Where, *, inline: bool = True) -> None:
+        self._reference(secret, where)
+        if secret.default is not None:
+            self._mistake((*where, "default"), "A secret has no default.", "Set it where `env` says.")
+        if secret.value is not None and not inline:
+            self._mistake(
+                (*where, "value"), "A key is not written into the file.", "Write {env: NAME} or {file: PATH}."
+            )
+        elif secret.value is not None:
+            self._warn((*where, "value"), "A secret stands in the file.", "Write {env: NAME} or {file: PATH} instead.")
+
+    def _reference(self, reference: model.Reference, where: Where) -> None:
+        given = [name for name in ("env", "file", "value") if getattr(reference, name) is not None]
+        if len(given) != 1:
+            self._mistake(where, f"`{dotted(where)}` names {len(given)} of env, file and value.", "Write one of them.")
+        elif reference.default is not None and reference.env is None:
+            self._mistake((*where, "default"), "Only `env` can have a default.", "Remove it.")
+        elif reference.env is not None and reference.default is None and not self._environ.get(reference.env):
+            self._warn(where, f"The variable {reference.env} is not set.", "Set it before the router starts.")
+        elif reference.file is not None and not (self._folder / reference.file).is_file():
+            self._warn(where, f"There is no file `{reference.file}`.", "Put it there before the router starts.")
+
+    def _mistake(self, where: Where, message: str, remedy: str) -> None:
+        line = line_of(self._document, where)
+        self._mistakes.append(Mistake(file=_FILE, line=line, message=message, remedy=remedy))
+
+    def _warn(self, where: Where, message: str, remedy: str) -> None:
+        line = line_of(self._document, where)
+        self._warnings.append(Mistake(file=_FILE, line=line, message=message, remedy=remedy))
+
+
+def _known(pairs: Iterable[tuple[K, V]]) -> Iterator[tuple[K, V]]:
+    """Those whose value is no mistake noted already."""
+    return ((key, value) for key, value in pairs if value is not None)
+
+
+def _names(items: Iterable[object]) -> list[str | None]:
+    return [getattr(item, "name", None) for item in items]
+
+
+def _steps(pattern: object, path: str) -> Where:
+    """A pattern's dotted path as keys of that pattern, which may hold dots themselves, as far as they exist."""
+    rest = "" if path == "$" else path
+    steps: list[str | int] = []
+    while rest:
+        if isinstance(pattern, dict):
+            fields = cast("dict[str, object]", pattern)
+            fitting = [key for key in fields if rest == key or rest.startswith((f"{key}.", f"{key}["))]
+            if not fitting:
+                break
+            step: str | int = max(fitting, key=len)
+            rest, pattern = rest[len(step) :].removeprefix("."), fields[step]
+        elif isinstance(pattern, list) and (index := _INDEX.match(rest)):
+            items, step = cast("list[object]", pattern), int(index[1])
+            if step >= len(items):
+                break
+            rest, pattern = rest[index.end() :].removeprefix("."), items[step]
+        else:
+            break
+        steps.append(step)
+    return tuple(steps)

@@ -1,0 +1,106 @@
+"""Owns handing a project to the engines in their words: mappings, routes, subscriptions. Refuses to judge it again."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from workflow_router.core.dispatch_route import model as dispatch
+from workflow_router.core.errors import InvalidProject, Mistake
+from workflow_router.core.event_mappings import mapping as events
+from workflow_router.core.event_mappings.ingest import specification_of
+from workflow_router.core.expressions import compile_condition, compile_template
+from workflow_router.core.message_broker.ports import Subscription
+from workflow_router.core.patterns import Pattern
+from workflow_router.settings.model import Project, Publish, Reference, Target
+from workflow_router.settings.resolve import unresolved, value_of
+from workflow_router.utils.backoff import Backoff
+from workflow_router.utils.codec import to_json
+
+
+def mappings_of(project: Project) -> list[events.Mapping]:
+    """The mappings that are not disabled, compiled."""
+    return [
+        events.Mapping(
+            name=mapping.name,
+            pattern=Pattern.parse(mapping.on),
+            condition=None if mapping.when is None else compile_condition(mapping.when, variables=("event",)),
+            input=compile_template(mapping.input, variables=("event",)),
+            start=mapping.start,
+            publish=None if mapping.publish is None else _publish(mapping.publish),
+            specification=specification_of(mapping),
+        )
+        for mapping in project.router.mappings
+        if not mapping.disabled
+    ]
+
+
+def routes_of(project: Project, *, environ: Mapping[str, str] = os.environ) -> list[dispatch.Route]:
+    """The routes as the dispatcher takes them. Addresses are resolved; keys stay references.
+
+    Raises:
+        InvalidProject: with every address that cannot be had or used.
+    """
+    mistakes: list[Mistake] = []
+    routes: list[dispatch.Route] = []
+    for name, route in project.router.routes.items():
+        targets: list[dispatch.Target] = []
+        for at, target in enumerate(route.targets):
+            where = ("routes", name, "targets", at, "url")
+            try:
+                url = value_of(project, target.url, where, environ) if isinstance(target.url, Reference) else target.url
+                targets.append(_target(project.folder, target, url))
+            except InvalidProject as error:
+                mistakes += error.mistakes
+            except ValueError as error:
+                mistakes += unresolved(project, where, str(error), "Mend the address where it is set.").mistakes
+        if len(targets) == len(route.targets):
+            backoff = Backoff(first_s=route.retry.first_s, max_s=route.retry.max_s)
+            retry = dispatch.Retry(attempts=route.retry.attempts, backoff=backoff)
+            routes.append(dispatch.Route(name=name, targets=tuple(targets), policy=route.policy, retry=retry))
+    if mistakes:
+        raise InvalidProject(mistakes)
+    return routes
+
+
+def subscriptions_of(project: Project) -> list[Subscription]:
+    """The subscriptions as the broker takes them, each with the limits of its topic."""
+    topics = project.router.topics
+    return [
+        Subscription(
+            name=subscription.name,
+            topic=subscription.topic,
+            start=subscription.start,
+            filter=None if subscription.filter is None else to_json(subscription.filter),
+            input=to_json(subscription.input),
+            max_deliveries=topics[subscription.topic].max_deliveries,
+            lease_ms=int(topics[subscription.topic].lease_s * 1000),
+        )
+        for subscription in project.router.subscriptions
+    ]
+
+
+def _target(folder: Path, target: Target, url: str) -> dispatch.Target:
+    key = None
+    if target.key is not None:
+        key = f"env:{target.key.env}" if target.key.env is not None else f"file:{folder / (target.key.file or '')}"
+    limit_s = target.timeout_s
+    return dispatch.Target(
+        name=target.name,
+        kind=target.kind,
+        url=url,
+        model=target.model,
+        weight=target.weight,
+        key=key,
+        key_header=target.key_header,
+        pass_headers=tuple(target.pass_headers),
+        timeouts=dispatch.Timeouts(connect_s=min(5.0, limit_s), first_byte_s=limit_s, idle_s=limit_s, total_s=limit_s),
+        allow_private=target.allow_private,
+    )
+
+
+def _publish(publish: Publish) -> events.PublishTo:
+    return events.PublishTo(
+        topic=publish.topic,
+        key=None if publish.key is None else compile_template(publish.key, variables=("event",)),
+        body=compile_template(publish.body, variables=("event",)),
+    )

@@ -1,0 +1,176 @@
+"""Owns what a project says, as frozen data that is also its JSON Schema. Refuses to hold a resolved secret.
+
+Fields are named as in `router.yaml`; the first sentence of a docstring becomes a description in the schema.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from workflow_router.core.errors import Mistake
+from workflow_router.settings.document import Node
+
+Name: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        extra={"expects": "a name of letters, digits, `.`, `_` and `-`, at most 100"},
+    ),
+]
+Listen: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$",
+        extra={"expects": "an address and a port, such as 127.0.0.1:8787"},
+    ),
+]
+Store: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(sqlite:///.+|postgres(ql)?://.+)$",
+        extra={"expects": "sqlite:///PATH or postgresql://…"},
+    ),
+]
+Text: TypeAlias = Annotated[str, Meta(min_length=1)]
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a value is to be had: exactly one of `env` (with an optional `default`), `file` and `value`."""
+
+    env: Text | None = None
+    file: Text | None = None
+    value: Text | None = None
+    default: str | None = None
+
+    def __repr__(self) -> str:
+        """Where it is, never what it is."""
+        if self.env is not None:
+            return f"Reference(env={self.env!r})"
+        return f"Reference(file={self.file!r})" if self.file is not None else "Reference(value=<hidden>)"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the router runs. A relative SQLite path starts at the project folder."""
+
+    listen: Listen = "127.0.0.1:8787"
+    store: Store | Reference = "sqlite:///data/router.db"
+    body_max_bytes: Annotated[int, Meta(ge=1_024, le=104_857_600)] = 1_048_576
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port to listen on."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sender of webhooks: how it signs, and its secret; several while one replaces another."""
+
+    scheme: Literal["github", "standard-webhooks", "slack", "stripe", "hmac"]
+    secret: Reference | list[Reference]
+
+
+class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A message to publish for each matching event; `key` and `body` are templates over `event`."""
+
+    topic: Name
+    key: str | None = None
+    body: object = "${ event.data }"
+
+
+class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which events start which workflow (`start`), or publish which message (`publish`)."""
+
+    name: Name
+    on: dict[str, object]
+    when: Text | None = None
+    start: Text | None = None
+    publish: Publish | None = None
+    input: object = "${ event.data }"
+    disabled: bool = False
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a route picks. `timeout_s` bounds one attempt; `key` goes into `key_header`, by default as bearer token."""
+
+    name: Name
+    kind: Literal["openai", "http"]
+    url: Text | Reference
+    key: Reference | None = None
+    key_header: Text = "authorization"
+    model: Text | None = None
+    weight: Annotated[float, Meta(ge=0, le=1_000_000)] = 1.0
+    timeout_s: Seconds = 60.0
+    pass_headers: list[Text] = []
+    allow_private: bool = False
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often a call is tried, over all targets, and the first and longest wait between tries."""
+
+    attempts: Annotated[int, Meta(ge=1, le=100)] = 3
+    first_s: Seconds = 0.2
+    max_s: Seconds = 30.0
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Targets, and the policy that picks one: the first that may be called, or by weight."""
+
+    targets: Annotated[list[Target], Meta(min_length=1)]
+    policy: Literal["failover", "weighted"] = "failover"
+    retry: Retry = Retry()
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stream of messages. After `max_deliveries` without an ack a message becomes a dead letter."""
+
+    max_deliveries: Annotated[int, Meta(ge=1, le=1_000)] = 5
+    lease_s: Seconds = 30.0
+
+
+class Subscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who gets the messages of a topic: those that pass `filter` start a workflow, or wait for a consumer."""
+
+    name: Name
+    topic: Name
+    filter: dict[str, object] | None = None
+    start: Text | None = None
+    input: object = "${ message.body }"
+
+
+class RouterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Workflow Router project."""
+
+    name: Name
+    settings: Settings = Settings()
+    python: list[Text] | None = None
+    sources: dict[Name, Source] = {}
+    mappings: list[Mapping] = []
+    routes: dict[Name, Route] = {}
+    topics: dict[Name, Topic] = {}
+    subscriptions: list[Subscription] = []
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """A project folder that was read and checked.
+
+    Attributes:
+        router: what `router.yaml` says.
+        python: the modules that define its workflows.
+        warnings: what works here, but perhaps not where it is meant to.
+        document: the file's nodes with their lines, for mistakes that are found later.
+    """
+
+    folder: Path
+    router: RouterFile
+    python: tuple[Path, ...]
+    warnings: tuple[Mistake, ...]
+    document: Node
+
+    def __repr__(self) -> str:
+        """Without the document, which may hold a secret written into the file."""
+        return f"Project({self.router.name!r}, {str(self.folder)!r})"
