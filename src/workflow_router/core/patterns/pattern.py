@@ -1,0 +1,70 @@
+"""Owns `Pattern`, the public face of one event pattern. Refuses to know of many patterns at once: that is the index.
+
+The language is specified in docs/patterns.md.
+"""
+
+from collections.abc import Mapping
+from typing import Final, cast, final
+
+import msgspec
+
+from workflow_router.core.errors import InvalidPattern
+from workflow_router.core.patterns.explain import Explanation, explain
+from workflow_router.core.patterns.parse import parse
+from workflow_router.core.patterns.tree import Branch, Node
+from workflow_router.utils.codec import from_json, to_canonical_json, to_json
+
+
+@final
+class Pattern:
+    """An event pattern. Immutable; two are equal if their sources are, whatever the order of fields."""
+
+    __slots__ = ("_canonical", "_text", "branches", "nodes")
+
+    branches: Final[tuple[Branch, ...]]
+    nodes: Final[tuple[Node, ...]]
+
+    def __init__(self, source: object) -> None:
+        self.branches = parse(source)
+        self.nodes = tuple(Node.of(branch) for branch in self.branches)
+        self._text = to_json(source)
+        self._canonical = to_canonical_json(source)
+
+    @classmethod
+    def parse(cls, source: object) -> "Pattern":
+        """Compile a pattern from JSON text (str or bytes) or a decoded object.
+
+        Raises:
+            InvalidPattern: with the path of the mistake and the reason.
+        """
+        if not isinstance(source, (str, bytes)):
+            return cls(source)
+        try:
+            decoded = from_json(source)
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise InvalidPattern(f"Not JSON: {error}") from None
+        except RecursionError:
+            raise InvalidPattern("Nested too deeply") from None
+        return cls(decoded)
+
+    @property
+    def source(self) -> dict[str, object]:
+        """The pattern as it was written, a fresh copy."""
+        return cast(dict[str, object], from_json(self._text))
+
+    def matches(self, event: Mapping[str, object]) -> bool:
+        """Whether a decoded event satisfies the pattern."""
+        return any(node.holds(event) for node in self.nodes)
+
+    def explain(self, event: Mapping[str, object]) -> Explanation:
+        """Why the event matches, or how near it came and what was in the way."""
+        return explain(self.branches, self.nodes, event)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pattern) and self._canonical == other._canonical
+
+    def __hash__(self) -> int:
+        return hash(self._canonical)
+
+    def __repr__(self) -> str:
+        return f"Pattern.parse({self._text.decode()!r})"
