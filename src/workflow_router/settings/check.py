@@ -57,6 +57,7 @@ class _Checker:
         self._environ = environ
         self._mistakes = mistakes
         self._warnings = warnings
+        self._unset: set[str] = set()
 
     def router(self, router: model.RouterFile) -> tuple[Path, ...]:
         self._settings(router.settings)
@@ -222,7 +223,9 @@ class _Checker:
         elif reference.default is not None and reference.env is None:
             self._mistake((*where, "default"), "Only `env` can have a default.", "Remove it.")
         elif reference.env is not None and reference.default is None and not self._environ.get(reference.env):
-            self._warn(where, f"The variable {reference.env} is not set.", "Set it before the router starts.")
+            if reference.env not in self._unset:  # once is enough for a key that many targets share
+                self._unset.add(reference.env)
+                self._warn(where, f"The variable {reference.env} is not set.", "Set it before the router starts.")
         elif reference.file is not None and not (self._folder / reference.file).is_file():
             self._warn(where, f"There is no file `{reference.file}`.", "Put it there before the router starts.")
 
