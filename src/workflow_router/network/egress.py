@@ -8,6 +8,7 @@ reserved addresses and the metadata services of clouds are never reached. An IPv
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from workflow_router.core.dispatch_route.ports import TransportFailed
@@ -48,6 +49,7 @@ def check(host: str, address: str, *, allow_private: bool) -> None:
         raise TransportFailed("refused", f"{host} is at the {reason} address {address}{hint}", sent=False)
 
 
+@lru_cache(maxsize=1024)
 def literal(host: str) -> str | None:
     """The address that `host` is, if it is one."""
     try:
@@ -56,6 +58,7 @@ def literal(host: str) -> str | None:
         return None
 
 
+@lru_cache(maxsize=1024)
 def refusal(address: str, *, allow_private: bool) -> str | None:
     """Why `address` may not be reached, in a word; None where it may."""
     try:

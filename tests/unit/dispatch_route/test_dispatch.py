@@ -289,6 +289,26 @@ def test_the_intent_is_told_once_before_the_first_byte_leaves() -> None:
     run(main())
 
 
+def test_a_probe_whose_intent_cannot_be_stored_is_given_back() -> None:
+    async def refuse(record: DispatchRecord) -> None:
+        raise RuntimeError("the disk is full")
+
+    async def main() -> None:
+        clock = ManualClock()
+        breaker = BreakerPolicy(failures=1, open_s=1)
+        async with (
+            serving(in_turn(answer(status=500), OK)) as server,
+            dispatching(route(target("a", server.url, breaker=breaker)), clock=clock) as dispatcher,
+        ):
+            assert (await dispatcher.call("r", CHAT, ANYBODY)).status == 500
+            clock.at_s += 1
+            with pytest.raises(RuntimeError):
+                await dispatcher.call("r", CHAT, ANYBODY, on_intent=refuse)
+            assert (await dispatcher.call("r", CHAT, ANYBODY)).status == 200
+
+    run(main())
+
+
 def test_cancelling_a_call_cancels_it_at_the_target_and_leaves_a_record() -> None:
     finals: list[DispatchRecord] = []
     arrived, gone = asyncio.Event(), asyncio.Event()

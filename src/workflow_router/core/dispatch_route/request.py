@@ -68,7 +68,8 @@ def check_call(call: Call) -> None:
             f"The method {call.method[:20]!r} is not dispatched.", remedy=f"Use {', '.join(sorted(METHODS))}."
         )
     path = call.path.partition("?")[0]
-    if not _PATH.fullmatch(call.path) or any(unquote(segment) in {".", ".."} for segment in path.split("/")):
+    dotted = ("." in path or "%" in path) and any(unquote(segment) in {".", ".."} for segment in path.split("/"))
+    if dotted or not _PATH.fullmatch(call.path):
         raise InvalidInput(
             "The path is not one that can be appended to a target's address.",
             remedy="Start it with /, percent-encode it (RFC 3986) and leave out dot segments.",
@@ -90,7 +91,7 @@ def may_repeat(target: Target, call: Call, key: str | None) -> bool:
 
 def build(target: Target, call: Call, key: str | None, secret: str | None) -> Outgoing:
     """The request for one target. Raises InvalidInput for a control character in a header or a body without members."""
-    allowed = _allowed(target)
+    allowed = _allowed(target.pass_headers, target.key_header)
     headers = [(lower, value) for name, value in call.headers if (lower := name.lower()) in allowed]
     headers.append(("accept-encoding", "identity"))  # a compressed stream could not be passed on piece by piece
     if key is not None:
@@ -123,9 +124,9 @@ def returned(headers: Headers) -> Headers:
 
 
 @lru_cache(maxsize=1024)
-def _allowed(target: Target) -> frozenset[str]:
-    own = {name.lower() for name in target.pass_headers}
-    return (PASSED_ON | own) - HOP_BY_HOP - _OURS - {target.key_header.lower()}
+def _allowed(pass_headers: tuple[str, ...], key_header: str) -> frozenset[str]:
+    own = {name.lower() for name in pass_headers}
+    return (PASSED_ON | own) - HOP_BY_HOP - _OURS - {key_header.lower()}
 
 
 def _join(url: str, path: str) -> str:
