@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_router.core.dispatch_route.model import Call, Caller, Route, Target, Timeouts
+from workflow_router.core.dispatch_route.model import Call, Caller, Kind, Route, Target, Timeouts
 from workflow_router.core.dispatch_route.request import build, check_call, idempotency_key, may_repeat, returned
 from workflow_router.core.errors import InvalidInput
 
@@ -89,24 +89,26 @@ def test_a_method_that_is_not_dispatched_is_refused(method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "path", "joined"),
+    ("kind", "url", "path", "joined"),
     [
-        ("https://a", "/x?y=/../z", "https://a/x?y=/../z"),
-        ("https://a/", "/x", "https://a/x"),
-        ("https://a/base/", "/x/", "https://a/base/x/"),
-        ("https://a/v1", "/v1/chat/completions", "https://a/v1/chat/completions"),
-        ("https://a/v1/", "/v1/messages", "https://a/v1/messages"),
-        ("https://a", "/v1/messages", "https://a/v1/messages"),
-        ("https://a/v1", "/chat", "https://a/v1/chat"),
-        ("https://v1", "/v1/x", "https://v1/v1/x"),
-        ("https://a", "//evil.example/x", "https://a//evil.example/x"),
-        ("https://a", "/@evil.example", "https://a/@evil.example"),
+        ("http", "https://a", "/x?y=/../z", "https://a/x?y=/../z"),
+        ("http", "https://a/", "/x", "https://a/x"),
+        ("http", "https://a/base/", "/x/", "https://a/base/x/"),
+        ("http", "https://a/v1", "/v1/x", "https://a/v1/v1/x"),
+        ("http", "https://a", "//evil.example/x", "https://a//evil.example/x"),
+        ("http", "https://a", "/@evil.example", "https://a/@evil.example"),
+        ("openai", "https://a/v1", "/v1/chat/completions", "https://a/v1/chat/completions"),
+        ("openai", "https://a/v1/", "/chat/completions?x=1", "https://a/v1/chat/completions?x=1"),
+        ("openai", "https://a", "/v1/messages", "https://a/v1/messages"),
+        ("openai", "https://a/", "/chat/completions", "https://a/v1/chat/completions"),
+        ("openai", "https://a/v1beta/openai", "/v1/embeddings", "https://a/v1beta/openai/embeddings"),
+        ("openai", "https://v1", "/v1/x", "https://v1/v1/x"),
     ],
 )
-def test_the_path_is_appended_to_the_address(url: str, path: str, joined: str) -> None:
+def test_the_path_is_appended_to_the_address(kind: Kind, url: str, path: str, joined: str) -> None:
     call = Call(path=path)
     check_call(call)
-    assert build(Target(name="t", kind="http", url=url), call, None, None).url == joined
+    assert build(Target(name="t", kind=kind, url=url), call, None, None).url == joined
 
 
 def test_the_model_is_the_targets_and_all_else_stays_byte_for_byte() -> None:

@@ -82,7 +82,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         kind: `openai` for services that speak an LLM wire format (the body's `model` is set), `http` for any other.
-        url: base address; a call's path is appended to it.
+        url: base address; a call's path is appended to it. For `openai`, what client libraries call the base URL.
         model: the model's name at this target; None leaves the body as it came.
         weight: share of calls under the `weighted` policy; 0 takes none.
         key: reference of the secret (`env:NAME`, `file:/path`), resolved at each call, never stored; None sends none.

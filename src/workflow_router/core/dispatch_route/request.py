@@ -104,7 +104,7 @@ def build(target: Target, call: Call, key: str | None, secret: str | None) -> Ou
         headers.append((target.key_header.lower(), f"Bearer {secret}" if bearer else secret))
     return Outgoing(
         method=call.method,
-        url=_join(target.url, call.path),
+        url=_join(target, call.path),
         headers=tuple(headers),
         body=_with_model(call, target) if target.kind == "openai" else call.body,
         timeouts=target.timeouts,
@@ -129,11 +129,17 @@ def _allowed(pass_headers: tuple[str, ...], key_header: str) -> frozenset[str]:
     return (PASSED_ON | own) - HOP_BY_HOP - _OURS - {key_header.lower()}
 
 
-def _join(url: str, path: str) -> str:
-    """Append path to address. LLM base addresses end in /v1 by custom, and so do the paths begin: it is put once."""
-    base = url.rstrip("/")
-    if path.startswith("/v1/") and urlsplit(base).path.endswith("/v1"):
-        base = base.removesuffix("/v1")
+def _join(target: Target, path: str) -> str:
+    """Append path to address.
+
+    For LLM formats the address is what client libraries call the base URL: one with a path names the version itself
+    (`https://host/v1`, `https://host/v1beta/openai`), to one without a path `/v1` is added; the call's own is left out.
+    """
+    base = target.url.rstrip("/")
+    if target.kind == "openai":
+        path = path.removeprefix("/v1")
+        if not urlsplit(base).path:
+            base += "/v1"
     return base + path
 
 
