@@ -97,8 +97,6 @@ async def verify_audit(database: Database, *, kept: tuple[int, bytes] | None = N
 
     async with database.snapshot() as session:
         ((head_position, head_digest),) = await session.fetch("audit_head")
-        if await session.fetch("audit_rows", after=head_position, limit=1):
-            return verdict("An entry was inserted behind the head.", head_position + 1)
     while chain.position < head_position:
         stop = kept_position if chain.position < kept_position < head_position else head_position
         async with database.snapshot() as session:
@@ -115,4 +113,8 @@ async def verify_audit(database: Database, *, kept: tuple[int, bytes] | None = N
         return verdict("The head differs from the last entry.", chain.position)
     if chain.position < kept_position:
         return verdict("The end of the log was cut off: the head that was kept is further on.")
+    async with database.snapshot() as session:
+        ((head_position, _),) = await session.fetch("audit_head")  # others may have moved it meanwhile
+        if await session.fetch("audit_rows", after=head_position, limit=1):
+            return verdict("An entry was inserted behind the head.", head_position + 1)
     return verdict()

@@ -1,0 +1,204 @@
+"""The verbs of the broker."""
+
+import asyncio
+
+import pytest
+
+from tests.conformance.conftest import Backend
+from tests.conformance.support import SUBSCRIPTION, added, lease, message, publish
+from workflow_router.core.errors import Conflict
+from workflow_router.core.model import Delivery, NewMessage
+from workflow_router.core.states import DeliveryStatus
+from workflow_router.db.store import SqlStore
+
+NAME = SUBSCRIPTION.name
+
+
+async def acknowledge(store: SqlStore, delivery: Delivery) -> bool:
+    return await store.commit(lambda tx: tx.messages.acknowledge(NAME, delivery.message_id, delivery.token))
+
+
+async def give_back(store: SqlStore, delivery: Delivery, *, due_ms: int, error: str = "no") -> bool:
+    return await store.commit(
+        lambda tx: tx.messages.return_later(
+            SUBSCRIPTION, delivery.message_id, delivery.token, due_ms=due_ms, error=error
+        )
+    )
+
+
+def ids(deliveries: list[Delivery]) -> list[str]:
+    return [delivery.message_id for delivery in deliveries]
+
+
+def test_a_message_is_delivered_as_published(backend: Backend) -> None:
+    async def scenario(store: SqlStore) -> None:
+        new = NewMessage(id="m1", topic="tickets", body=b'{"n":1}', key="k", headers={"a": "b"}, tenant="t", cause="c")
+        (_, entries) = await added(store, lambda tx: tx.messages.publish(new, [NAME, "other"]))
+        assert [(entry.transition.kind, entry.transition.correlation) for entry in entries] == [
+            ("message.published", "m1")
+        ]
+        (delivery,) = await lease(store, backend.clock)
+        assert delivery == Delivery(
+            subscription=NAME,
+            message_id="m1",
+            topic="tickets",
+            key="k",
+            body=b'{"n":1}',
+            headers={"a": "b"},
+            tenant="t",
+            cause="c",
+            correlation="m1",
+            published_ms=backend.clock.ms,
+            attempt=1,
+            token="t0",
+            status=DeliveryStatus.LEASED,
+        )
+        with pytest.raises(Conflict):
+            await store.commit(lambda tx: tx.messages.publish(new, [NAME]))
+        counts = await store.read(lambda tx: tx.messages.counts(tenant="t"))
+        assert counts == {"tickets": {"published": 1, "leased": 1, "ready": 1}}
+
+    backend.run(scenario)
+
+
+def test_messages_of_a_key_come_one_after_the_other(backend: Backend) -> None:
+    async def scenario(store: SqlStore) -> None:
+        # Ids are no order: a publisher whose clock is behind makes smaller ones.
+        await publish(store, message(9, key="a"), message(2, key="a"), message(3, key="b"), message(4), message(5))
+        first = await lease(store, backend.clock)
+        assert ids(first) == ["m0009", "m0003", "m0004", "m0005"]
+        assert await lease(store, backend.clock) == []
+        assert await acknowledge(store, first[1])
+        assert await lease(store, backend.clock) == []
+        assert await give_back(store, first[0], due_ms=backend.clock.ms + 5)
+        assert await lease(store, backend.clock) == []  # later ones of the key wait for the one that was given back
+        backend.clock.ms += 5
+        (again,) = await lease(store, backend.clock)
+        assert (again.message_id, again.attempt) == ("m0009", 2)
+        assert await acknowledge(store, again)
+        assert ids(await lease(store, backend.clock)) == ["m0002"]
+
+    backend.run(scenario)
+
+
+def test_a_lease_that_ran_out_is_due_again_and_its_token_is_void(backend: Backend) -> None:
+    async def scenario(store: SqlStore) -> None:
+        await publish(store, message(1))
+        (old,) = await lease(store, backend.clock, tag="old")
+        backend.clock.ms += SUBSCRIPTION.lease_ms - 1
+        assert await lease(store, backend.clock) == []
+        backend.clock.ms += 1
+        (new,) = await lease(store, backend.clock, tag="new")
+        assert (new.token, new.attempt) == ("new0", 2)
+        before = await store.read(lambda tx: tx.audit.head())
+        assert not await acknowledge(store, old)
+        assert not await give_back(store, old, due_ms=0)
+        assert not await store.commit(lambda tx: tx.messages.extend(NAME, "m0001", old.token, until_ms=10**15))
+        assert await store.read(lambda tx: tx.audit.head()) == before
+        assert await acknowledge(store, new)
+        assert not await acknowledge(store, new)
+
+    backend.run(scenario)
+
+
+def test_an_extended_lease_lasts(backend: Backend) -> None:
+    async def scenario(store: SqlStore) -> None:
+        await publish(store, message(1))
+        (held,) = await lease(store, backend.clock)
+        until_ms = backend.clock.ms + 10 * SUBSCRIPTION.lease_ms
+        assert await store.commit(lambda tx: tx.messages.extend(NAME, "m0001", held.token, until_ms=until_ms))
+        backend.clock.ms = until_ms - 1
+        assert await lease(store, backend.clock) == []
+        assert await acknowledge(store, held)
+
+    backend.run(scenario)
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_used_up_deliveries_make_a_dead_letter(backend: Backend, crash: bool) -> None:
+    async def scenario(store: SqlStore) -> None:
+        await publish(store, message(1, key="k"), message(2, key="k"))
+        for attempt in range(1, SUBSCRIPTION.max_deliveries + 1):
+            (delivery,) = await lease(store, backend.clock)
+            assert (delivery.message_id, delivery.attempt) == ("m0001", attempt)
+            if not crash:
+                assert await give_back(store, delivery, due_ms=0, error=f"failed {attempt}")
+            backend.clock.ms += SUBSCRIPTION.lease_ms
+        if crash:  # the next lease finds the last one run out, and goes on with the key
+            assert ids(await lease(store, backend.clock)) == ["m0002"]
+        (dead,) = await store.read(lambda tx: tx.messages.dead_letters(NAME, limit=9))
+        error = "The lease ran out on the last delivery." if crash else "failed 3"
+        assert (dead.message_id, dead.attempt, dead.status, dead.error) == ("m0001", 3, DeliveryStatus.DEAD, error)
+        entries = await store.read(lambda tx: tx.audit.entries(after=0, limit=99))
+        kinds = [entry.transition.kind for entry in entries]
+        assert kinds == ["message.published"] * 2 + ([] if crash else ["message.returned"] * 2) + ["message.dead"]
+
+    backend.run(scenario)
+
+
+def test_a_redriven_dead_letter_starts_anew(backend: Backend) -> None:
+    async def redrive(store: SqlStore) -> bool:
+        return await store.commit(lambda tx: tx.messages.redrive(NAME, "m0001", now_ms=backend.clock.ms))
+
+    async def scenario(store: SqlStore) -> None:
+        await publish(store, message(1))
+        assert not await redrive(store)
+        (first,) = await lease(store, backend.clock)
+        await give_back(store, first, due_ms=0)
+        for _ in range(1, SUBSCRIPTION.max_deliveries):
+            (delivery,) = await lease(store, backend.clock)
+            await give_back(store, delivery, due_ms=0)
+        assert await lease(store, backend.clock) == []
+        assert await redrive(store)
+        assert not await redrive(store)
+        (again,) = await lease(store, backend.clock, tag="again")
+        assert again.attempt == 1
+        assert not await acknowledge(store, first)
+        assert await acknowledge(store, again)
+
+    backend.run(scenario)
+
+
+def test_delays_and_the_next_due_moment(backend: Backend) -> None:
+    async def next_due(store: SqlStore) -> int | None:
+        return await store.read(lambda tx: tx.messages.next_due_ms(NAME))
+
+    async def scenario(store: SqlStore) -> None:
+        now = backend.clock.ms
+        assert await next_due(store) is None
+        await publish(store, message(1, delay_ms=70), message(2, delay_ms=30))
+        assert await next_due(store) == now + 30
+        assert await lease(store, backend.clock) == []
+        backend.clock.ms = now + 30
+        (delivery,) = await lease(store, backend.clock)
+        assert await next_due(store) == now + 70
+        backend.clock.ms = now + 70
+        (other,) = await lease(store, backend.clock)
+        assert await next_due(store) == now + 30 + SUBSCRIPTION.lease_ms
+        assert await acknowledge(store, delivery)
+        assert await acknowledge(store, other)
+        assert await next_due(store) is None
+
+    backend.run(scenario)
+
+
+def test_a_message_without_subscriptions_is_kept(backend: Backend) -> None:
+    async def scenario(store: SqlStore) -> None:
+        await store.commit(lambda tx: tx.messages.publish(message(1), []))
+        assert await store.read(lambda tx: tx.messages.counts(tenant="default")) == {"tickets": {"published": 1}}
+
+    backend.run(scenario)
+
+
+def test_leases_at_once_share_nothing(backend: Backend) -> None:
+    async def scenario(store: SqlStore) -> None:
+        await publish(store, *(message(number) for number in range(30)))
+        leased = await asyncio.gather(*(lease(store, backend.clock, limit=4, tag=f"c{n}-") for n in range(10)))
+        found = [delivery.message_id for batch in leased for delivery in batch]
+        assert len(found) == len(set(found)) == 30
+        done = await asyncio.gather(*(acknowledge(store, delivery) for batch in leased for delivery in batch))
+        assert all(done)
+        counts = await store.read(lambda tx: tx.messages.counts(tenant="default"))
+        assert counts == {"tickets": {"published": 30, "acked": 30}}
+
+    backend.run(scenario)
