@@ -3,7 +3,9 @@
 Canonical form follows RFC 8785 for what we write: keys sorted, no spaces, UTF-8.
 """
 
-from typing import Any, Protocol, TypeVar, runtime_checkable
+import json
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import msgspec
 
@@ -80,29 +82,49 @@ class Codec:
         return self._decoder.decode(text)
 
 
-def depth_exceeds(text: bytes, limit: int = DEPTH_MAX) -> bool:
-    """Whether JSON text nests deeper than `limit`, without decoding it; brackets inside strings do not count.
+class NotJsonError(ValueError):
+    """Text from outside that is not JSON as we take it; the message says why, as the end of a sentence."""
 
-    The common case is answered by counting opening brackets: no more of them than the limit means no deeper nesting.
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise NotJsonError(f"the name {twice[:60]!r} stands twice in one object")
+    return found
+
+
+_find_twice = json.JSONDecoder(object_pairs_hook=_once).decode
+
+
+def _too_deep(value: object, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        level = [inner for one in level for inner in _elements(one) if type(inner) in {dict, list}]
+        if not level:
+            return False
+    return True
+
+
+def _elements(value: object) -> Iterable[object]:
+    return cast("dict[str, object]", value).values() if type(value) is dict else cast("list[object]", value)
+
+
+def read_json(text: bytes) -> object:
+    """Decode JSON from outside. Raises `NotJsonError` for what is not JSON, too deep, or could be read in two ways.
+
+    A name that stands twice in one object is refused: parsers differ in which value they take (RFC 8259, section 4).
     """
-    if text.count(b"{") + text.count(b"[") <= limit:
-        return False
-    depth = 0
-    in_string = escaped = False
-    for byte in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in (0x7B, 0x5B):
-            depth += 1
-            if depth > limit:
-                return True
-        elif byte in (0x7D, 0x5D):
-            depth -= 1
-    return False
+    try:
+        value = _decoder.decode(text)
+        _find_twice(text.decode())
+    except NotJsonError:
+        raise
+    except RecursionError:
+        raise NotJsonError(f"it nests deeper than {DEPTH_MAX} levels") from None
+    except (msgspec.MsgspecError, ValueError) as error:  # the latter for bytes that are not UTF-8
+        raise NotJsonError(str(error)[:200].removesuffix(".")) from None
+    if text.count(b"{") + text.count(b"[") > DEPTH_MAX and _too_deep(value, DEPTH_MAX):
+        raise NotJsonError(f"it nests deeper than {DEPTH_MAX} levels")
+    return value
