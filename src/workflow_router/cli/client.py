@@ -1,0 +1,151 @@
+"""Owns talking to a running server: one request, one answer, or its problem as an error. Refuses retries and pools.
+
+It is the standard library's client, because importing a better one takes longer than the call.
+"""
+
+import functools
+import http.client
+from collections.abc import Callable, Generator, Mapping
+from typing import Concatenate, ParamSpec, cast
+from urllib.parse import quote, urlencode, urlsplit
+
+import click
+import msgspec
+
+from workflow_router.cli.terminal import Printer
+from workflow_router.core.errors import InvalidInput, RouterError
+from workflow_router.utils.codec import from_json, to_json
+
+URL = "http://127.0.0.1:8787"
+TIMEOUT_S = 30.0
+
+P = ParamSpec("P")
+
+
+class Refused(RouterError):
+    """The server answered with a problem."""
+
+    type = "refused"
+    status = 400
+
+
+class Unreachable(RouterError):
+    """No server answers there."""
+
+    type = "unreachable"
+    status = 503
+
+
+class Client:
+    """A server's management API.
+
+    Args:
+        url: where it is, without a path.
+        api_key: sent as a bearer token, where there is one.
+    """
+
+    def __init__(self, url: str, api_key: str | None = None) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise InvalidInput(f"{url!r} is not an address of a server.", remedy=f"Write one such as {URL}.")
+        self.url = url.rstrip("/")
+        self._path = parts.path.rstrip("/")
+        self._api_key = api_key
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._connect = functools.partial(kind, parts.hostname, parts.port, timeout=TIMEOUT_S)
+
+    def get(self, path: str, **query: object) -> dict[str, object]:
+        """The JSON answer to a GET; arguments that are None are left out. Raises Refused, Unreachable."""
+        given = {name: value for name, value in query.items() if value is not None}
+        return self._call("GET", f"{path}?{urlencode(given)}" if given else path, None, "")
+
+    def post(self, path: str, body: object, content_type: str = "application/json") -> dict[str, object]:
+        """The JSON answer to a POST of JSON. Raises Refused, Unreachable."""
+        return self._call("POST", path, to_json(body), content_type)
+
+    def stream(self, path: str) -> Generator[dict[str, object], None, None]:
+        """The JSON data of server-sent events, until the server ends. Raises Refused, Unreachable."""
+        connection = self._connect(timeout=None)
+        try:
+            answer = self._answer(connection, "GET", path, None, {"accept": "text/event-stream"})
+            if answer.status >= 400:
+                raise _problem(answer.status, answer.read())
+            for line in answer:
+                if line.startswith(b"data:"):
+                    yield cast("dict[str, object]", from_json(line[5:]))
+        finally:
+            connection.close()
+
+    def _call(self, method: str, path: str, body: bytes | None, content_type: str) -> dict[str, object]:
+        connection = self._connect()
+        try:
+            headers = {"content-type": content_type} if body is not None else {}
+            answer = self._answer(connection, method, path, body, headers)
+            content = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+        finally:
+            connection.close()
+        if answer.status >= 400:
+            raise _problem(answer.status, content)
+        try:
+            return msgspec.json.decode(content or b"{}", type=dict[str, object])
+        except msgspec.DecodeError:
+            raise Refused(f"{self.url} is not a Workflow Router.", remedy="Mend --url or WR_URL.") from None
+
+    def _answer(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+    ) -> http.client.HTTPResponse:
+        given = dict(headers)
+        if self._api_key:
+            given["authorization"] = f"Bearer {self._api_key}"
+        try:
+            connection.request(method, self._path + path, body=body, headers=given)
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        return Unreachable(
+            f"No server answers at {self.url} ({error or type(error).__name__}).",
+            remedy="Start it with `wr serve FOLDER`, or say where it is with --url or WR_URL.",
+        )
+
+
+class _Problem(msgspec.Struct):
+    """What is read of a problem document (RFC 9457)."""
+
+    title: str = ""
+    detail: str = ""
+    remedy: str = ""
+
+
+def _problem(status: int, content: bytes) -> Refused:
+    try:
+        problem = msgspec.json.decode(content, type=_Problem)
+    except msgspec.DecodeError:
+        problem = _Problem(title=f"The server answered {status}.")
+    return Refused(problem.detail or problem.title or f"The server answered {status}.", remedy=problem.remedy)
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a path."""
+    return quote(name, safe="")
+
+
+def talks(function: Callable[Concatenate[Client, Printer, P], None]) -> Callable[P, None]:
+    """Give a command the options that say which server to talk to and how to print, and call it with both."""
+
+    @click.option("--url", envvar="WR_URL", default=URL, show_default=True, help="The server (env WR_URL).")
+    @click.option("--api-key", envvar="WR_API_KEY", help="Its key, if it asks for one (env WR_API_KEY).")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @functools.wraps(function)
+    def connected(url: str, api_key: str | None, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
+        function(Client(url, api_key), Printer(as_json=as_json), *args, **kwargs)
+
+    return cast("Callable[P, None]", connected)

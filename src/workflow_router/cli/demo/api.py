@@ -1,0 +1,144 @@
+"""Owns what the demo asks of the running router's management API, typed. Refuses to interpret it."""
+
+from hashlib import sha256
+
+import aiohttp
+import msgspec
+
+from workflow_router.cli.demo.child import RouterFailed
+
+PAGE = 1_000
+Counts = dict[str, dict[str, int]]
+
+
+class Run(msgspec.Struct):
+    """A run in a list."""
+
+    id: str
+    workflow: str
+    status: str
+
+
+class Review(msgspec.Struct):
+    """What is read of the output of `review_pull_request`."""
+
+    state: str
+    asked_because: list[str]
+
+
+class _RunInFull(msgspec.Struct):
+    output: Review
+
+
+class Approval(msgspec.Struct):
+    """An approval."""
+
+    id: str
+    context: msgspec.Raw
+
+
+class State(msgspec.Struct):
+    """The counts of `/api/state`."""
+
+    events: dict[str, int]
+    runs: Counts
+    dispatches: Counts
+    messages: Counts
+
+
+class Entry(msgspec.Struct):
+    """An audit entry: `body` is the text that `hash` (hex) covers."""
+
+    position: int
+    body: str
+    hash: str
+
+
+class _Runs(msgspec.Struct):
+    runs: list[Run]
+
+
+class _Approvals(msgspec.Struct):
+    approvals: list[Approval]
+
+
+class _Entries(msgspec.Struct):
+    entries: list[Entry]
+
+
+class _Head(msgspec.Struct):
+    position: int
+    hash: str
+
+
+class Audit(msgspec.Struct):
+    """The audit log as it was read, and checked here.
+
+    Attributes:
+        verified: each entry's hash covers the one before and its own body, up to the head.
+        bodies: the entries' JSON, in order.
+    """
+
+    verified: bool
+    head: str
+    bodies: list[str]
+
+
+class Api:
+    """The management API of the router at an address."""
+
+    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
+        self._session = session
+        self._address = address
+
+    async def state(self) -> State:
+        """The counts."""
+        return msgspec.json.decode(await self._get("/api/state"), type=State)
+
+    async def runs(self) -> list[Run]:
+        """Every run, newest first."""
+        found: list[Run] = []
+        while True:
+            before = f"&before={found[-1].id}" if found else ""
+            page = msgspec.json.decode(await self._get(f"/api/runs?limit={PAGE}{before}"), type=_Runs).runs
+            found += page
+            if len(page) < PAGE:
+                return found
+
+    async def review(self, run: str) -> Review:
+        """What a run of `review_pull_request` came to."""
+        return msgspec.json.decode(await self._get(f"/api/runs/{run}"), type=_RunInFull).output
+
+    async def open_approvals(self) -> list[Approval]:
+        """Approvals that wait for people."""
+        return msgspec.json.decode(await self._get("/api/approvals?status=open&limit=100"), type=_Approvals).approvals
+
+    async def decide(self, approval: str, *, by: str, role: str, approved: bool, comment: str) -> None:
+        """Answer an approval. That it was answered before is no mistake: the answer to that was lost in the kill."""
+        decision = {"by": by, "roles": [role], "approved": approved, "values": {"comment": comment}}
+        async with self._session.post(f"{self._address}/api/approvals/{approval}/decide", json=decision) as answer:
+            if answer.status not in {200, 409}:
+                raise RouterFailed(f"Deciding {approval} got {answer.status}: {await answer.text()}")
+
+    async def audit(self) -> Audit:
+        """The whole audit log, its hash chain followed from the beginning."""
+        head = msgspec.json.decode(await self._get("/api/audit/head"), type=_Head)
+        bodies: list[str] = []
+        digest, sound = bytes(32), True
+        while len(bodies) < head.position:
+            path = f"/api/audit?after={len(bodies)}&limit={min(PAGE, head.position - len(bodies))}"
+            page = msgspec.json.decode(await self._get(path), type=_Entries).entries
+            if not page:
+                return Audit(False, head.hash, bodies)
+            for entry in page:
+                digest = sha256(digest + entry.body.encode()).digest()
+                bodies.append(entry.body)
+                sound = sound and entry.position == len(bodies) and entry.hash == digest.hex()
+        return Audit(sound and digest.hex() == head.hash, head.hash, bodies)
+
+    async def _get(self, path: str) -> bytes:
+        async with self._session.get(self._address + path) as answer:
+            content = await answer.read()
+            if answer.status != 200:
+                raise RouterFailed(f"GET {path} got {answer.status}: {content[:300].decode(errors='replace')}")
+            return content

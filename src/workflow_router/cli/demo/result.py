@@ -1,0 +1,145 @@
+"""Owns what the demo ends with, as data (`--json`) and as tables. Refuses to compute what `account` did."""
+
+from collections.abc import Sequence
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from workflow_router.cli.demo.account import Check, Found, by_status, effects_by_key, is_accepted, is_refused
+from workflow_router.cli.demo.api import Counts
+
+
+class Events(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the deliveries."""
+
+    sent: int
+    accepted: int
+    no_mapping: int
+    duplicate: int
+    refused: dict[str, int]
+    sent_again: int
+
+
+class Crash(msgspec.Struct, frozen=True, kw_only=True):
+    """The kill in the middle."""
+
+    after_answers: int
+    serving_again_s: float
+    effects_repeated: int
+
+
+class AuditResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The audit log."""
+
+    entries: int
+    verified: bool
+    head: str
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What `wr demo --json` prints."""
+
+    ok: bool
+    seed: int
+    events: Events
+    runs: Counts
+    approvals: dict[str, int]
+    dispatches: Counts
+    messages: Counts
+    audit: AuditResult
+    crash: Crash
+    mistakes: list[dict[str, str]]
+    ready_s: float
+    took_s: float
+
+
+def summarise(
+    found: Found, made: Sequence[Check], *, seed: int, killed_after: int, again_s: float, ready_s: float, took_s: float
+) -> Result:
+    """The result of a demo."""
+    answers = found.answers
+    accepted = [answer for answer in answers if is_accepted(answer)]
+    wrong = [check for check in made if not check.holds]
+    effects = effects_by_key(found.effects)
+    agreed = sum(found.decided.values())
+    refused = {
+        "bad signature": sum(is_refused(answer) and answer.status == 401 for answer in answers),
+        "malformed": sum(is_refused(answer) and answer.status == 400 for answer in answers),
+    }
+    return Result(
+        ok=not wrong,
+        seed=seed,
+        events=Events(
+            sent=len(answers),
+            accepted=found.state.events.get("accepted", 0),
+            no_mapping=found.state.events.get("unmapped", 0),
+            duplicate=len(accepted) - found.state.events.get("accepted", 0),
+            refused=refused,
+            sent_again=sum(answer.tries > 1 for answer in answers),
+        ),
+        runs=by_status(found.runs),
+        approvals={"approved": agreed, "rejected": len(found.decided) - agreed},
+        dispatches=found.state.dispatches,
+        messages={
+            topic: {"published": counts["published"], "delivered": counts["acked"], "dead": counts["dead"]}
+            for topic, counts in found.state.messages.items()
+        },
+        audit=AuditResult(entries=len(found.audit.bodies), verified=found.audit.verified, head=found.audit.head),
+        crash=Crash(
+            after_answers=killed_after,
+            serving_again_s=round(again_s, 3),
+            effects_repeated=sum(len(same) - 1 for same in effects.values()),
+        ),
+        mistakes=[
+            {"what": check.what, "expected": _short(check.expected), "found": _short(check.found)} for check in wrong
+        ],
+        ready_s=round(ready_s, 3),
+        took_s=round(took_s, 1),
+    )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+def show(result: Result, console: Console) -> None:
+    """Print the result as tables."""
+    events = result.events
+    rows: list[tuple[str, str, str]] = [
+        ("events", "accepted", f"{events.accepted} of {events.sent} sent, {events.no_mapping} of them with no mapping"),
+        ("", "duplicate", f"{events.duplicate}, taken in once"),
+        ("", "refused", ", ".join(f"{count} {why}" for why, count in events.refused.items())),
+    ]
+    for at, (workflow, counts) in enumerate(sorted(result.runs.items())):
+        told = ", ".join(f"{count} {status}" for status, count in counts.items())
+        rows.append(("" if at else "runs", workflow, told))
+    agreed, refused = result.approvals["approved"], result.approvals["rejected"]
+    rows.append(("people", "maintainer", f"{agreed} approved, {refused} rejected"))
+    for at, (target, counts) in enumerate(sorted(result.dispatches.items())):
+        told = f"{counts['succeeded']} succeeded, {counts['failed']} failed, {counts['failovers']} went to the next"
+        rows.append(("" if at else "dispatches", target, told))
+    for at, (topic, counts) in enumerate(sorted(result.messages.items())):
+        told = f"{counts['published']} published, {counts['delivered']} delivered, {counts['dead']} dead"
+        rows.append(("" if at else "messages", topic, told))
+    crash = result.crash
+    rows.append(("SIGKILL", f"after {crash.after_answers}", f"serving again after {crash.serving_again_s:.2f} s"))
+    told = (
+        f"{events.sent_again} deliveries sent again, {crash.effects_repeated} outside effects repeated under their key"
+    )
+    rows.append(("", "", told))
+    verified = "audit chain verified" if result.audit.verified else "[red]audit chain BROKEN[/]"
+    rows.append(("audit", f"{result.audit.entries} entries", verified))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(style="cyan")
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    console.print()
+    for mistake in result.mistakes:
+        console.print(f"[red]✗[/] {mistake['what']}: expected {mistake['expected']}, found {mistake['found']}")
+    verdict = "[green]✓ Everything adds up.[/]" if result.ok else "[red]It does not add up.[/]"
+    console.print(f"{verdict} ({result.took_s:.1f} s)")

@@ -1,0 +1,136 @@
+"""Owns the course of the demo: start, send, kill in the middle, start again, wait, reckon. Refuses to print results."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from workflow_router.cli.demo.account import Found, checks, expected_runs
+from workflow_router.cli.demo.api import Api
+from workflow_router.cli.demo.child import RouterFailed, RouterProcess, free_port
+from workflow_router.cli.demo.example import copy_example
+from workflow_router.cli.demo.github_events import Delivery, make_deliveries
+from workflow_router.cli.demo.person import Person
+from workflow_router.cli.demo.result import Result, summarise
+from workflow_router.cli.demo.sender import Sender
+from workflow_router.cli.demo.stand_in_model import StandInModel
+from workflow_router.utils.clock import Clock
+
+EXAMPLE = "github-triage"
+END_WITHIN_S = 60.0
+LOOK_EVERY_S = 0.1
+ENDED = frozenset({"completed", "faulted", "cancelled", "suspended"})
+
+OnSent = Callable[[int], None]
+OnEnded = Callable[[int, int], None]
+Tell = Callable[[str], None]
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """The demo's parts, running."""
+
+    router: RouterProcess
+    secret: str
+    effects: Path
+    ready_s: float
+    model_url: str
+
+
+@contextlib.asynccontextmanager
+async def staged(folder: Path, *, seed: int, port: int, clock: Clock) -> AsyncGenerator[Stage, None]:
+    """The stand-in model and a router on a copy of the example in `folder`, until the block ends."""
+    copy_example(EXAMPLE, folder)
+    secret = secrets.token_hex(16)
+    model = StandInModel(seed)
+    url = await model.start()
+    environ = {"GITHUB_WEBHOOK_SECRET": secret, "MODEL_URL": url, "MODEL_KEY": "stand-in"}
+    router = RouterProcess(folder, free_port(port), clock, log=folder / "router.log", environ=environ)
+    try:
+        ready_s = await router.start()
+        yield Stage(
+            router=router,
+            secret=secret,
+            effects=folder / "data" / "effects.jsonl",
+            ready_s=ready_s,
+            model_url=url,
+        )
+    finally:
+        await router.stop()
+        await model.close()
+
+
+async def perform(
+    stage: Stage, *, count: int, seed: int, clock: Clock, tell: Tell, on_sent: OnSent, on_ended: OnEnded
+) -> Result:
+    """Do the main job with `count` webhooks and reckon up. Raises RouterFailed where it cannot be done."""
+    begun = clock.monotonic_s()
+    deliveries = make_deliveries(count, seed=seed, secret=stage.secret)
+    half = asyncio.Event()
+
+    def answered(so_far: int) -> None:
+        on_sent(so_far)
+        if so_far >= len(deliveries) // 2:
+            half.set()
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        api = Api(session, stage.router.address)
+        sender, person = Sender(session, f"{stage.router.address}/webhooks/github", answered), Person(api)
+        working = asyncio.create_task(person.work())
+        try:
+            sending = asyncio.create_task(sender.send_all(deliveries))
+            await asyncio.wait({sending, asyncio.ensure_future(half.wait())}, return_when=asyncio.FIRST_COMPLETED)
+            await stage.router.kill()
+            killed_after = len(sender.answers)
+            tell(f"Killed the router (SIGKILL) after {killed_after} answers.")
+            again_s = await stage.router.start()
+            tell(f"Started it again: serving after {again_s:.2f} s.")
+            await sending
+            await _all_ended(api, deliveries, clock, on_ended)
+        finally:
+            working.cancel()
+            await asyncio.wait({working})
+        if not working.cancelled():
+            working.result()
+        found = await _find(api, sender, person, stage)
+    return summarise(
+        found,
+        checks(deliveries, found),
+        seed=seed,
+        killed_after=killed_after,
+        again_s=again_s,
+        ready_s=stage.ready_s,
+        took_s=clock.monotonic_s() - begun,
+    )
+
+
+async def _all_ended(api: Api, deliveries: list[Delivery], clock: Clock, on_ended: OnEnded) -> None:
+    """Wait until as many runs as must have been started have ended. Raises RouterFailed."""
+    wanted = sum(expected_runs(deliveries).values())
+    begun = clock.monotonic_s()
+    while True:
+        counts = (await api.state()).runs
+        ended = sum(count for of in counts.values() for status, count in of.items() if status in ENDED)
+        on_ended(ended, wanted)
+        if ended >= wanted and ended == sum(count for of in counts.values() for count in of.values()):
+            return
+        if clock.monotonic_s() - begun > END_WITHIN_S:
+            raise RouterFailed(f"{ended} of {wanted} runs ended within {END_WITHIN_S:.0f} s: {counts}.")
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _find(api: Api, sender: Sender, person: Person, stage: Stage) -> Found:
+    runs = await api.runs()
+    reviewed = [run.id for run in runs if run.workflow == "review_pull_request" and run.status == "completed"]
+    return Found(
+        answers=sender.answers,
+        state=await api.state(),
+        runs=runs,
+        reviews=[await api.review(run) for run in reviewed],
+        decided=person.decided,
+        audit=await api.audit(),
+        effects=stage.effects,
+    )

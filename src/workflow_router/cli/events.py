@@ -1,0 +1,75 @@
+"""Owns `wr events`. Refuses to touch a store: it asks the server."""
+
+import uuid
+from typing import IO, cast
+
+import click
+import msgspec
+
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.terminal import Printer, rows_of
+from workflow_router.core.errors import InvalidInput
+from workflow_router.utils.codec import from_json
+
+COLUMNS = ("id", "type", "source", "matched", "received_ms")
+BATCH = 100
+
+
+@click.group(invoke_without_command=True, epilog="Example: wr events send order.json")
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """List, show and send events."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_events)
+
+
+@command.command("list")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@talks
+def list_events(client: Client, printer: Printer, limit: int) -> None:
+    """List events, newest first."""
+    answer = client.get("/api/events", limit=limit)
+    printer.table(rows_of(answer, "events"), COLUMNS, empty="No events.", value=answer)
+
+
+@command.command("show")
+@click.argument("event")
+@talks
+def show(client: Client, printer: Printer, event: str) -> None:
+    """Show the event EVENT, by the id it was given here."""
+    answer = client.get(f"/api/events/{segment(event)}")
+    printer.say(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode(), answer)
+
+
+@command.command("send", epilog="""Example: echo '{"type": "com.example.ping"}' | wr events send -""")
+@click.argument("file", type=click.File("rb"))
+@talks
+def send(client: Client, printer: Printer, file: IO[bytes]) -> None:
+    """Send the CloudEvents in FILE (- for standard input): one, a list, or one a line.
+
+    Where an event has no `specversion`, `id` or `source`, it gets 1.0, a new one, and /wr.
+    """
+    events = [_complete(event) for event in _read(file.read())]
+    answers = [
+        client.post("/events", events[at : at + BATCH], "application/cloudevents-batch+json")
+        for at in range(0, len(events), BATCH)
+    ]
+    count = len(events)
+    printer.say(f"Sent {count} event{'' if count == 1 else 's'}.", answers if len(answers) != 1 else answers[0])
+
+
+def _read(content: bytes) -> list[object]:
+    try:
+        found = from_json(content)
+    except msgspec.DecodeError as error:
+        try:
+            return [from_json(line) for line in content.splitlines() if line.strip()]
+        except msgspec.DecodeError:
+            raise InvalidInput(f"The file is neither JSON nor JSON lines: {error}.", remedy="Mend it.") from None
+    return cast("list[object]", found) if isinstance(found, list) else [found]
+
+
+def _complete(event: object) -> dict[str, object]:
+    if not isinstance(event, dict):
+        raise InvalidInput("An event is a JSON object.", remedy='Write {"type": …, "data": …}.')
+    return {"specversion": "1.0", "id": str(uuid.uuid4()), "source": "/wr"} | cast("dict[str, object]", event)

@@ -1,0 +1,90 @@
+"""Owns `wr runs`. Refuses to touch a store: it asks the server."""
+
+import click
+
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.terminal import Printer, as_text, rows_of
+from workflow_router.core.errors import InvalidInput
+from workflow_router.utils.codec import from_json
+
+COLUMNS = ("id", "workflow", "version", "status", "created_ms", "updated_ms")
+STEP_COLUMNS = ("seq", "key", "kind", "name", "status", "attempts", "finished_ms")
+
+
+@click.group(invoke_without_command=True, epilog="Example: wr runs list --status waiting")
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """List, show, start, cancel and resume runs."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_runs)
+
+
+@command.command("list")
+@click.option("--workflow", help="Only runs of this workflow.")
+@click.option("--status", help="Only runs in this status, such as waiting or faulted.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@talks
+def list_runs(client: Client, printer: Printer, workflow: str | None, status: str | None, limit: int) -> None:
+    """List runs, newest first."""
+    answer = client.get("/api/runs", workflow=workflow, status=status, limit=limit)
+    printer.table(rows_of(answer, "runs"), COLUMNS, empty="No runs.", value=answer)
+
+
+@command.command("show")
+@click.argument("run")
+@talks
+def show(client: Client, printer: Printer, run: str) -> None:
+    """Show the run RUN with its history."""
+    answer = client.get(f"/api/runs/{segment(run)}")
+    if printer.as_json:
+        printer.data(answer)
+        return
+    for name in (
+        "id",
+        "workflow",
+        "version",
+        "status",
+        "created_ms",
+        "updated_ms",
+        "cause",
+        "input",
+        "output",
+        "error",
+    ):
+        if answer.get(name) is not None:
+            click.echo(f"{name.removesuffix('_ms')}: {as_text(name, answer[name])}")
+    click.echo()
+    printer.table(rows_of(answer, "steps"), STEP_COLUMNS, empty="No steps yet.", value=answer)
+
+
+@command.command("start", epilog="""Example: wr runs start greet --input '{"name": "Ada"}'""")
+@click.argument("workflow")
+@click.option("--input", "given", default="null", metavar="JSON", help="The run's input.")
+@click.option("--id", "run_id", help="Start it only once under this id (a UUID).")
+@talks
+def start(client: Client, printer: Printer, workflow: str, given: str, run_id: str | None) -> None:
+    """Start a run of WORKFLOW."""
+    try:
+        value = from_json(given)
+    except ValueError as error:
+        raise InvalidInput(f"--input is not JSON: {error}.", remedy="Quote it for your shell.") from None
+    answer = client.post("/api/runs", {"workflow": workflow, "input": value} | ({"id": run_id} if run_id else {}))
+    printer.say(f"Started {answer.get('id')}.", answer)
+
+
+@command.command("cancel")
+@click.argument("run")
+@talks
+def cancel(client: Client, printer: Printer, run: str) -> None:
+    """Cancel the run RUN for good."""
+    answer = client.post(f"/api/runs/{segment(run)}/cancel", {})
+    printer.say(f"{run} is {answer.get('status')}.", answer)
+
+
+@command.command("resume")
+@click.argument("run")
+@talks
+def resume(client: Client, printer: Printer, run: str) -> None:
+    """Let the suspended run RUN go on."""
+    answer = client.post(f"/api/runs/{segment(run)}/resume", {})
+    printer.say(f"{run} is {answer.get('status')}.", answer)
