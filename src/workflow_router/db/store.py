@@ -19,6 +19,7 @@ from workflow_router.utils.clock import Clock
 T = TypeVar("T")
 
 LEASE_MS = 10_000
+POLL_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +84,10 @@ class SqlStore:
     async def read(self, unit: Unit[T]) -> T:
         async with self._database.snapshot() as session:
             return await unit(UnitOfWork(session, self._clock.now_ms(), {}, self._shard_count))
+
+    @property
+    def poll_s(self) -> float | None:
+        return None if self._sole else POLL_S
 
     def fences(self) -> Mapping[int, Fence]:
         return {shard: Fence(shard, epoch) for shard, epoch in self._epochs.items()}

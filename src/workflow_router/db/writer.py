@@ -21,7 +21,8 @@ T = TypeVar("T")
 
 BATCH_MAX = 512
 QUEUE_MAX = 20_000
-UNDONE_MAX = 10
+UNDONE_MAX = 8
+UNDONE_WAIT_S = 0.01
 
 Work: TypeAlias = Callable[[UnitOfWork], Awaitable[T]]
 # Results differ in type from one queued unit to the next, so the queue can only say Any.
@@ -103,7 +104,7 @@ class Writer:
     async def _transact(self, batch: list[_Job]) -> tuple[list[_Outcome], list[AuditEntry]]:
         """Run the units in one transaction and commit it; returns their outcomes and the audit entries."""
         assume, careful = True, False
-        for _ in range(UNDONE_MAX):
+        for tries in range(UNDONE_MAX):
             try:
                 return await self._attempt(batch, assume=assume, careful=careful)
             except AssumedError:
@@ -112,6 +113,7 @@ class Writer:
                 assume, careful = False, True
             except UndoneError as error:
                 _log.info("The database undid a transaction, which is run again: %s", error)
+                await asyncio.sleep(UNDONE_WAIT_S * 2**tries)  # so that the one it gave way to can finish
         raise StoreUnavailable("Other processes kept changing the same things.", remedy="Send it again.")
 
     async def _attempt(
