@@ -13,16 +13,13 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workflow_router.api.gateway import Gateway
-from workflow_router.api.server import Api
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
 from workflow_router.core.dispatch_route.model import Route
 from workflow_router.core.dispatch_route.ports import Transport
 from workflow_router.core.errors import Conflict, Forbidden, InvalidInput, InvalidProject, Mistake
 from workflow_router.core.event_mappings.mapping import Mapping
-from workflow_router.core.event_mappings.webhooks import Source
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.step_execution_handler import Chain
@@ -43,6 +40,9 @@ from workflow_router.settings import (
 )
 from workflow_router.utils.clock import Clock, SystemClock
 from workflow_router.utils.ids import Ids
+
+if TYPE_CHECKING:
+    from workflow_router.api.server import Api
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -204,8 +204,13 @@ def check(folder: Path) -> list[Mistake]:
 
 
 @contextlib.asynccontextmanager
-async def open_project(project: Project, *, store: str | None = None) -> AsyncGenerator[tuple[Runtime, Api], None]:
+async def open_project(project: Project, *, store: str | None = None) -> AsyncGenerator[tuple[Runtime, "Api"], None]:
     """Run a project: its runtime and the HTTP application in front of it. Raises InvalidProject."""
+    # A program that embeds routers has no doors, so it need not pay for their import.
+    from workflow_router.api.gateway import Gateway  # noqa: PLC0415
+    from workflow_router.api.server import Api  # noqa: PLC0415
+    from workflow_router.core.event_mappings.webhooks import Source  # noqa: PLC0415
+
     routers = load_routers(project)
     mistakes = check_references(project, join_workflows(routers))
     if mistakes:
@@ -275,7 +280,7 @@ def _listening(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(api: Api, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
+async def _serve(api: "Api", listener: socket.socket, on_ready: Callable[[str], None]) -> None:
     import uvicorn  # noqa: PLC0415  its import costs 100 ms, which `check` and `embed` need not pay
 
     config = uvicorn.Config(

@@ -5,6 +5,7 @@ timer. With a seed, callbacks that are ready at the same moment run in a shuffle
 """
 
 import asyncio
+import math
 import random
 import selectors
 from collections.abc import Callable, Coroutine
@@ -50,8 +51,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._now_s
 
     def advance(self, duration_s: float) -> None:
-        """Let time pass."""
-        self._now_s += duration_s
+        """Let time pass; by the least step there is where the duration is lost in rounding."""
+        self._now_s = max(self._now_s + duration_s, math.nextafter(self._now_s, math.inf))
 
     def shuffle_ready(self) -> None:
         """Put what is ready at this moment in a random order."""

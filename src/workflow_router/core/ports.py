@@ -67,10 +67,15 @@ class Store(Protocol):
         """Run a unit that only reads, on a consistent snapshot of what is committed."""
         ...
 
+    @property
+    def poll_s(self) -> float | None:
+        """How often to look for what other processes did, seconds; None where no other process can have the store."""
+        ...
+
     def fences(self) -> Mapping[int, Fence]:
         """The shards this process holds, with the epochs it holds them by."""
         ...
 
     async def tend(self) -> list[int]:
-        """Renew the holds and take shards that are free; returns those gained. To be called at least each second."""
+        """Renew the holds and take shards that are free; returns those gained. To be called every `poll_s`."""
         ...

@@ -231,7 +231,7 @@ def test_retries_back_off_and_give_up_with_an_error_the_workflow_can_catch() -> 
     router = Router()
     times: list[float] = []
 
-    @router.step(retry=Retry(attempts=4, first_s=10, factor=2, jitter=0))
+    @router.step(retry=Retry(attempts=4, first_s=10, factor=2, max_s=100, jitter=0))
     async def flaky() -> int:
         times.append(asyncio.get_running_loop().time())
         raise ValueError("no luck")

@@ -21,6 +21,7 @@ def scope_of(event: Event, own_id: str) -> dict[str, object]:
     """What expressions see: `event` with its attributes, its decoded `data`, and our own id as `event.router_id`."""
     attributes: dict[str, object] = dict(event.attributes())
     attributes["router_id"] = own_id
+    attributes["data"] = None
     if event.data is not None:
         attributes["data"] = msgspec.json.decode(event.data) if event.is_json else event.data.decode(errors="replace")
     return {"event": attributes}

@@ -21,7 +21,7 @@ from workflow_router.utils.ids import Ids
 _log = logging.getLogger(__name__)
 
 LEASE_BATCH = 100
-IDLE_MAX_S = 1.0
+RETRY_S = 1.0
 
 
 class Deliveries:
@@ -108,12 +108,12 @@ class Deliveries:
                 taken, runs = await self._store.commit(lambda tx, s=subscription: self._start_batch(tx, s))
             except StoreError as error:
                 _log.warning("Subscription %s waits for the store: %s", name, error)
-                await self._sleep(IDLE_MAX_S)
+                await self._sleep(RETRY_S)
                 continue
             for run in runs:
                 self._on_started(run)
             if not taken:
-                await self._idle(name, IDLE_MAX_S)
+                await self._idle(name, self._store.poll_s)
 
     async def _start_batch(self, tx: Transaction, subscription: Subscription) -> tuple[int, list[Run]]:
         workflow = subscription.start or ""
@@ -164,11 +164,12 @@ class Deliveries:
             signal = self._signals[name] = asyncio.Event()
         return signal
 
-    async def _idle(self, name: str, limit_s: float) -> None:
+    async def _idle(self, name: str, limit_s: float | None) -> None:
         """Wait for something new, the next due delivery, or the limit, whichever is first."""
         due_ms = await self._store.read(lambda tx: tx.messages.next_due_ms(name))
         if due_ms is not None:
-            limit_s = min(limit_s, max(0.0, (due_ms - self._clock.now_ms()) / 1000) + 0.001)
+            due_s = max(0.0, (due_ms - self._clock.now_ms()) / 1000) + 0.001
+            limit_s = due_s if limit_s is None else min(limit_s, due_s)
         try:
             async with asyncio.timeout(limit_s):
                 await self._signal(name).wait()

@@ -5,6 +5,7 @@ up again by whoever holds its shard: its code runs from the beginning, and steps
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -35,7 +36,8 @@ _log = logging.getLogger(__name__)
 LIVE_MAX = 2_000
 PARKED_MAX = 1_000
 RESCUE_PAGE = 500
-TICK_S = 0.5
+RETRY_S = 0.5
+END_OF_TIME_MS = 2**62
 
 
 class Engine:
@@ -60,7 +62,6 @@ class Engine:
         self._store = store
         self._clock = clock
         self._workflows = workflows
-        self._sleep = sleep
         waits = Waits(store, clock, self._parked)
         self.operations = Operations(clock, Journal(store, clock), waits, StepExecutionHandler(sleep, random), chain)
         self._live: dict[str, LiveRun] = {}
@@ -69,6 +70,7 @@ class Engine:
         self._ticking: asyncio.Task[None] | None = None
         self._stopping = False
         self._missed = False
+        self._nudge = asyncio.Event()
 
     # --- the life of the engine -------------------------------------------------------------------------------------
 
@@ -96,9 +98,9 @@ class Engine:
     async def _tick(self) -> None:
         """Hold the shards, take up runs of those gained, and wake runs whose timer is due."""
         while True:
-            await self._sleep(TICK_S)
+            await self._until_due()
             try:
-                gained = await self._store.tend()
+                gained = await self._store.tend() if self._store.poll_s is not None else []
                 if self._missed:
                     self._missed = False
                     gained = sorted(self._store.fences())
@@ -120,6 +122,23 @@ class Engine:
             if len(self._queue) >= RESCUE_PAGE:
                 self._missed = True  # the rest waits in the store until there is room
                 return
+
+    async def _until_due(self) -> None:
+        """Wait until something may have to be done: the next poll, the next timer, or a nudge."""
+        self._nudge.clear()
+        limits_s = [] if self._store.poll_s is None else [self._store.poll_s]
+        if self._missed:
+            limits_s.append(RETRY_S)
+        shards = sorted(self._store.fences())
+        try:
+            first = await self._store.read(lambda tx: tx.runs.timers(shards, before_ms=END_OF_TIME_MS, limit=1))
+        except StoreError:
+            limits_s.append(RETRY_S)
+        else:
+            limits_s += [max(0.0, (timer.due_ms - self._clock.now_ms()) / 1000) for timer in first]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(limits_s, default=None)):
+                await self._nudge.wait()
 
     async def _wake_due(self) -> None:
         shards = sorted(self._store.fences())
@@ -214,6 +233,7 @@ class Engine:
         except RouterError as error:
             _log.warning("Run %s stops until the store answers: %s", run.id, error)
             self._missed = True
+            self._nudge.set()
         finally:
             if self._live.get(run.id) is live:
                 del self._live[run.id]
@@ -264,6 +284,7 @@ class Engine:
 
     def _parked(self, live: LiveRun) -> None:
         """Keep a bounded number of waiting runs in memory; the store wakes the others."""
+        self._nudge.set()  # it may have a timer that comes before the others
         parked = sum(1 for other in self._live.values() if other.parked)
         if parked > PARKED_MAX and live.task is not None:
             del self._live[live.run.id]
