@@ -17,7 +17,14 @@ from typing import Protocol, cast
 
 import apsw
 
-from workflow_router.core.errors import CommitUnknown, Conflict, StoreBusy, StoreLibraryTooOld, StoreUnavailable
+from workflow_router.core.errors import (
+    CommitUnknown,
+    Conflict,
+    StoreBusy,
+    StoreError,
+    StoreLibraryTooOld,
+    StoreUnavailable,
+)
 from workflow_router.db.database import Row, Value
 from workflow_router.db.migrate import Migration
 from workflow_router.db.named_queries import load_queries
@@ -123,7 +130,7 @@ class SqliteDatabase:
         check_library(apsw.sqlite_lib_version())
         self._lock = _lock_file(path) if path is not None else None
         # A memory database whose name begins with a slash is shared by the connections of this process.
-        name = str(path) if path is not None else f"file:/memory-{next(_memory_numbers)}?vfs=memdb"
+        name = str(path.absolute()) if path is not None else f"file:/memory-{next(_memory_numbers)}?vfs=memdb"
         try:
             self._connection, self._reader = _connect(name, vfs), _connect(name, vfs)
             self._reader.execute("PRAGMA query_only = 1").fetchall()
@@ -151,7 +158,10 @@ class SqliteDatabase:
             )
         except apsw.Error as error:
             await self.rollback()
-            raise _translated(error) from error
+            raise StoreError(
+                f"Migration {migration.number:04} failed: {error}.",
+                remedy="Check that this is a workflow-router store.",
+            ) from error
         await self.commit()
         return True
 
@@ -219,6 +229,8 @@ def _lock_file(path: Path) -> int:
     """Take the lock that lasts as long as this process. Raises StoreBusy where another process has it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():  # what is stored is for its owner only; SQLite gives its other files the same mode
+            path.touch(0o600)
         handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StoreUnavailable(f"The store {path} cannot be opened: {error}.", remedy="Check the path.") from error

@@ -1,0 +1,48 @@
+"""The `.sql` files: the same names on both sides, each one used, and safe to be put off where they are."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import workflow_router.db
+from workflow_router.db.named_queries import load_queries
+from workflow_router.db.postgres.session import Query
+
+DB = Path(workflow_router.db.__path__[0])
+PYTHON = "\n".join(path.read_text() for path in sorted(DB.rglob("*.py")))
+
+
+def test_both_databases_have_the_same_queries_with_the_same_values() -> None:
+    sqlite, postgres = ({name: Query(text) for name, text in load_queries(d).items()} for d in ("sqlite", "postgres"))
+    assert sqlite.keys() == postgres.keys()
+    # The shards' leases run by PostgreSQL's own clock.
+    for name in sqlite.keys() - {"claim_shards", "renew_shards"}:
+        assert set(sqlite[name].names) == set(postgres[name].names), name
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgres"])
+def test_every_query_is_used(dialect: str) -> None:
+    unused = [name for name in load_queries(dialect) if f'"{name}"' not in PYTHON]
+    assert unused == []
+
+
+def test_what_is_put_off_touches_one_table_and_reads_no_other() -> None:
+    put_off = set(re.findall(r'\.(?:execute|execute_many|change)\(\s*"([a-z_]+)"', PYTHON))
+    assert {"insert_step", "insert_run", "move_audit_head"} <= put_off
+    queries = {name: Query(text) for name, text in load_queries("postgres").items()}
+    for name in put_off - {"savepoint", "rollback_to_savepoint", "release_savepoint", "create_migrations"}:
+        tables = re.findall(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|FROM|JOIN) (?!SET\b)(\w+)", queries[name].sql)
+        assert set(tables) - {"generate_series", "clock_timestamp"} == {queries[name].table}, name
+
+
+def test_values_become_numbers_and_casts_stay() -> None:
+    query = Query("UPDATE t SET a = :a, b = :b::text, c = :a WHERE d = 'x'::text")
+    assert (query.sql, query.names, query.table) == (
+        "UPDATE t SET a = $1, b = $2::text, c = $1 WHERE d = 'x'::text",
+        ("a", "b"),
+        "t",
+    )
+    assert query.bind({"b": 2, "a": 1, "more": 3}) == (1, 2)
+    with pytest.raises(KeyError):
+        query.bind({"a": 1})
