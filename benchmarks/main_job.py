@@ -1,7 +1,7 @@
 """The main job on SQLite with fsync: events in over HTTP, runs of three steps completed.
 
 `python -m benchmarks.main_job [--quick]`. The router is a process of its own; this one makes the load, over 64
-connections that stay open. Every run is waited for and counted; a round in which one is missing is an error, not a figure.
+connections that stay open. Every run is waited for and counted: a round in which one is missing is an error.
 """
 
 import argparse
