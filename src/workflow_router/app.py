@@ -11,8 +11,9 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from importlib import metadata
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
@@ -22,7 +23,6 @@ from workflow_router.core.errors import Conflict, Forbidden, InvalidInput, Inval
 from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.orchestration.definitions import Workflow
-from workflow_router.core.orchestration.step_execution_handler import Chain
 from workflow_router.core.router import Router
 from workflow_router.core.runtime import Runtime
 from workflow_router.db.open import open_store
@@ -137,32 +137,26 @@ async def run(
     clock = clock or SystemClock()
     chance = randomness or random.Random()  # noqa: S311  jitter and weights, no secrets
     ids = Ids(clock, chance.getrandbits if randomness else None)
-    own_transport = HttpTransport() if transport is None else None
-    opened = await open_store(store, clock=clock, owner=ids.new(), commit_in_thread=commit_in_thread)
-    try:
-        dispatcher = Dispatcher(
-            routes, transport or own_transport or HttpTransport(), LocalSecrets(), clock, ids, chance.random, sleep
-        )
-        chain = routers[0].chain if routers else Chain()
+    async with contextlib.AsyncExitStack() as stack:
+        if transport is None:
+            own = HttpTransport()
+            stack.push_async_callback(own.close)
+            transport = own
+        opened = await open_store(store, clock=clock, owner=ids.new(), commit_in_thread=commit_in_thread)
+        stack.push_async_callback(opened.close)
+        dispatcher = Dispatcher(routes, transport, LocalSecrets(), clock, ids, chance.random, sleep)
         workflows = join_workflows(routers)
-        runtime = Runtime(opened, clock, ids, dispatcher, workflows, chain, random=chance.random, sleep=sleep)
+        runtime = Runtime(opened, clock, ids, dispatcher, workflows, random=chance.random, sleep=sleep)
         opened.listen(runtime.observation.committed)
         runtime.set_topics(topics, subscriptions)
-        own = [mapping for router in routers for mapping in router.mappings]
-        await runtime.ingest.set_mappings([*mappings, *own], author="project")
+        declared = [mapping for router in routers for mapping in router.mappings]
+        await runtime.ingest.set_mappings([*mappings, *declared], author="project")
         for router in routers:
             router.join(runtime)
-        try:
-            await runtime.open()
-            yield runtime
-        finally:
-            await runtime.close()
-            for router in routers:
-                router.join(None)
-    finally:
-        if own_transport is not None:
-            await own_transport.close()
-        await opened.close()
+            stack.callback(router.join, None)
+        stack.push_async_callback(runtime.close)
+        await runtime.open()
+        yield runtime
 
 
 @contextlib.asynccontextmanager
@@ -204,7 +198,9 @@ def check(folder: Path) -> list[Mistake]:
 
 
 @contextlib.asynccontextmanager
-async def open_project(project: Project, *, store: str | None = None) -> AsyncGenerator[tuple[Runtime, "Api"], None]:
+async def open_project(
+    project: Project, *, store: str | None = None, transport: Transport | None = None
+) -> AsyncGenerator[tuple[Runtime, "Api"], None]:
     """Run a project: its runtime and the HTTP application in front of it. Raises InvalidProject."""
     # A program that embeds routers has no doors, so it need not pay for their import.
     from workflow_router.api.gateway import Gateway  # noqa: PLC0415
@@ -223,6 +219,7 @@ async def open_project(project: Project, *, store: str | None = None) -> AsyncGe
         routes=routes_of(project),
         topics=declared.topics,
         subscriptions=subscriptions_of(project),
+        transport=transport,
     ) as runtime:
         sources = {
             name: Source(
@@ -232,7 +229,16 @@ async def open_project(project: Project, *, store: str | None = None) -> AsyncGe
         }
         limit = declared.settings.body_max_bytes
         gateway = Gateway(runtime.dispatcher, runtime.record_later, limit)
-        yield runtime, Api(runtime, sources=sources, gateway=gateway, body_max_bytes=limit)
+        yield (
+            runtime,
+            Api(
+                runtime,
+                sources=sources,
+                gateway=gateway,
+                body_max_bytes=limit,
+                version=metadata.version("workflow-router"),
+            ),
+        )
 
 
 async def serve(
@@ -261,8 +267,10 @@ async def serve(
             remedy="Listen on 127.0.0.1, behind a proxy that authenticates.",
         )
     with _listening(host, int(port)) as listener:
-        async with open_project(project, store=store) as (_, api):
-            await _serve(api, listener, on_ready)
+        transport = HttpTransport()
+        async with open_project(project, store=store, transport=transport) as (_, api):
+            await _serve(api, listener, on_ready, transport.warm)
+        await transport.close()
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -280,20 +288,39 @@ def _listening(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(api: "Api", listener: socket.socket, on_ready: Callable[[str], None]) -> None:
+async def _serve(
+    api: "Api", listener: socket.socket, on_ready: Callable[[str], None], warm: Callable[[], Awaitable[None]]
+) -> None:
     import uvicorn  # noqa: PLC0415  its import costs 100 ms, which `check` and `embed` need not pay
 
     config = uvicorn.Config(
-        api, http="httptools", loop="uvloop", ws="none", lifespan="off", log_level="warning", access_log=False
+        api,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
     )
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+
+    class Server(uvicorn.Server):
+        """Ends streams before it waits for those who read them."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(api.close)
+            super().handle_exit(sig, frame)
+
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises the signal again when it has stopped
+        loop.add_signal_handler(number, lambda: None)
+    server = Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn has no event for it
         await asyncio.sleep(0.005)
     if server.started:
         host, port = listener.getsockname()[:2]
         on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        await warm()
     await serving

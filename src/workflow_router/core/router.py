@@ -173,7 +173,7 @@ class Router:
     def _call_step(
         self, step: Step[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Coroutine[Any, Any, object]:
-        return run_verbs.call_step(self._runtime, step, args, kwargs)
+        return run_verbs.call_step(self._runtime, self.chain, step, args, kwargs)
 
     # --- verbs ------------------------------------------------------------------------------------------------------
 

@@ -6,15 +6,16 @@ from typing import Any, cast
 import msgspec
 
 from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
-from workflow_router.core.errors import DispatchFailed, InvalidInput
+from workflow_router.core.errors import DispatchFailed, InvalidInput, NotFound
 from workflow_router.core.model import Approval, DispatchRecord, NewMessage, NewRun, Run
 from workflow_router.core.orchestration.definitions import Step
 from workflow_router.core.orchestration.journal import Outcome, Problem
 from workflow_router.core.orchestration.live import Branch, LiveRun, current
 from workflow_router.core.orchestration.operations import operation_id
 from workflow_router.core.orchestration.ports import Timer
+from workflow_router.core.orchestration.step_execution_handler import Chain
 from workflow_router.core.ports import Transaction
-from workflow_router.core.runtime import Runtime, record_of
+from workflow_router.core.runtime import Runtime
 from workflow_router.core.runtime_state.approvals import Answer, answer_of, context_json, form_schema
 from workflow_router.core.states import ApprovalStatus
 from workflow_router.utils.codec import from_json, to_json, typed_from_json
@@ -40,14 +41,14 @@ def inside(verb: str) -> Branch:
 
 
 async def call_step(
-    runtime: Runtime | None, step: Step[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+    runtime: Runtime | None, chain: Chain, step: Step[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
 ) -> object:
     """Run a step: durably inside a run, as the plain function elsewhere."""
     branch = current()
     if branch is None or runtime is None:
         result = step.function(*args, **kwargs)
         return await result if step.is_async else result
-    return await runtime.engine.operations.call_step(branch, step, args, kwargs)
+    return await runtime.engine.operations.call_step(branch, chain, step, args, kwargs)
 
 
 async def start(runtime: Runtime, branch: Branch, workflow: str, given: bytes, run_id: str | None) -> str:
@@ -136,9 +137,11 @@ async def dispatch(runtime: Runtime, branch: Branch, route: str, call: Call) -> 
             tenant=run.tenant, run=run.id, step_key=key, caller=run.workflow, cause=run.id, correlation=run.correlation
         )
         try:
-            dispatched = await runtime.dispatcher.call(route, call, caller, on_intent=runtime.intend)
+            dispatched = await runtime.call(route, call, caller)
+        except (NotFound, InvalidInput) as error:
+            return Outcome(error=Problem.of(error))
         except DispatchFailed as error:
-            return _failed(error, record_of(error))
+            return _failed(error, error.record)
         try:
             content = content_of(dispatched)
         except DispatchFailed as error:

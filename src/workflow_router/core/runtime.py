@@ -18,11 +18,11 @@ from workflow_router.core.message_broker.redeliver import Redelivery
 from workflow_router.core.model import DEFAULT_TENANT, AuditEntry, DispatchRecord, Event, NewMessage, NewRun, Run
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.runs import Engine
-from workflow_router.core.orchestration.step_execution_handler import Chain
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Store
 from workflow_router.core.runtime_state.approvals import Approvals
 from workflow_router.core.runtime_state.observe import Observation
+from workflow_router.core.states import DispatchStatus
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.ids import Ids
 
@@ -46,7 +46,6 @@ class Runtime:
         ids: Ids,
         dispatcher: Dispatcher,
         workflows: Mapping[str, Mapping[str, Workflow[..., Any]]],
-        chain: Chain,
         *,
         random: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -57,7 +56,7 @@ class Runtime:
         self.dispatcher = dispatcher
         self.workflows = workflows
         self.topics = Topics()
-        self.engine = Engine(store, clock, workflows, chain, sleep=sleep, random=random)
+        self.engine = Engine(store, clock, workflows, sleep=sleep, random=random)
         self.observation = Observation(store)
         self.approvals = Approvals(store, clock, self.engine.woken)
         self.deliveries = Deliveries(
@@ -155,18 +154,30 @@ class Runtime:
     async def dispatch(self, route: str, call: Call, caller: Caller) -> Dispatched:
         """Send a call through a route; intent and outcome are recorded. Raises NotFound, DispatchFailed."""
         try:
-            dispatched = await self.dispatcher.call(route, call, caller, on_intent=self.intend)
+            dispatched = await self.call(route, call, caller)
         except DispatchFailed as error:
-            record = record_of(error)
+            record = error.record
             if record is not None:
                 await self.store.commit(lambda tx: tx.dispatches.finish(record))
             raise
         await self.store.commit(lambda tx: tx.dispatches.finish(dispatched.record))
         return dispatched
 
-    async def intend(self, record: DispatchRecord) -> None:
-        """Make the intent of a dispatch durable, before the call leaves."""
+    async def call(self, route: str, call: Call, caller: Caller) -> Dispatched:
+        """Send a call, its intent committed before it leaves. The caller commits the outcome, with what depends on it.
+
+        Raises:
+            NotFound, InvalidInput: nothing was sent. DispatchFailed: carries the record to be committed.
+        """
+        return await self.dispatcher.call(route, call, caller, on_intent=self._intend, on_final=self._record_abandoned)
+
+    async def _intend(self, record: DispatchRecord) -> None:
         await self.store.commit(lambda tx: tx.dispatches.intend(record))
+
+    def _record_abandoned(self, record: DispatchRecord) -> None:
+        """A cancelled call has nobody left to commit its outcome."""
+        if record.status is DispatchStatus.ABANDONED:
+            self.record_later(record)
 
     def record_later(self, record: DispatchRecord) -> None:
         """Make the outcome of a pass-through call durable with the next commits, without waiting for it."""
@@ -191,9 +202,3 @@ class Runtime:
             raise Overloaded(
                 "More runs are waiting for their turn than this process takes on.", remedy="Send it again later."
             )
-
-
-def record_of(error: DispatchFailed) -> DispatchRecord | None:
-    """The final record that a failed dispatch carries."""
-    record = getattr(error, "record", None)
-    return record if isinstance(record, DispatchRecord) else None

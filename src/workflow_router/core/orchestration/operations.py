@@ -32,12 +32,11 @@ def operation_id(run_id: str, key: str) -> str:
 class Operations:
     """The durable operations of this process's runs."""
 
-    def __init__(self, clock: Clock, journal: Journal, waits: Waits, steps: StepExecutionHandler, chain: Chain) -> None:
+    def __init__(self, clock: Clock, journal: Journal, waits: Waits, steps: StepExecutionHandler) -> None:
         self._clock = clock
         self._journal = journal
         self.waits = waits
         self._steps = steps
-        self._chain = chain
 
     async def durable(self, branch: Branch, kind: str, name: str, perform: Perform) -> StepRecord:
         """Return the committed result of the branch's next operation, performing it if there is none yet.
@@ -74,7 +73,7 @@ class Operations:
         return record.output or b"null"
 
     async def call_step(
-        self, branch: Branch, step: Step[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+        self, branch: Branch, chain: Chain, step: Step[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
     ) -> object:
         """Run a step durably and return its result."""
 
@@ -82,7 +81,7 @@ class Operations:
             call = StepCall(
                 run_id=live.run.id, workflow=live.run.workflow, key=key, step=step, args=args, kwargs=kwargs
             )
-            return await self._steps.run(call, self._chain)
+            return await self._steps.run(call, chain)
 
         return step.codec.decode(await self.value(branch, "step", step.name, perform))
 

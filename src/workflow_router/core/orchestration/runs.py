@@ -25,7 +25,7 @@ from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.journal import Journal, Problem
 from workflow_router.core.orchestration.live import LiveRun, enter
 from workflow_router.core.orchestration.operations import Operations
-from workflow_router.core.orchestration.step_execution_handler import Chain, StepExecutionHandler
+from workflow_router.core.orchestration.step_execution_handler import StepExecutionHandler
 from workflow_router.core.orchestration.waits import Waits
 from workflow_router.core.ports import Store
 from workflow_router.core.states import RUN_ENDED, RunStatus
@@ -54,7 +54,6 @@ class Engine:
         store: Store,
         clock: Clock,
         workflows: Mapping[str, Mapping[str, Workflow[..., Any]]],
-        chain: Chain,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         random: Callable[[], float],
@@ -63,7 +62,7 @@ class Engine:
         self._clock = clock
         self._workflows = workflows
         waits = Waits(store, clock, self._parked)
-        self.operations = Operations(clock, Journal(store, clock), waits, StepExecutionHandler(sleep, random), chain)
+        self.operations = Operations(clock, Journal(store, clock), waits, StepExecutionHandler(sleep, random))
         self._live: dict[str, LiveRun] = {}
         self._queue: deque[Run] = deque()
         self._ended: dict[str, asyncio.Event] = {}
