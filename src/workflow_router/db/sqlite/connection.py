@@ -206,8 +206,9 @@ class SqliteDatabase:
     async def close(self) -> None:
         if self._thread is not None:
             self._thread.shutdown()
-        self._reader.close()
-        self._connection.close()
+        for connection in (self._reader, self._connection):
+            with contextlib.suppress(apsw.Error):  # what could not be moved into the database stays in its log
+                connection.close()
         self._unlock()
 
     def _unlock(self) -> None:

@@ -1,0 +1,163 @@
+"""Deliveries against a model: a seeded walk through publishing, leasing, answering and waiting, on SQLite in memory."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.conformance.support import SUBSCRIPTION, HandClock, message
+from workflow_router.core.model import Delivery
+from workflow_router.core.ports import Transaction
+from workflow_router.db.open import open_store
+
+T = TypeVar("T")
+NAME, MAX, LEASE_MS = SUBSCRIPTION.name, SUBSCRIPTION.max_deliveries, SUBSCRIPTION.lease_ms
+
+
+@dataclass
+class Known:
+    """What the model knows of one delivery. `due_ms` of a leased one is the end of its lease."""
+
+    number: int
+    key: str | None
+    due_ms: int
+    status: Literal["ready", "leased", "acked", "dead"] = "ready"
+    attempt: int = 0
+    token: str = ""
+    stale: list[str] = field(default_factory=list[str])
+
+    @property
+    def open(self) -> bool:
+        return self.status in {"ready", "leased"}
+
+
+class Deliveries(RuleBasedStateMachine):
+    """The store must always agree with the list of what was published, in that order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = HandClock()
+        self.known: list[Known] = []
+        self.tokens = 0
+        self.runner = asyncio.Runner()
+
+    @initialize()
+    def open(self) -> None:
+        opened = open_store("sqlite://", clock=self.clock, owner="first", commit_in_thread=False)
+        self.store = self.runner.run(opened)
+
+    def teardown(self) -> None:
+        self.runner.run(self.store.close())
+        self.runner.close()
+
+    def commit(self, unit: Callable[[Transaction], Awaitable[T]]) -> T:
+        return self.runner.run(self.store.commit(unit))
+
+    @rule(key=st.sampled_from([None, "a", "b"]), delay_ms=st.sampled_from([0, 0, 500]))
+    def publish(self, key: str | None, delay_ms: int) -> None:
+        number = len(self.known)
+        self.commit(lambda tx: tx.messages.publish(message(number, key=key, delay_ms=delay_ms), [NAME]))
+        self.known.append(Known(number, key, self.clock.ms + delay_ms))
+
+    @rule(limit=st.integers(1, 4))
+    def lease(self, limit: int) -> None:
+        now = self.clock.ms
+        for one in self.known:
+            if one.status == "leased" and one.due_ms <= now and one.attempt >= MAX:
+                one.status = "dead"
+        expected: list[Known] = []
+        for one in sorted(self.known, key=lambda one: (one.due_ms, one.number)):
+            blocked = one.key is not None and any(
+                other.open and other.key == one.key for other in self.known[: one.number]
+            )
+            if one.open and one.due_ms <= now and not blocked and len(expected) < limit:
+                expected.append(one)
+        tokens = [f"token-{self.tokens + n}" for n in range(limit)]
+        self.tokens += limit
+        leased = self.commit(lambda tx: tx.messages.lease(SUBSCRIPTION, limit=limit, now_ms=now, tokens=tokens))
+        for one, token in zip(expected, tokens, strict=False):
+            one.stale.append(one.token)
+            one.status, one.attempt, one.token, one.due_ms = "leased", one.attempt + 1, token, now + LEASE_MS
+        assert [self._seen(delivery) for delivery in leased] == [
+            (one.number, one.key, one.attempt, one.token) for one in expected
+        ]
+
+    @staticmethod
+    def _seen(delivery: Delivery) -> tuple[int, str | None, int, str]:
+        return int(delivery.message_id[1:]), delivery.key, delivery.attempt, delivery.token
+
+    def _leased(self, which: int) -> Known | None:
+        leased = [one for one in self.known if one.status == "leased"]
+        return leased[which % len(leased)] if leased else None
+
+    @rule(which=st.integers(0, 9))
+    def acknowledge(self, which: int) -> None:
+        one = self._leased(which)
+        if one is not None:
+            assert self.commit(lambda tx: tx.messages.acknowledge(NAME, f"m{one.number:04}", one.token))
+            one.status = "acked"
+
+    @rule(which=st.integers(0, 9), wait_ms=st.sampled_from([0, 300]))
+    def give_back(self, which: int, wait_ms: int) -> None:
+        one = self._leased(which)
+        if one is not None:
+            due_ms = self.clock.ms + wait_ms
+            assert self.commit(
+                lambda tx: tx.messages.return_later(
+                    SUBSCRIPTION, f"m{one.number:04}", one.token, due_ms=due_ms, error="no"
+                )
+            )
+            one.status, one.due_ms = ("dead" if one.attempt >= MAX else "ready"), due_ms
+
+    @rule(which=st.integers(0, 9))
+    def answer_too_late(self, which: int) -> None:
+        """Tokens of leases that are over: superseded, answered, or of a dead letter."""
+        stale = [(one, token) for one in self.known for token in one.stale]
+        stale += [(one, one.token) for one in self.known if one.status != "leased"]
+        if stale:
+            one, token = stale[which % len(stale)]
+            assert not self.commit(lambda tx: tx.messages.acknowledge(NAME, f"m{one.number:04}", token))
+
+    @precondition(lambda self: any(one.status == "dead" for one in self.known))
+    @rule(which=st.integers(0, 9))
+    def redrive(self, which: int) -> None:
+        dead = [one for one in self.known if one.status == "dead"]
+        one = dead[which % len(dead)]
+        assert self.commit(lambda tx: tx.messages.redrive(NAME, f"m{one.number:04}", now_ms=self.clock.ms))
+        one.stale.append(one.token)
+        one.status, one.attempt, one.token, one.due_ms = "ready", 0, "", self.clock.ms
+
+    @rule(wait_ms=st.sampled_from([1, 300, LEASE_MS]))
+    def wait(self, wait_ms: int) -> None:
+        self.clock.ms += wait_ms
+
+    @invariant()
+    def counts_agree(self) -> None:
+        if not self.known:
+            return
+        counts = self.runner.run(self.store.read(lambda tx: tx.messages.counts(tenant="default")))
+        expected = Counter[str](one.status for one in self.known)
+        assert counts == {"tickets": {"published": len(self.known), **expected}}
+
+    @invariant()
+    def the_next_due_moment_agrees(self) -> None:
+        if self.known:
+            due_ms = self.runner.run(self.store.read(lambda tx: tx.messages.next_due_ms(NAME)))
+            assert due_ms == min((one.due_ms for one in self.known if one.open), default=None)
+
+    @invariant()
+    def dead_letters_agree(self) -> None:
+        if self.known:
+            dead = self.runner.run(self.store.read(lambda tx: tx.messages.dead_letters(NAME, limit=99)))
+            assert [int(letter.message_id[1:]) for letter in dead] == [
+                one.number for one in self.known if one.status == "dead"
+            ]
+
+
+TestDeliveries = Deliveries.TestCase
+TestDeliveries.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
