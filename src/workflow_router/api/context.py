@@ -1,0 +1,28 @@
+"""Owns what endpoints work with: the running system and the doors' own counters. Refuses globals."""
+
+import asyncio
+from collections.abc import Mapping
+
+from workflow_router.api.metrics import Metrics
+from workflow_router.core.event_mappings.webhooks import Source
+from workflow_router.core.runtime import Runtime
+
+
+class Context:
+    """The parts behind the API.
+
+    Attributes:
+        sources: senders of webhooks, by name.
+        closing: set when the server is about to stop; streams end then.
+        description: the OpenAPI document, made at first use.
+        observers: how many streams are open.
+    """
+
+    def __init__(self, runtime: Runtime, sources: Mapping[str, Source], version: str) -> None:
+        self.runtime = runtime
+        self.sources = sources
+        self.version = version
+        self.metrics = Metrics()
+        self.closing = asyncio.Event()
+        self.description: bytes | None = None
+        self.observers = 0

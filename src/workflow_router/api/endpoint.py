@@ -1,0 +1,115 @@
+"""Owns the endpoint: method, path and a function whose signature says what goes in and comes out.
+
+Routing, validation and OpenAPI follow from this one description, so that none of them can say something else. Refuses a
+function whose parameters do not fit its path.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, get_type_hints
+
+import msgspec
+
+from workflow_router.api.context import Context
+from workflow_router.api.request import JSON, Request, Response
+from workflow_router.core.errors import RouterError
+from workflow_router.utils.codec import to_json
+
+Function = Callable[..., Awaitable[object]]
+PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The query of endpoints that take none."""
+
+
+class Endpoint:
+    """One operation of the API.
+
+    A function's parameters are found by name: `context`, `request`, `query` (a struct of parameters), `body` (the type
+    of the JSON), and the parameters of the path. What it returns is answered as JSON; a `Response` as it is.
+
+    Attributes:
+        consumes: type by media type, of a body that the function reads itself; None where it is no JSON.
+        produces: the same of the answer.
+        public: open to callers without a key.
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        method: str,
+        path: str,
+        *,
+        tag: str,
+        status: int,
+        errors: tuple[type[RouterError], ...],
+        public: bool,
+        consumes: Mapping[str, object] | None,
+        produces: Mapping[str, object] | None,
+    ) -> None:
+        hints = get_type_hints(function, include_extras=True)
+        self.function = function
+        self.method = method
+        self.path = path
+        self.tag = tag
+        self.status = status
+        self.errors = errors
+        self.public = public
+        self.name: str = function.__name__
+        self.documentation = (function.__doc__ or "").strip()
+        answer = hints.pop("return")
+        self.parameters = tuple(PARAMETER.findall(path))
+        self._wants = tuple(name for name in ("context", "request") if hints.pop(name, None) is not None)
+        self.query: type[msgspec.Struct] = hints.pop("query", NoQuery)
+        self._has_query = self.query is not NoQuery
+        body = hints.pop("body", None)
+        if set(hints) != set(self.parameters):
+            raise TypeError(f"{self.name} takes {sorted(hints)}, but its path names {sorted(self.parameters)}.")
+        self._decoder: msgspec.json.Decoder[Any] | None = None if body is None else msgspec.json.Decoder(body)
+        self.consumes: Mapping[str, object] = consumes or ({} if body is None else {JSON: body})
+        self.produces: Mapping[str, object] = produces or ({} if answer in {None, type(None)} else {JSON: answer})
+
+    async def respond(self, context: Context, request: Request, path: Mapping[str, str]) -> Response:
+        """Decode what the function takes, call it, and encode what it returns. Raises RouterError."""
+        given: dict[str, object] = dict(path)
+        for name in self._wants:
+            given[name] = context if name == "context" else request
+        query = request.query(self.query)
+        if self._has_query:
+            given["query"] = query
+        if self._decoder is not None:
+            given["body"] = await request.json(self._decoder)
+        value = await self.function(**given)
+        if isinstance(value, Response):
+            return value
+        return Response(b"" if value is None else to_json(value), self.status)
+
+
+def endpoint(
+    method: str,
+    path: str,
+    *,
+    tag: str,
+    status: int = 200,
+    errors: tuple[type[RouterError], ...] = (),
+    public: bool = False,
+    consumes: Mapping[str, object] | None = None,
+    produces: Mapping[str, object] | None = None,
+) -> Callable[[Function], Endpoint]:
+    """Declare an endpoint; see `Endpoint` for how the function's signature is read."""
+
+    def declare(function: Function) -> Endpoint:
+        return Endpoint(
+            function,
+            method,
+            path,
+            tag=tag,
+            status=status,
+            errors=errors,
+            public=public,
+            consumes=consumes,
+            produces=produces,
+        )
+
+    return declare

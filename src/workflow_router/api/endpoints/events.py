@@ -1,0 +1,137 @@
+"""Owns the doors of events: CloudEvents, signed webhooks, and what was accepted. Refuses to judge what they start."""
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from workflow_router.api.context import Context
+from workflow_router.api.endpoint import endpoint
+from workflow_router.api.request import JSON, Request
+from workflow_router.api.views import EventSummary, EventView
+from workflow_router.core.errors import (
+    InvalidEvent,
+    NotFound,
+    Overloaded,
+    PayloadTooLarge,
+    RouterError,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from workflow_router.core.event_mappings.cloudevents import BATCH, STRUCTURED, parse_http
+from workflow_router.core.event_mappings.ingest import Accepted
+from workflow_router.core.model import DEFAULT_TENANT, Event
+
+TAG = "events"
+
+
+class CloudEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A CloudEvents 1.0 event in its JSON format; further members of scalar type are extension attributes."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str | None = None
+    time: str | None = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
+    data: object = None
+    data_base64: str | None = None
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """Events, newest first. `next` is to be given as `before` for the page that follows."""
+
+    events: list[EventSummary]
+    next: str | None
+
+
+class EventQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which events to list."""
+
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+    before: str | None = None
+
+
+async def _accept(context: Context, event: Event) -> Accepted:
+    accepted = await context.runtime.accept(event)
+    outcome = "duplicate" if accepted.duplicate else "accepted" if accepted.matched else "unmapped"
+    context.metrics.events[outcome] += 1
+    return accepted
+
+
+@endpoint(
+    "POST",
+    "/events",
+    tag=TAG,
+    status=202,
+    errors=(InvalidEvent, PayloadTooLarge, UnsupportedMediaType, Overloaded),
+    consumes={STRUCTURED: CloudEvent, BATCH: list[CloudEvent], "*/*": None},
+)
+async def post_events(context: Context, request: Request) -> Accepted | list[Accepted]:
+    """Take events in: CloudEvents 1.0 in structured or batched mode, or in binary mode with ce- headers.
+
+    An event is taken in once: for one that was taken in before, by source and id, the answer says `duplicate`. Those of
+    a batch are checked together and taken in one by one, so a batch that failed can be sent again.
+    """
+    try:
+        body = await request.body()
+        kind = request.header(b"content-type")
+        events = parse_http(kind, request.headers, body)
+        if kind is None or kind.partition(";")[0].strip().lower() != BATCH:
+            return await _accept(context, events[0])
+        outcomes = await asyncio.gather(*(_accept(context, event) for event in events), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+    except RouterError:
+        context.metrics.events["refused"] += 1
+        raise
+
+
+@endpoint(
+    "POST",
+    "/webhooks/{source}",
+    tag=TAG,
+    status=202,
+    errors=(InvalidEvent, Unauthorized, NotFound, PayloadTooLarge, Overloaded),
+    public=True,
+    consumes={JSON: object},
+)
+async def post_webhook(context: Context, request: Request, source: str) -> Accepted:
+    """Take in a webhook of a configured source. Its signature is its credential; a delivery is taken in once."""
+    try:
+        sender = context.sources.get(source)
+        if sender is None:
+            raise NotFound("There is no webhook source of this name.", remedy="Declare it under `sources`.")
+        body = await request.body()
+        sender.verify(request.headers, body, context.runtime.clock.now_ms() / 1000)
+        return await _accept(context, sender.to_event(request.headers, body))
+    except RouterError:
+        context.metrics.events["refused"] += 1
+        raise
+
+
+@endpoint("GET", "/api/events", tag=TAG)
+async def list_events(context: Context, query: EventQuery) -> EventPage:
+    """List accepted events, newest first."""
+    found = await context.runtime.store.read(
+        lambda tx: tx.events.latest(tenant=DEFAULT_TENANT, limit=query.limit, before=query.before)
+    )
+    following = found[-1].id if len(found) == query.limit else None
+    return EventPage([EventSummary.of(one) for one in found], following)
+
+
+@endpoint("GET", "/api/events/{event_id}", tag=TAG, errors=(NotFound,))
+async def get_event(context: Context, event_id: str) -> EventView:
+    """Show an accepted event with its data, by our id of it."""
+    found = await context.runtime.store.read(lambda tx: tx.events.find(event_id, tenant=DEFAULT_TENANT))
+    if found is None:
+        raise NotFound("There is no event of this id.", remedy="Use the id that was answered when it was sent.")
+    return EventView.of(found)
+
+
+ENDPOINTS = (post_events, post_webhook, list_events, get_event)

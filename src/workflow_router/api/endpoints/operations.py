@@ -1,0 +1,88 @@
+"""Owns the doors of operation: alive, ready, metrics, the description of the API, and a first page. Refuses secrets."""
+
+from html import escape
+
+import msgspec
+
+from workflow_router.api.context import Context
+from workflow_router.api.endpoint import endpoint
+from workflow_router.api.metrics import MEDIA_TYPE as METRICS
+from workflow_router.api.request import JSON, Response
+from workflow_router.core.errors import StoreError, StoreUnavailable
+
+TAG = "operations"
+HTML = "text/html; charset=utf-8"
+PAGE_HEADERS = ((b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),)
+LINKS = (
+    ("/api/state", "counts"),
+    ("/api/runs", "runs"),
+    ("/api/approvals?status=open", "open approvals"),
+    ("/api/events", "events"),
+    ("/api/dispatches", "dispatches"),
+    ("/api/topics", "topics"),
+    ("/api/routes", "routes"),
+    ("/api/mappings", "mappings"),
+    ("/api/workflows", "workflows"),
+    ("/api/audit", "audit log"),
+    ("/metrics", "metrics"),
+    ("/openapi.json", "the API, described"),
+)
+
+
+class Status(msgspec.Struct, frozen=True):
+    """How the process fares."""
+
+    status: str
+
+
+@endpoint("GET", "/healthz", tag=TAG, public=True)
+async def get_health() -> Status:
+    """Tell that the process is alive."""
+    return Status("ok")
+
+
+@endpoint("GET", "/readyz", tag=TAG, public=True, errors=(StoreError,))
+async def get_readiness(context: Context) -> Status:
+    """Tell that the process takes work: its store answers, and it is not about to stop."""
+    if context.closing.is_set():
+        raise StoreUnavailable("The process is about to stop.", remedy="Ask another one.")
+    await context.runtime.observation.head()
+    return Status("ready")
+
+
+@endpoint("GET", "/metrics", tag=TAG, produces={METRICS: None})
+async def get_metrics(context: Context) -> Response:
+    """Tell the counters of this process, in the Prometheus text format."""
+    gauges = {
+        "backlog": ("Runs in this process that go on or wait.", float(context.runtime.engine.backlog)),
+        "observers": ("Open streams of transitions.", float(context.observers)),
+        "audit_position": ("Position of the last audit entry.", float(await context.runtime.observation.head())),
+    }
+    return Response(context.metrics.text(gauges), content_type=METRICS)
+
+
+@endpoint("GET", "/openapi.json", tag=TAG, produces={JSON: object})
+async def get_openapi(context: Context) -> Response:
+    """Describe this API (OpenAPI 3.1)."""
+    if context.description is None:
+        from workflow_router.api.openapi import describe  # noqa: PLC0415  it needs the table that this module is in
+        from workflow_router.api.table import ENDPOINTS as TABLE  # noqa: PLC0415  the same
+
+        context.description = describe(TABLE, context.version)
+    return Response(context.description)
+
+
+@endpoint("GET", "/", tag=TAG, produces={HTML: None})
+async def get_page(context: Context) -> Response:
+    """Show a page of links."""
+    links = "".join(f'<li><a href="{path}">{path}</a> {text}' for path, text in LINKS)
+    page = (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Workflow Router</title>"
+        f"<h1>Workflow Router {escape(context.version)}</h1>"
+        "<p>It is running. There is no console here yet; these are the doors that can be looked through:"
+        f"<ul>{links}</ul>"
+    )
+    return Response(page.encode(), content_type=HTML, headers=PAGE_HEADERS)
+
+
+ENDPOINTS = (get_health, get_readiness, get_metrics, get_openapi, get_page)

@@ -1,0 +1,122 @@
+"""Owns the doors of runs and workflows: start, list, show, cancel, resume. Refuses to wait for a run."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Raw
+
+from workflow_router.api.context import Context
+from workflow_router.api.endpoint import endpoint
+from workflow_router.api.views import DispatchView, RunSummary, RunView, StepView, view
+from workflow_router.core.errors import Conflict, InvalidInput, Lost, NotFound, Overloaded
+from workflow_router.core.model import DEFAULT_TENANT, DispatchRecord, Run, StepRecord
+from workflow_router.core.orchestration.ports import RunFilter
+from workflow_router.core.ports import Transaction
+from workflow_router.core.states import RunStatus
+
+TAG = "runs"
+DISPATCHES_MAX = 500
+
+
+def _null() -> Raw:
+    return Raw(b"null")
+
+
+class StartRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A run to start. With `id` it is started once, however often it is asked for."""
+
+    workflow: str
+    input: Raw = msgspec.field(default_factory=_null)
+    id: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")] | None = None
+
+
+class Started(msgspec.Struct, frozen=True):
+    """The run that was started."""
+
+    id: str
+
+
+class RunPage(msgspec.Struct, frozen=True):
+    """Runs, newest first. `next` is to be given as `before` for the page that follows."""
+
+    runs: list[RunSummary]
+    next: str | None
+
+
+class RunQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which runs to list."""
+
+    workflow: str | None = None
+    status: RunStatus | None = None
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+    before: str | None = None
+
+
+class WorkflowView(msgspec.Struct, frozen=True):
+    """A workflow. New runs begin with `version`; `versions` are those that runs may still go on with."""
+
+    name: str
+    version: str
+    versions: list[str]
+    description: str
+
+
+@endpoint("GET", "/api/workflows", tag=TAG)
+async def list_workflows(context: Context) -> list[WorkflowView]:
+    """List the workflows that can be started."""
+    return [
+        WorkflowView(name, list(versions)[-1], list(versions), (list(versions.values())[-1].__doc__ or "").strip())
+        for name, versions in sorted(context.runtime.workflows.items())
+    ]
+
+
+@endpoint("GET", "/api/runs", tag=TAG)
+async def list_runs(context: Context, query: RunQuery) -> RunPage:
+    """List runs, newest first."""
+    wanted = RunFilter(workflow=query.workflow, status=query.status, before=query.before, limit=query.limit)
+    found = await context.runtime.store.read(lambda tx: tx.runs.list_runs(wanted))
+    following = found[-1].id if len(found) == query.limit else None
+    return RunPage([view(RunSummary, run) for run in found], following)
+
+
+@endpoint("POST", "/api/runs", tag=TAG, status=201, errors=(InvalidInput, NotFound, Overloaded))
+async def start_run(context: Context, body: StartRun) -> Started:
+    """Start a run of a workflow."""
+    return Started(await context.runtime.start(body.workflow, bytes(body.input), run_id=body.id))
+
+
+@endpoint("GET", "/api/runs/{run_id}", tag=TAG, errors=(NotFound,))
+async def get_run(context: Context, run_id: str) -> RunView:
+    """Show a run with its steps and dispatches."""
+
+    async def unit(tx: Transaction) -> tuple[Run | None, list[StepRecord], list[DispatchRecord]]:
+        run = await tx.runs.find(run_id)
+        if run is None:
+            return None, [], []
+        dispatches = await tx.dispatches.latest(tenant=DEFAULT_TENANT, run=run_id, limit=DISPATCHES_MAX)
+        return run, await tx.runs.history(run_id), dispatches
+
+    run, steps, dispatches = await context.runtime.store.read(unit)
+    if run is None:
+        raise NotFound("There is no run of this id.", remedy="List them with GET /api/runs.")
+    return view(
+        RunView,
+        run,
+        steps=[view(StepView, step) for step in steps],
+        dispatches=[view(DispatchView, one) for one in reversed(dispatches)],
+    )
+
+
+@endpoint("POST", "/api/runs/{run_id}/cancel", tag=TAG, errors=(NotFound, Conflict, Lost))
+async def cancel_run(context: Context, run_id: str) -> RunSummary:
+    """Stop a run for good."""
+    return view(RunSummary, await context.runtime.engine.cancel(run_id))
+
+
+@endpoint("POST", "/api/runs/{run_id}/resume", tag=TAG, errors=(NotFound, Conflict))
+async def resume_run(context: Context, run_id: str) -> RunSummary:
+    """Go on with a suspended run."""
+    return view(RunSummary, await context.runtime.engine.resume(run_id))
+
+
+ENDPOINTS = (list_workflows, list_runs, start_run, get_run, cancel_run, resume_run)

@@ -1,0 +1,232 @@
+"""Owns the doors of observation: audit log, its stream, counts, mappings, routes and dispatches. Refuses changes."""
+
+from collections.abc import AsyncGenerator
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Raw
+
+from workflow_router.api.context import Context
+from workflow_router.api.endpoint import endpoint
+from workflow_router.api.request import Request, Response
+from workflow_router.api.views import AuditView, DispatchView, view
+from workflow_router.core.errors import InvalidInput, InvalidPattern, NotFound, Overloaded
+from workflow_router.core.model import DEFAULT_TENANT, AuditEntry
+from workflow_router.core.patterns import Pattern
+from workflow_router.core.ports import Transaction
+from workflow_router.utils.codec import to_json
+
+TAG = "state"
+EVENT_STREAM = "text/event-stream"
+OBSERVERS_MAX = 100
+
+Position = Annotated[int, Meta(ge=0)]
+Limit = Annotated[int, Meta(ge=1, le=1_000)]
+
+
+class MappingView(msgspec.Struct, frozen=True):
+    """A mapping in force: its rule as it was written, and its version."""
+
+    name: str
+    version: int
+    rule: Raw
+
+
+class TargetView(msgspec.Struct, frozen=True):
+    """A target of a route, and how it fares now."""
+
+    name: str
+    kind: str
+    url: str
+    model: str | None
+    weight: float
+    ready: bool
+    reason: str
+    ready_in_s: float | None
+
+
+class RouteView(msgspec.Struct, frozen=True):
+    """A dispatch route."""
+
+    name: str
+    policy: str
+    targets: list[TargetView]
+
+
+class DispatchQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which dispatches to list."""
+
+    run: str | None = None
+    limit: Limit = 50
+
+
+class AuditQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which audit entries to list: after a position, or those of one causal tree."""
+
+    after: Position = 0
+    limit: Limit = 100
+    correlation: str | None = None
+
+
+class AuditHead(msgspec.Struct, frozen=True):
+    """The last entry of the audit log; whoever keeps it elsewhere can tell later that nothing was cut off."""
+
+    position: int
+    hash: str
+
+
+class StateView(msgspec.Struct, frozen=True):
+    """How much of everything there is, as of one moment.
+
+    Attributes:
+        backlog: runs in this process that go on or wait for their turn.
+    """
+
+    events: dict[str, int]
+    runs: dict[str, dict[str, int]]
+    messages: dict[str, dict[str, int]]
+    dispatches: dict[str, dict[str, int]]
+    audit: AuditHead
+    backlog: int
+
+
+class ObserveQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to observe: from now on or after a position, and only what matches a pattern (JSON)."""
+
+    after: Position | None = None
+    pattern: str | None = None
+
+
+@endpoint("GET", "/api/mappings", tag=TAG)
+async def list_mappings(context: Context) -> list[MappingView]:
+    """List the mappings in force."""
+    return [MappingView(one.name, one.version, Raw(one.specification)) for one in context.runtime.ingest.mappings]
+
+
+@endpoint("GET", "/api/routes", tag=TAG)
+async def list_routes(context: Context) -> list[RouteView]:
+    """List the dispatch routes with their targets' health."""
+    dispatcher = context.runtime.dispatcher
+    routes: list[RouteView] = []
+    for name, route in dispatcher.routes.items():
+        health = dispatcher.health(name)
+        targets = [
+            TargetView(
+                target.name,
+                target.kind,
+                target.url,
+                target.model,
+                target.weight,
+                health[target.name].ready,
+                health[target.name].reason,
+                health[target.name].ready_in_s,
+            )
+            for target in route.targets
+        ]
+        routes.append(RouteView(name, route.policy, targets))
+    return routes
+
+
+@endpoint("GET", "/api/dispatches", tag=TAG)
+async def list_dispatches(context: Context, query: DispatchQuery) -> list[DispatchView]:
+    """List dispatches, newest first, of one run or of all."""
+    found = await context.runtime.store.read(
+        lambda tx: tx.dispatches.latest(tenant=DEFAULT_TENANT, run=query.run, limit=query.limit)
+    )
+    return [view(DispatchView, one) for one in found]
+
+
+@endpoint("GET", "/api/dispatches/{dispatch_id}", tag=TAG, errors=(NotFound,))
+async def get_dispatch(context: Context, dispatch_id: str) -> DispatchView:
+    """Show a dispatch: where it went, and why."""
+    found = await context.runtime.store.read(lambda tx: tx.dispatches.find(dispatch_id))
+    if found is None:
+        raise NotFound("There is no dispatch of this id.", remedy="List them with GET /api/dispatches.")
+    return view(DispatchView, found)
+
+
+@endpoint("GET", "/api/audit", tag=TAG)
+async def list_audit(context: Context, query: AuditQuery) -> list[AuditView]:
+    """List audit entries in order."""
+    correlation = query.correlation
+
+    async def unit(tx: Transaction) -> list[AuditEntry]:
+        if correlation is not None:
+            return await tx.audit.of_correlation(correlation, limit=query.limit)
+        return await tx.audit.entries(after=query.after, limit=query.limit)
+
+    return [AuditView.of(entry) for entry in await context.runtime.store.read(unit)]
+
+
+@endpoint("GET", "/api/audit/head", tag=TAG)
+async def get_audit_head(context: Context) -> AuditHead:
+    """Show position and hash of the last audit entry."""
+    position, digest = await context.runtime.store.read(lambda tx: tx.audit.head())
+    return AuditHead(position, digest.hex())
+
+
+@endpoint("GET", "/api/state", tag=TAG)
+async def get_state(context: Context) -> StateView:
+    """Count events, runs, messages and dispatches."""
+
+    async def unit(tx: Transaction) -> StateView:
+        position, digest = await tx.audit.head()
+        return StateView(
+            events=await tx.events.counts(tenant=DEFAULT_TENANT),
+            runs=await tx.runs.counts(tenant=DEFAULT_TENANT),
+            messages=await tx.messages.counts(tenant=DEFAULT_TENANT),
+            dispatches=await tx.dispatches.counts(tenant=DEFAULT_TENANT),
+            audit=AuditHead(position, digest.hex()),
+            backlog=context.runtime.engine.backlog,
+        )
+
+    return await context.runtime.store.read(unit)
+
+
+@endpoint(
+    "GET",
+    "/api/observe",
+    tag=TAG,
+    errors=(InvalidInput, InvalidPattern, Overloaded),
+    produces={EVENT_STREAM: AuditView},
+)
+async def observe(context: Context, request: Request, query: ObserveQuery) -> Response:
+    """Stream transitions as server-sent events while they are committed.
+
+    The id of each is its position, so a client that comes back with `Last-Event-ID` has missed nothing.
+    """
+    last = request.header(b"last-event-id")
+    if last is not None and not (last.isascii() and last.isdigit() and len(last) < 19):
+        raise InvalidInput("Last-Event-ID is not a position.", remedy="Send the id of the last event received.")
+    after = query.after if last is None else int(last)
+    pattern = None if query.pattern is None else Pattern.parse(query.pattern)
+    if context.observers >= OBSERVERS_MAX:
+        raise Overloaded(f"{OBSERVERS_MAX} observers are here already.", remedy="Come back later.")
+    return Response(
+        _server_sent(context, after, pattern), content_type=EVENT_STREAM, headers=((b"cache-control", b"no-cache"),)
+    )
+
+
+async def _server_sent(context: Context, after: int | None, pattern: Pattern | None) -> AsyncGenerator[bytes, None]:
+    context.observers += 1
+    entries = context.runtime.observe(after=after, pattern=pattern)
+    try:
+        yield b": observing\n\n"  # so that the caller knows at once that it is heard
+        async for entry in entries:
+            text = to_json(AuditView.of(entry))
+            yield b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.transition.kind.encode(), text)
+    finally:
+        context.observers -= 1
+        await entries.aclose()
+
+
+ENDPOINTS = (
+    list_mappings,
+    list_routes,
+    list_dispatches,
+    get_dispatch,
+    list_audit,
+    get_audit_head,
+    get_state,
+    observe,
+)

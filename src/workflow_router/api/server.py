@@ -1,0 +1,110 @@
+"""Owns the door itself: an ASGI application over the table of endpoints, with the gateway mounted beside it.
+
+Plain ASGI without a framework and without layers (docs/decisions/0003). Refuses nothing on its own: access, bodies and
+errors have modules of their own; what is not foreseen is logged and answered without internals.
+"""
+
+import logging
+from collections.abc import Collection, Mapping
+
+from workflow_router.api.access import LOOPBACK, Access
+from workflow_router.api.asgi import Headers, Message, Mounted, Receive, Send
+from workflow_router.api.context import Context
+from workflow_router.api.problems import MEDIA_TYPE, MethodNotAllowed, Unexpected, problem_of
+from workflow_router.api.request import Request, Response
+from workflow_router.api.routing import Routes
+from workflow_router.api.stream import send_stream
+from workflow_router.api.table import ENDPOINTS
+from workflow_router.core.errors import NotFound, RouterError
+from workflow_router.core.event_mappings.webhooks import Source
+from workflow_router.core.runtime import Runtime
+
+BODY_MAX_BYTES = 1_048_576
+
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
+_log = logging.getLogger(__name__)
+
+
+class Api:
+    """The HTTP side of a running system, as an ASGI application.
+
+    Args:
+        sources: senders of webhooks, by name.
+        gateway: serves the paths it handles.
+        body_max_bytes: a longer request body is refused.
+        keys: SHA-256 of each API key, in hex, to its name; None is for loopback only.
+        hosts: names under which the port may be called where there are no keys.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        sources: Mapping[str, Source],
+        gateway: Mounted | None = None,
+        body_max_bytes: int = BODY_MAX_BYTES,
+        keys: Mapping[str, str] | None = None,
+        hosts: Collection[str] = LOOPBACK,
+        version: str = "0",
+    ) -> None:
+        self._context = Context(runtime, sources, version)
+        self._gateway = gateway
+        self._body_max_bytes = body_max_bytes
+        self._access = Access(keys, hosts)
+        self._routes = Routes(ENDPOINTS)
+
+    def close(self) -> None:
+        """End the streams and say that no more work is wanted; to be called before the server waits for its callers."""
+        self._context.closing.set()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"Only HTTP is served here, not {scope['type']}.")
+        method: str = scope["method"]
+        found = self._routes.find(scope["raw_path"].decode("latin-1"))
+        one = found.methods.get(method)
+        mounted = self._gateway if not found.methods else None
+        if mounted is not None and not mounted.handles(scope["path"]):
+            mounted = None
+        response: Response | None = None
+        try:
+            caller = None if one is not None and one.public else self._access.identify(scope["headers"])
+            if one is not None:
+                request = Request(scope, receive, caller, self._body_max_bytes)
+                response = await one.respond(self._context, request, found.parameters)
+            elif found.methods:
+                raise MethodNotAllowed(method, ", ".join(sorted(found.methods)))
+            elif mounted is None:
+                raise NotFound("There is nothing under this path.", remedy="See /openapi.json for what there is.")
+        except RouterError as error:
+            response = _refusal(error)
+        except Exception:  # noqa: BLE001  whatever it is, the caller gets an answer, and no internals
+            _log.exception("%s %s failed.", method, "a path" if one is None else one.path)
+            response = _refusal(Unexpected("Something went wrong here.", remedy="See the server's log."))
+        if response is None:
+            assert mounted is not None  # noqa: S101  nothing else leaves it open
+            await mounted(scope, receive, send)
+            return
+        label = ("", "other", response.status) if one is None else (one.method, one.path, response.status)
+        self._context.metrics.requests[label] += 1
+        await self._send(response, receive, send, head=method == "HEAD")
+
+    async def _send(self, response: Response, receive: Receive, send: Send, *, head: bool) -> None:
+        body = response.body
+        headers: Headers = [(b"content-type", response.content_type.encode()), _NOSNIFF, *response.headers]
+        if isinstance(body, bytes):
+            headers.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        if isinstance(body, bytes):
+            await send({"type": "http.response.body", "body": b"" if head else body})
+        elif head:
+            await body.aclose()
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await send_stream(body, receive, send, self._context.closing)
+
+
+def _refusal(error: RouterError) -> Response:
+    status, headers, body = problem_of(error)
+    return Response(body, status, MEDIA_TYPE, tuple(headers))

@@ -1,0 +1,214 @@
+"""Owns how things look from outside, as JSON: what is JSON in the store is passed on as it is, not quoted.
+
+Refuses the store's own affairs: shards, wakes and leases of others.
+"""
+
+import base64
+from functools import cache
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from workflow_router.core.event_mappings.ports import AcceptedEvent
+from workflow_router.core.model import AuditEntry, Event, Transition
+from workflow_router.core.states import ApprovalStatus, DeliveryStatus, DispatchStatus, RunStatus, StepStatus
+
+V = TypeVar("V", bound=msgspec.Struct)
+
+_NULL = Raw(b"null")
+
+
+class EventSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that was accepted, without its data. `id` is ours, `event_id` the sender's."""
+
+    id: str
+    event_id: str
+    source: str
+    type: str
+    subject: str | None
+    time: str | None
+    matched: list[str]
+    received_ms: int
+
+    @classmethod
+    def of(cls, accepted: AcceptedEvent) -> "EventSummary":
+        event = accepted.event
+        return cls(
+            id=accepted.id,
+            event_id=event.id,
+            source=event.source,
+            type=event.type,
+            subject=event.subject,
+            time=event.time,
+            matched=accepted.matched,
+            received_ms=accepted.received_ms,
+        )
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that was accepted; `event` is itself, in the JSON format of CloudEvents."""
+
+    id: str
+    matched: list[str]
+    received_ms: int
+    event: dict[str, object]
+
+    @classmethod
+    def of(cls, accepted: AcceptedEvent) -> "EventView":
+        return cls(
+            id=accepted.id,
+            matched=accepted.matched,
+            received_ms=accepted.received_ms,
+            event=_cloudevent(accepted.event),
+        )
+
+
+def _cloudevent(event: Event) -> dict[str, object]:
+    members: dict[str, object] = dict(event.attributes())
+    if event.data is not None and event.is_json:
+        members["data"] = Raw(event.data)
+    elif event.data is not None:
+        members["data_base64"] = base64.b64encode(event.data).decode()
+    return members
+
+
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A run, without its input and output."""
+
+    id: str
+    workflow: str
+    version: str
+    status: RunStatus
+    error: Raw
+    cause: str | None
+    correlation: str | None
+    created_ms: int
+    updated_ms: int
+
+
+class StepView(msgspec.Struct, frozen=True, kw_only=True):
+    """A committed step of a run."""
+
+    key: str
+    seq: int
+    name: str
+    kind: str
+    status: StepStatus
+    output: Raw
+    error: Raw
+    attempts: int
+    started_ms: int
+    finished_ms: int
+
+
+class DispatchView(msgspec.Struct, frozen=True, kw_only=True):
+    """A call through a route, each of its attempts, and why its targets were or were not picked."""
+
+    id: str
+    route: str
+    status: DispatchStatus
+    target: str | None
+    run: str | None
+    step_key: str | None
+    caller: str | None
+    cause: str | None
+    correlation: str | None
+    attempts: Raw
+    considered: Raw
+    usage: Raw
+    created_ms: int
+    finished_ms: int | None
+
+
+class RunView(msgspec.Struct, frozen=True, kw_only=True):
+    """A run with its history."""
+
+    id: str
+    workflow: str
+    version: str
+    status: RunStatus
+    input: Raw
+    output: Raw
+    error: Raw
+    cause: str | None
+    correlation: str | None
+    created_ms: int
+    updated_ms: int
+    steps: list[StepView]
+    dispatches: list[DispatchView]
+
+
+class ApprovalView(msgspec.Struct, frozen=True, kw_only=True):
+    """A question to people; `form` is the JSON Schema of the answer's values."""
+
+    id: str
+    run: str
+    step_key: str
+    name: str
+    status: ApprovalStatus
+    form: Raw
+    context: Raw
+    roles: list[str]
+    quorum: int
+    created_ms: int
+    due_ms: int | None
+    decisions: Raw
+
+
+class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
+    """A message on its way to one subscription; `token` proves the lease."""
+
+    message_id: str
+    topic: str
+    key: str | None
+    body: Raw
+    headers: dict[str, str]
+    cause: str | None
+    correlation: str | None
+    published_ms: int
+    attempt: int
+    token: str
+    status: DeliveryStatus
+    error: str | None
+
+
+class SubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who gets the messages of a topic."""
+
+    name: str
+    topic: str
+    start: str | None
+    filter: Raw
+    input: Raw
+    max_deliveries: int
+    lease_ms: int
+
+
+class AuditView(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the audit log. `hash` is SHA-256 over the hash before it and the canonical JSON of the rest."""
+
+    position: int
+    time_ms: int
+    transition: Transition
+    hash: str
+
+    @classmethod
+    def of(cls, entry: AuditEntry) -> "AuditView":
+        return cls(position=entry.position, time_ms=entry.time_ms, transition=entry.transition, hash=entry.hash.hex())
+
+
+@cache
+def _raw_fields(kind: type[msgspec.Struct]) -> frozenset[str]:
+    return frozenset(name for name, hint in kind.__annotations__.items() if hint is Raw)
+
+
+def view(kind: type[V], source: msgspec.Struct, **more: object) -> V:
+    """A view of a struct of the model: the fields of the same names, JSON bytes as JSON."""
+    raw = _raw_fields(kind)
+    values = more
+    for name in kind.__struct_fields__:
+        if name not in values:
+            value = getattr(source, name)
+            values[name] = value if name not in raw else _NULL if value is None else Raw(value)
+    return kind(**values)
