@@ -31,6 +31,8 @@ def _encode_other(value: object) -> object:
 
 
 def _decode_other(kind: type, value: object) -> object:
+    if kind is object:
+        return value
     if isinstance(kind, _Model):
         return kind.model_validate(value)
     raise TypeError(f"{kind.__name__} cannot be read from JSON; use dataclasses, structs, models or plain data.")
