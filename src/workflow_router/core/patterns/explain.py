@@ -5,7 +5,7 @@ from itertools import islice
 
 import msgspec
 
-from workflow_router.core.patterns.tree import Branch, Node, Path
+from workflow_router.core.patterns.tree import Branch, Path
 from workflow_router.core.patterns.values import reach, values_at
 from workflow_router.utils.codec import to_json
 
@@ -54,15 +54,15 @@ class Explanation(msgspec.Struct, frozen=True):
         return [verdict, *(finding.line() for finding in self.findings)]
 
 
-def explain(branches: tuple[Branch, ...], nodes: tuple[Node, ...], event: Mapping[str, object]) -> Explanation:
+def explain(branches: tuple[Branch, ...], event: Mapping[str, object]) -> Explanation:
     """Explain the branch with the fewest failures."""
-    found = [_branch(branch, node, event) for branch, node in zip(branches, nodes, strict=True)]
+    found = [_branch(branch, event) for branch in branches]
     return min(found, key=lambda one: (not one.matched, one.failed))
 
 
-def _branch(branch: Branch, node: Node, event: Mapping[str, object]) -> Explanation:
+def _branch(branch: Branch, event: Mapping[str, object]) -> Explanation:
     findings = tuple(_findings(branch, event, ()))
-    matched = node.holds(event)
+    matched = branch.node.holds(event)
     if not matched and all(finding.ok for finding in findings):
         findings = (*findings, Finding("$", "all of this in the same element of the array", (), ok=False))
     elif matched:  # what another element has does not matter
@@ -81,7 +81,7 @@ def _findings(branch: Branch, owner: object, prefix: Path) -> Iterator[Finding]:
         best = min(([*_findings(one, each, (*prefix, *path))] for each in holders), key=_failures, default=None)
         yield from best if best is not None else _findings(one, {}, (*prefix, *path))
     for path, several in branch.nots:
-        broken = any(Node.of(one).holds(each) for each in reach(owner, path) for one in several)
+        broken = any(one.node.holds(each) for each in reach(owner, path) for one in several)
         yield Finding(".".join((*prefix, *path, "$not")), "that this does not hold", (), not broken)
 
 

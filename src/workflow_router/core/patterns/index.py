@@ -11,8 +11,8 @@ from typing import Generic
 from workflow_router.core.patterns.decoder import Decoder
 from workflow_router.core.patterns.level import Level
 from workflow_router.core.patterns.pattern import Pattern
-from workflow_router.core.patterns.plan import Entry, K, Many, Place
-from workflow_router.core.patterns.search import View, probe, probe_all
+from workflow_router.core.patterns.plan import Entry, K, Place
+from workflow_router.core.patterns.search import search
 from workflow_router.core.patterns.tree import Path
 
 
@@ -38,7 +38,7 @@ class PatternIndex(Generic[K]):
         """File a rule, in place of one that has the same key."""
         if key in self._rules:
             self.remove(key)
-        entries = [Entry(key, *pair, self._place) for pair in zip(pattern.branches, pattern.nodes, strict=True)]
+        entries = [Entry(key, branch, self._place) for branch in pattern.branches]
         for entry in entries:
             self._top.add(entry)
         self._rules[key] = entries
@@ -46,9 +46,8 @@ class PatternIndex(Generic[K]):
     def remove(self, key: K) -> None:
         """Take a rule out. Raises KeyError where there is none."""
         for entry in self._rules.pop(key):
-            for undo in reversed(entry.undo):
-                undo()
-            for place in entry.places:
+            self._top.discard(entry)
+            for place in entry.places():
                 place.uses -= 1
                 if not place.uses:
                     del self._places[place.path]
@@ -62,28 +61,17 @@ class PatternIndex(Generic[K]):
         """
         if self._stale:
             self._refresh()
-        return self._search(self._decoder.envelope(attributes, data))
+        return search(self._top, self._decoder.envelope(attributes, data))
 
     def matching_json(self, document: bytes) -> list[K]:
         """The rules that match a JSON document. Raises `InvalidEvent` where it is no JSON object."""
         if self._stale:
             self._refresh()
-        return self._search(self._decoder.document(document))
+        return search(self._top, self._decoder.document(document))
 
     def matching_value(self, event: Mapping[str, object]) -> list[K]:
         """The rules that match a decoded event."""
-        found: list[K] = []
-        probe_all(self._top, View(event), found)
-        return list(dict.fromkeys(found))
-
-    def _search(self, root: object) -> list[K]:
-        found: list[K] = []
-        try:
-            probe(self._top, root, found)
-        except Many:
-            found.clear()
-            probe_all(self._top, View(root), found)
-        return list(dict.fromkeys(found)) if len(found) > 1 else found
+        return search(self._top, event)
 
     def _place(self, path: Path) -> Place:
         place = self._places.get(path)

@@ -1,178 +1,266 @@
-"""Owns the search structure: where entries are filed by what can be looked up in an event, and the two ways through it.
+"""Owns the search structure: where entries are filed by what can be looked up in an event.
 
-A level has a row for each path, with hash tables from what was derived of the value (the whole string, its first four
-characters, …) to buckets. An entry is filed under the one condition that has the smallest buckets; a bucket that grows
-becomes a level of its own, over the entries' other conditions. What has nothing to look up is filed under the presence of
-its path. So an event costs a few look-ups, then one check for each condition left of each rule that may match.
-Refuses to look at events: that is `search`.
+An entry is filed by its shape: the set of things that can be looked up of its fields (this path's whole string, the first
+four characters of that one). Each shape has one hash table from the values of all its features together to the entries that
+want them, so an event costs one look-up a shape, however many rules there are; what a look-up finds has little left to be
+checked. Where there would be too many shapes, entries are filed by a part of theirs, and a bucket that grows is divided by
+other paths, a level further down. What has nothing to look up is filed under the presence of its path.
+
+The technique is tuple space search (Srinivasan, Suri, Varghese, 1999). Refuses to look at events: that is `search`.
 """
 
-from collections.abc import Callable, Hashable
-from typing import Generic
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from itertools import product
+from operator import attrgetter, itemgetter
+from typing import Generic, NamedTuple, cast
 
-from workflow_router.core.patterns.operators.operator import WHOLE, Feature
-from workflow_router.core.patterns.plan import Check, Condition, Entry, K, Place, check
+from workflow_router.core.patterns.operators.operator import WHOLE, Feature, Key
+from workflow_router.core.patterns.plan import Condition, Entry, K, Place
+from workflow_router.core.patterns.values import attribute
 
+SHAPES_MAX = 48  # of a level; beyond it only shapes of one feature are added
+LENGTHS_MAX = 8  # lengths of heads and tails that one path is looked up by, before longer ones are cut
 BUCKET_MAX = 8  # entries checked one by one, before a bucket becomes a level
-_NEW_ROW, _NEW_TABLE, _LEVEL = 6, 3, 4  # what a look-up more, or a level further down, costs in checks
+COMBINATIONS_MAX = 16  # keys under which one entry is filed, where several of its fields list alternatives
 
-_Checks = tuple[Check, ...]
+Spot = tuple[Place, Feature]
+Items = dict[Entry[K], tuple[Condition, ...]]
 
 
 class Bucket(Generic[K]):
-    """The entries filed under one key."""
+    """The entries filed under one key, with what is still to be checked of them."""
 
-    __slots__ = ("items", "level", "open")
+    __slots__ = ("items", "level")
 
     def __init__(self) -> None:
-        self.items: dict[Entry[K], _Checks] = {}
-        self.open: dict[Entry[K], tuple[Condition, ...]] = {}  # of items, those that could be filed further down
+        self.items: Items[K] = {}
         self.level: Level[K] | None = None
 
-    def __len__(self) -> int:
-        return len(self.items) + (0 if self.level is None else _LEVEL)
 
-    @property
-    def empty(self) -> bool:
-        return not self.items and (self.level is None or not self.level.rows)
-
-    def add(self, entry: Entry[K], checks: tuple[Condition, ...], keyed: tuple[Condition, ...]) -> None:
-        if self.level is not None and keyed:
-            self.level.file(entry, checks, keyed)
-            return
-        self.items[entry] = tuple(map(check, checks))
-        if keyed:
-            self.open[entry] = keyed
-            if len(self.open) > BUCKET_MAX:
-                self._split()
-
-    def discard(self, entry: Entry[K]) -> None:
-        self.items.pop(entry, None)
-        self.open.pop(entry, None)
-
-    def _split(self) -> None:
-        self.level = Level()
-        moved, self.open = self.open, {}
-        for entry, keyed in moved.items():
-            checks = tuple(condition for *_, condition in self.items.pop(entry))
-            self.level.file(entry, checks, keyed)
+Table = dict[Hashable, Bucket[K]]
 
 
-_Table = dict[Hashable, Bucket[K]]
+class Shape(Generic[K]):
+    """The features of a kind of entry, and the table by their values: a tuple of them, or the value of a sole one."""
+
+    __slots__ = ("spots", "table")
+
+    def __init__(self, spots: tuple[Spot, ...]) -> None:
+        self.spots = spots
+        self.table: Table[K] = {}
 
 
-class Row(Generic[K]):
-    """What is filed under one path."""
+class Filed(NamedTuple, Generic[K]):
+    """Where an entry is filed; under the presence of a path where there is no shape."""
 
-    __slots__ = ("derived", "exact", "filed", "place", "present", "tables")
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.exact: _Table[K] = {}
-        self.tables: dict[Feature, _Table[K]] = {WHOLE: self.exact}
-        self.derived: list[tuple[Callable[[str], str], _Table[K]]] = []
-        self.present: dict[Entry[K], _Checks] = {}
-        self.filed = 0
-
-    def table(self, feature: Feature) -> _Table[K]:
-        table = self.tables.get(feature)
-        if table is None:
-            table = self.tables[feature] = {}
-            self.derived.append((feature.derive(), table))
-        return table
+    level: "Level[K]"
+    shape: Shape[K] | None
+    key: Hashable
+    bucket: Bucket[K] | None
 
 
-_Row = tuple[
-    Callable[[object], object],
-    _Table[K],
-    list[tuple[Callable[[str], str], _Table[K]]],
-    dict[Entry[K], _Checks],
-    Row[K],
-]
+class Plan(NamedTuple, Generic[K]):
+    """A level as loops want it.
+
+    Attributes:
+        fetch: the values at the sound places, in order; AttributeError where the way to one is not made of records.
+        sound: the same places.
+        fragile: the places at which such an error was seen, to be fetched one by one; their values come next.
+        derived: position of a value, and what to make of it if it is a string; appended to the values.
+        shapes: picks a shape's key from values and what was derived of them; the table.
+        present: position of a value, and what is filed under its presence.
+    """
+
+    fetch: Callable[[object], Sequence[object]]
+    sound: tuple[Place, ...]
+    fragile: tuple[Place, ...]
+    derived: tuple[tuple[int, Callable[[str], str]], ...]
+    shapes: tuple[tuple[Callable[[Sequence[object]], Hashable], Table[K], Shape[K]], ...]
+    present: tuple[tuple[int, Place, Items[K]], ...]
 
 
 class Level(Generic[K]):
-    """Rows by path; `always` holds the entries that no member of the event can rule in."""
+    """Shapes, without the paths by which one came here; `always` has what no member of an event can rule in."""
 
-    __slots__ = ("always", "by_place", "rows")
+    __slots__ = ("_features", "_fragile", "_plan", "always", "present", "shapes", "used")
 
-    def __init__(self) -> None:
-        self.by_place: dict[Place, Row[K]] = {}
-        self.rows: list[_Row[K]] = []  # the same, as tuples that a loop unpacks quickly
-        self.always: dict[Entry[K], _Checks] = {}
+    def __init__(self, used: tuple[Place, ...] = ()) -> None:
+        self.used = used
+        self.shapes: dict[tuple[Spot, ...], Shape[K]] = {}
+        self.present: dict[Place, Items[K]] = {}
+        self.always: Items[K] = {}
+        self._features: dict[Place, Counter[Feature]] = {}  # in how many shapes each feature of a path is
+        self._fragile: set[Place] = set()
+        self._plan: Plan[K] | None = None
+
+    @property
+    def plan(self) -> Plan[K]:
+        """How to search, made anew after shapes or paths came or went."""
+        if self._plan is None:
+            self._plan = _plan(self, self._fragile)
+        return self._plan
+
+    def distrust(self, places: list[Place]) -> None:
+        """Fetch these places on their own from now on: an array, null or value stood on the way to them."""
+        self._fragile.update(places)
+        self._plan = None
 
     def add(self, entry: Entry[K]) -> None:
-        """File an entry."""
-        keyed = tuple(condition for condition in entry.conditions if condition.keys)
-        if keyed:
-            self.file(entry, entry.conditions, keyed)
+        """File an entry, by all means."""
+        if self.file(entry, entry.conditions):
             return
-        checks = tuple(map(check, entry.conditions))
-        present = [condition.place for condition in entry.conditions if not condition.absent]
-        if not present:
-            self.always[entry] = checks
-            entry.undo.append(lambda: self.always.pop(entry))
+        places = [condition.place for condition in entry.conditions if not condition.absent]
+        if not places:
+            self.always[entry] = entry.conditions
             return
-        place = min(present, key=lambda one: len(self.by_place[one].present) if one in self.by_place else _NEW_ROW)
-        row = self._row(place)
-        row.present[entry] = checks
-        row.filed += 1
-        entry.undo.append(lambda: self._undo(row, lambda: row.present.pop(entry)))
+        place = min(places, key=lambda one: one not in self.present)
+        if place not in self.present:
+            self.present[place] = {}
+            self._plan = None
+        self.present[place][entry] = entry.conditions
+        entry.filed.append(Filed(self, None, place, None))
 
-    def file(self, entry: Entry[K], checks: tuple[Condition, ...], keyed: tuple[Condition, ...]) -> None:
-        """File an entry under the best of `keyed`, with `checks` still to be made."""
-        best = min(keyed, key=self._cost) if len(keyed) > 1 else keyed[0]
-        others = tuple(condition for condition in keyed if condition is not best)
-        without = tuple(condition for condition in checks if condition is not best)
-        row = self._row(best.place)
-        for key in best.keys:
-            table = row.table(key.feature)
-            bucket = table.get(key.value)
-            if bucket is None:
-                bucket = table[key.value] = Bucket()
-            bucket.add(entry, without if key.sure and not best.whole else checks, others)
-            row.filed += 1
-            self._undoable(entry, row, table, key.value, bucket)
+    def file(self, entry: Entry[K], checks: tuple[Condition, ...]) -> bool:
+        """File an entry by what can be looked up of it; False if nothing can."""
+        options = [one for one in checks if one.field.keys and one.place not in self.used]
+        if not options:
+            return False
+        options.sort(key=lambda one: len(one.field.keys))
+        combinations = 1
+        for count, one in enumerate(options):
+            combinations *= len(one.field.keys)
+            if count and combinations > COMBINATIONS_MAX:
+                del options[count:]
+                break
+        for keys in product(*(one.field.keys for one in options)):
+            pairs = [(one, self._cut(one.place, key)) for one, key in zip(options, keys, strict=True)]
+            self._put(entry, checks, sorted(pairs, key=lambda pair: (pair[0].place.path, pair[1].feature)))
+        return True
 
-    def _undoable(self, entry: Entry[K], row: Row[K], table: _Table[K], value: Hashable, bucket: Bucket[K]) -> None:
-        def undo() -> None:
-            bucket.discard(entry)
-            if bucket.empty and table.get(value) is bucket:
-                del table[value]
+    def discard(self, entry: Entry[K]) -> None:
+        """Take an entry out of everywhere it is filed."""
+        self.always.pop(entry, None)
+        for level, shape, key, bucket in reversed(cast("list[Filed[K]]", entry.filed)):
+            if shape is None or bucket is None:
+                level._absent(entry, cast(Place, key))
+            else:
+                bucket.items.pop(entry, None)
+                if not bucket.items and (bucket.level is None or not bucket.level.shapes):
+                    shape.table.pop(key, None)
+                    if not shape.table:
+                        level._drop(shape)
 
-        entry.undo.append(lambda: self._undo(row, undo))
+    def _put(self, entry: Entry[K], checks: tuple[Condition, ...], pairs: list[tuple[Condition, Key]]) -> None:
+        spots = tuple((one.place, key.feature) for one, key in pairs)
+        shape = self.shapes.get(spots)
+        if shape is None and len(self.shapes) >= SHAPES_MAX and len(pairs) > 1:
+            pairs = self._part(pairs)
+            spots = tuple((one.place, key.feature) for one, key in pairs)
+            shape = self.shapes.get(spots)
+        if shape is None:
+            shape = self._new(spots)
+        value = _value([key for _, key in pairs])
+        bucket = shape.table.get(value)
+        if bucket is None:
+            bucket = shape.table[value] = Bucket()
+        entry.filed.append(Filed(self, shape, value, bucket))
+        settled = [one for one, key in pairs if key.sure and one.field.existential]
+        rest = tuple(one for one in checks if not any(one is each for each in settled))
+        if bucket.level is not None and bucket.level.file(entry, rest):
+            return
+        bucket.items[entry] = rest
+        size = len(bucket.items)
+        if bucket.level is None and size >= BUCKET_MAX and not size & (size - 1):
+            self._split(bucket, spots)
 
-    def _undo(self, row: Row[K], undo: Callable[[], object]) -> None:
-        undo()
-        row.filed -= 1
-        if not row.filed:
-            del self.by_place[row.place]
-            self.rows = [one for one in self.rows if one[-1] is not row]
+    def _split(self, bucket: Bucket[K], spots: tuple[Spot, ...]) -> None:
+        """Move what can be looked up by other paths a level further down."""
+        level = Level[K]((*self.used, *(place for place, _ in spots)))
+        moved = [entry for entry, checks in bucket.items.items() if level.file(entry, checks)]
+        if moved:
+            bucket.level = level
+            for entry in moved:
+                del bucket.items[entry]
 
-    def _row(self, place: Place) -> Row[K]:
-        row = self.by_place.get(place)
-        if row is None:
-            row = self.by_place[place] = Row(place)
-            self.rows.append((place.fetch, row.exact, row.derived, row.present, row))
-        return row
+    def _cut(self, place: Place, key: Key) -> Key:
+        """The key, shortened where its length would be one look-up too many."""
+        features = self._features.get(place, {})
+        if key.feature in features or key.feature.end == "whole" or len(features) < LENGTHS_MAX:
+            return key
+        end, length, folded = key.feature
+        known = [one.length for one in features if (one.end, one.folded) == (end, folded) and one.length < length]
+        return key.shortened(max(known, default=1 << (length.bit_length() - 1)))
 
-    def _cost(self, condition: Condition) -> float:
-        """What the event is likely to pay: entries already under the same keys, and look-ups that would be new."""
-        row = self.by_place.get(condition.place)
-        if row is None:
-            return _NEW_ROW - _specific(condition)
-        cost = 0.0
-        for key in condition.keys:
-            table = row.tables.get(key.feature)
-            if table is None:
-                cost += _NEW_TABLE
-            elif (bucket := table.get(key.value)) is not None:
-                cost += len(bucket)
-        return cost - _specific(condition)
+    def _part(self, pairs: list[tuple[Condition, Key]]) -> list[tuple[Condition, Key]]:
+        """The part of a shape to file by when there are too many shapes: the one with the smallest bucket."""
+        by_spot = {(one.place, key.feature): (one, key) for one, key in pairs}
+        parts = [[pair] for pair in pairs]
+        parts += [
+            [by_spot[spot] for spot in spots] for spots in self.shapes if 1 < len(spots) and by_spot.keys() >= {*spots}
+        ]
+
+        def cost(part: list[tuple[Condition, Key]]) -> int:
+            shape = self.shapes.get(tuple((one.place, key.feature) for one, key in part))
+            if shape is None:
+                return BUCKET_MAX
+            bucket = shape.table.get(_value([key for _, key in part]))
+            return 0 if bucket is None else len(bucket.items) + (0 if bucket.level is None else BUCKET_MAX)
+
+        return min(parts, key=cost)
+
+    def _new(self, spots: tuple[Spot, ...]) -> Shape[K]:
+        for place, feature in spots:
+            self._features.setdefault(place, Counter())[feature] += 1
+        self._plan = None
+        shape = self.shapes[spots] = Shape[K](spots)
+        return shape
+
+    def _drop(self, shape: Shape[K]) -> None:
+        if self.shapes.get(shape.spots) is not shape:
+            return
+        del self.shapes[shape.spots]
+        self._plan = None
+        for place, feature in shape.spots:
+            features = self._features[place]
+            features[feature] -= 1
+            if not features[feature]:
+                del features[feature]
+            if not features:
+                del self._features[place]
+
+    def _absent(self, entry: Entry[K], place: Place) -> None:
+        del self.present[place][entry]
+        if not self.present[place]:
+            del self.present[place]
+            self._plan = None
 
 
-def _specific(condition: Condition) -> float:
-    """Breaks ties: long strings are rarer than short ones, whole values than parts. Always below one."""
-    feature, value, _ = condition.keys[0]
-    length = len(value) if isinstance(value, str) else 12
-    return (min(length, 40) if feature.end == "whole" else min(length, 40) / 2) / 50 / len(condition.keys)
+def _value(keys: list[Key]) -> Hashable:
+    return keys[0].value if len(keys) == 1 else tuple(key.value for key in keys)
+
+
+def _plan(level: Level[K], distrusted: set[Place]) -> Plan[K]:
+    spots = {spot: None for shape in level.shapes.values() for spot in shape.spots}
+    places = {place: None for place in (*(place for place, _ in spots), *level.present)}
+    distrusted.intersection_update(places)
+    sound = tuple(place for place in places if place not in distrusted)
+    fragile = tuple(distrusted)
+    at = {place: number for number, place in enumerate(sound + fragile)}
+    number = {(place, WHOLE): at[place] for place in places}
+    derived: list[tuple[int, Callable[[str], str]]] = []
+    for place, feature in spots:
+        if feature != WHOLE:
+            number[place, feature] = len(places) + len(derived)
+            derived.append((at[place], feature.derive()))
+    shapes = tuple(
+        (itemgetter(*(number[spot] for spot in shape.spots)), shape.table, shape) for shape in level.shapes.values()
+    )
+    present = tuple((at[place], place, items) for place, items in level.present.items())
+    return Plan(_fetch(sound), sound, fragile, tuple(derived), shapes, present)
+
+
+def _fetch(places: tuple[Place, ...]) -> Callable[[object], Sequence[object]]:
+    if len(places) > 1:
+        return attrgetter(*(".".join(map(attribute, place.path)) for place in places))
+    return lambda root: [place.fetch(root) for place in places]

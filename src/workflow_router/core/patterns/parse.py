@@ -146,7 +146,7 @@ class _Parser:
             else:
                 operators.append(self._operator(name, operand, (*place, name)))
         if literals:
-            operators.insert(0, exact.exact(_text(literals), literals))
+            operators.insert(0, exact.exact(literals))
         return Field(_text(values), tuple(operators), absent, tuple(universal))
 
     def _all_of(self, operand: object, where: _Where) -> Operator:
@@ -154,7 +154,7 @@ class _Parser:
         inner = self._field(alternatives, where)
         if not inner.existential:
             _refuse("all-of takes values and match expressions, but neither exists: false nor all-of", where)
-        return Operator(_text({"all-of": operand}), any_of(inner.operators), inner.keys)
+        return Operator(any_of(inner.operators), inner.keys)
 
     def _single(self, value: object, where: _Where, what: str) -> tuple[str, object]:
         members = cast(Mapping[object, object], value)
@@ -166,37 +166,36 @@ class _Parser:
         return name, operand
 
     def _operator(self, name: str, operand: object, where: _Where) -> Operator:
-        text = _text({name: operand})
         try:
             match name:
                 case "exactly":
-                    return exact.exact(text, [self._string(operand, where, name)])
+                    return exact.exact([self._string(operand, where, name)])
                 case "prefix":
                     ignoring = self._ignoring_case(operand, where, name)
                     if ignoring is not None:
-                        return ignore_case.prefix_ignore_case(text, ignoring)
-                    return affix.prefix(text, self._string(operand, where, name))
+                        return ignore_case.prefix_ignore_case(ignoring)
+                    return affix.prefix(self._string(operand, where, name))
                 case "suffix":
                     ignoring = self._ignoring_case(operand, where, name)
                     if ignoring is not None:
-                        return ignore_case.suffix_ignore_case(text, ignoring)
-                    return affix.suffix(text, self._string(operand, where, name))
+                        return ignore_case.suffix_ignore_case(ignoring)
+                    return affix.suffix(self._string(operand, where, name))
                 case "equals-ignore-case":
-                    return ignore_case.equals_ignore_case(text, self._string(operand, where, name))
+                    return ignore_case.equals_ignore_case(self._string(operand, where, name))
                 case "wildcard":
-                    return wildcard.wildcard(text, self._string(operand, where, name))
+                    return wildcard.wildcard(self._string(operand, where, name))
                 case "anything-but":
-                    return self._anything_but(text, operand, where)
+                    return self._anything_but(operand, where)
                 case "numeric":
                     if not isinstance(operand, (list, tuple)):
                         _refuse("Value of numeric must be an array", where)
-                    return numeric.numeric(text, cast(list[object], operand))
+                    return numeric.numeric(cast(list[object], operand))
                 case "cidr":
-                    return cidr.cidr(text, self._string(operand, where, name))
+                    return cidr.cidr(self._string(operand, where, name))
                 case "exists":
                     if operand is not True:
                         _refuse("exists must be either true or false", where)
-                    return Operator(text, lambda value: True)
+                    return Operator(lambda value: True)
                 case _:
                     _refuse(f"Unrecognized match type {name}", where[:-1])
         except ValueError as reason:
@@ -210,13 +209,13 @@ class _Parser:
             _refuse(f"Unsupported {name} pattern: {kind}", where)
         return self._string(wanted, (*where, kind), kind)
 
-    def _anything_but(self, text: str, operand: object, where: _Where) -> Operator:
+    def _anything_but(self, operand: object, where: _Where) -> Operator:
         if isinstance(operand, Mapping):
             kind, wanted = self._single(cast(object, operand), where, "match expression")
             if kind not in anything_but.KINDS:
                 _refuse(f"Unsupported anything-but pattern: {kind}", where)
-            return anything_but.anything_but_kind(text, kind, self._several(wanted, (*where, kind)))
-        return anything_but.anything_but(text, self._several(operand, where))
+            return anything_but.anything_but_kind(kind, self._several(wanted, (*where, kind)))
+        return anything_but.anything_but(self._several(operand, where))
 
     def _several(self, operand: object, where: _Where) -> list[object]:
         several = cast(list[object], list(operand)) if isinstance(operand, (list, tuple)) else [operand]

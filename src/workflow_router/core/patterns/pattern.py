@@ -11,7 +11,7 @@ import msgspec
 from workflow_router.core.errors import InvalidPattern
 from workflow_router.core.patterns.explain import Explanation, explain
 from workflow_router.core.patterns.parse import parse
-from workflow_router.core.patterns.tree import Branch, Node
+from workflow_router.core.patterns.tree import Branch
 from workflow_router.utils.codec import from_json, to_canonical_json, to_json
 
 
@@ -19,16 +19,13 @@ from workflow_router.utils.codec import from_json, to_canonical_json, to_json
 class Pattern:
     """An event pattern. Immutable; two are equal if their sources are, whatever the order of fields."""
 
-    __slots__ = ("_canonical", "_text", "branches", "nodes")
+    __slots__ = ("_text", "branches")
 
     branches: Final[tuple[Branch, ...]]
-    nodes: Final[tuple[Node, ...]]
 
     def __init__(self, source: object) -> None:
         self.branches = parse(source)
-        self.nodes = tuple(Node.of(branch) for branch in self.branches)
         self._text = to_json(source)
-        self._canonical = to_canonical_json(source)
 
     @classmethod
     def parse(cls, source: object) -> "Pattern":
@@ -54,17 +51,20 @@ class Pattern:
 
     def matches(self, event: Mapping[str, object]) -> bool:
         """Whether a decoded event satisfies the pattern."""
-        return any(node.holds(event) for node in self.nodes)
+        return any(branch.node.holds(event) for branch in self.branches)
 
     def explain(self, event: Mapping[str, object]) -> Explanation:
         """Why the event matches, or how near it came and what was in the way."""
-        return explain(self.branches, self.nodes, event)
+        return explain(self.branches, event)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Pattern) and self._canonical == other._canonical
+        return isinstance(other, Pattern) and self._canonical() == other._canonical()
 
     def __hash__(self) -> int:
-        return hash(self._canonical)
+        return hash(self._canonical())
+
+    def _canonical(self) -> bytes:
+        return to_canonical_json(self.source)
 
     def __repr__(self) -> str:
         return f"Pattern.parse({self._text.decode()!r})"

@@ -1,24 +1,22 @@
-"""Owns the form in which the index holds one branch of a rule: conditions on paths, and what remains to be checked.
+"""Owns the form in which the index holds one branch of a rule: conditions on paths, and where it is filed.
 
-`Place` knows how to fetch the value at a path quickly; `Condition` is one field of one branch; `Entry` is the branch of a
-rule. Refuses to decide where an entry is filed.
+Refuses to decide where an entry is filed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
-from typing import Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar, cast
 
 from msgspec import UNSET
 
-from workflow_router.core.patterns.operators.operator import Key, Test
-from workflow_router.core.patterns.tree import Branch, Field, Node, Path
-from workflow_router.core.patterns.values import attribute, flat, is_object, member, scalars
+from workflow_router.core.patterns.operators.operator import Test
+from workflow_router.core.patterns.tree import Branch, Field, Path
+from workflow_router.core.patterns.values import SCALARS, Record, attribute, flat
 
 K = TypeVar("K")
 
 
-class Many(Exception):  # noqa: N818  (not an error: it sends an event with arrays the other way)
-    """A path leads through, or ends at, an array."""
+MANY: Final[list[object]] = []  # in place of a value: arrays lead there; a list, for that is how arrays are known
 
 
 class Place:
@@ -29,61 +27,63 @@ class Place:
         uses: how many conditions and exclusions name the path.
     """
 
-    __slots__ = ("fetch", "path", "uses")
+    __slots__ = ("_steps", "fetch", "path", "uses")
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._steps = tuple((key, attribute(key)) for key in path)
         self.fetch: Callable[[object], object] = attrgetter(".".join(map(attribute, path)))
         self.uses = 0
 
     def walk(self, root: object) -> object:
-        """What `fetch` could not: the value, `UNSET` if there is none. Raises `Many`."""
+        """What `fetch` could not: the value, `UNSET` if there is none, `MANY` if arrays lead to it."""
         value = root
-        for key in self.path:
-            if isinstance(value, list):
-                raise Many
-            if not is_object(value):
+        for key, name in self._steps:
+            if isinstance(value, Record):
+                value = getattr(value, name, UNSET)
+            elif isinstance(value, (list, tuple)):
+                return MANY
+            elif isinstance(value, Mapping):
+                value = cast(Mapping[str, object], value).get(key, UNSET)
+            else:
                 return UNSET
-            value = member(value, key)
-        return value
+        return list(cast(tuple[object, ...], value)) if isinstance(value, tuple) else value
 
     def values(self, root: object, arrays: set[Path]) -> list[object]:
         """All values at the path; the prefixes at which an array stood are added to `arrays`."""
         owners = [root]
-        for at, key in enumerate(self.path[:-1], 1):
+        for at, (key, name) in enumerate(self._steps):
             below: list[object] = []
             for owner in owners:
-                value = member(owner, key)
+                if isinstance(owner, Record):
+                    value = cast(object, getattr(owner, name, UNSET))
+                elif isinstance(owner, (dict, Mapping)):
+                    value = cast(Mapping[str, object], owner).get(key, UNSET)
+                else:
+                    continue
                 if isinstance(value, (list, tuple)):
-                    arrays.add(self.path[:at])
-                    below += [one for one in flat(value) if is_object(one)]
-                elif is_object(value):
+                    arrays.add(self.path[: at + 1])
+                    below += flat(cast(list[object], value))
+                elif value is not UNSET:
                     below.append(value)
             owners = below
-        return [one for owner in owners for one in scalars(member(owner, self.path[-1]))]
+        return [value for value in owners if type(value) in SCALARS or not isinstance(value, (Record, Mapping))]
 
 
-class Condition:
-    """One field of a branch.
+class Condition(NamedTuple):
+    """One field of a branch, as a tuple that a loop unpacks quickly.
 
     Attributes:
+        fetch: `place.fetch`.
+        test: whether a sole value will do.
         absent: whether having no value will do.
-        whole: whether it speaks of all values, so that in arrays only the tree can tell.
-        keys: where it can be looked up; empty if it cannot.
     """
 
-    __slots__ = ("absent", "field", "keys", "place", "test", "whole")
-
-    def __init__(self, place: Place, field: Field) -> None:
-        self.place = place
-        self.field = field
-        self.test: Test = field.test
-        self.absent = field.absent
-        self.whole = not field.existential
-        self.keys: tuple[Key, ...] = field.keys
-
-
-Check = tuple[Callable[[object], object], Test, bool, Condition]
+    fetch: Callable[[object], object]
+    test: Test
+    absent: bool
+    place: Place
+    field: Field
 
 
 class Entry(Generic[K]):
@@ -93,31 +93,42 @@ class Entry(Generic[K]):
         conditions: what must hold; where no array is shared by two of them, that is all, except if `strict`.
         shared: prefixes that several conditions have in common: an array there calls for the tree.
         strict: whether the tree must always be asked.
-        undo: takes the entry out of everywhere it is filed.
+        filed: wherever the entry is filed, for the index's levels.
     """
 
-    __slots__ = ("conditions", "key", "node", "places", "shared", "strict", "undo")
+    __slots__ = ("branch", "conditions", "filed", "key", "others", "shared")
 
-    def __init__(self, key: K, branch: Branch, node: Node, place: Callable[[Path], Place]) -> None:
+    def __init__(self, key: K, branch: Branch, place: Callable[[Path], Place]) -> None:
         self.key = key
-        self.node = node
-        flattened, others = flatten(branch)
-        self.conditions = tuple(Condition(place(path), field) for path, field in flattened)
-        self.places = [one.place for one in self.conditions] + [place(path) for path in others]
-        seen: set[Path] = set()
-        shared: set[Path] = set()
-        for path, _ in flattened:
-            for length in range(1, len(path)):
-                (shared if path[:length] in seen else seen).add(path[:length])
-            seen.add(path)
-        self.shared = frozenset(shared)
-        self.strict = bool(others)
-        self.undo: list[Callable[[], None]] = []
+        self.branch = branch
+        fields, others = flatten(branch)
+        places = [place(path) for path, _ in fields]
+        self.conditions = tuple(
+            Condition(at.fetch, field.test, field.absent, at, field)
+            for at, (_, field) in zip(places, fields, strict=True)
+        )
+        self.others = tuple(map(place, others))
+        self.shared = _shared(path for path, _ in fields) if len(fields) > 1 else frozenset[Path]()
+        self.filed: list[object] = []
+
+    @property
+    def strict(self) -> bool:
+        return bool(self.others)
+
+    def places(self) -> Iterator[Place]:
+        """The paths the entry names, as often as it names them."""
+        yield from (condition.place for condition in self.conditions)
+        yield from self.others
 
 
-def check(condition: Condition) -> Check:
-    """The condition as a tuple that a loop unpacks quickly."""
-    return condition.place.fetch, condition.test, condition.absent, condition
+def _shared(paths: Iterator[Path]) -> frozenset[Path]:
+    seen: set[Path] = set()
+    shared: set[Path] = set()
+    for path in paths:
+        for length in range(1, len(path)):
+            (shared if path[:length] in seen else seen).add(path[:length])
+        seen.add(path)
+    return frozenset(shared)
 
 
 def flatten(branch: Branch) -> tuple[list[tuple[Path, Field]], list[Path]]:

@@ -1,82 +1,146 @@
-"""Owns the two ways through the index's levels: `probe` for events without arrays, `probe_all` for events with them.
+"""Owns the way of an event through the index's levels.
 
-Refuses to change anything.
+Most events have no arrays where rules look: then every path has one value or none, and all are fetched at once. Where an
+array is met a list stands for the value. A list cannot be hashed and is no scalar, so just the shapes and checks that meet
+one take the longer way, through a `View` of the event. Refuses to change what is filed.
 """
+
+from itertools import product
+from math import prod
+from operator import contains
+from typing import cast
 
 from msgspec import UNSET
 
-from workflow_router.core.patterns.level import Bucket, Level
-from workflow_router.core.patterns.plan import Check, Entry, K, Many, Place
+from workflow_router.core.patterns.level import Bucket, Items, Level, Shape, Spot, Table
+from workflow_router.core.patterns.operators.operator import WHOLE
+from workflow_router.core.patterns.plan import Condition, Entry, K, Place
 from workflow_router.core.patterns.tree import Path
-from workflow_router.core.patterns.values import SCALARS
+from workflow_router.core.patterns.values import SCALARS, Record
 
 
-def probe(level: Level[K], root: object, found: list[K]) -> None:
-    """Add the keys of the entries that match. Raises `Many`, with `found` incomplete, where an array is in the way."""
-    for fetch, exact, derived, present, row in level.rows:
+def search(level: Level[K], root: object) -> list[K]:
+    """The keys of the entries that match, each once."""
+    found: list[K] = []
+    _probe(level, root, found, None)
+    return list(dict.fromkeys(found)) if len(found) > 1 else found
+
+
+def _probe(level: Level[K], root: object, found: list[K], view: "View | None") -> None:
+    fetch, sound, fragile, derived, shapes, present = level.plan
+    try:
+        values = fetch(root)
+    except AttributeError:
+        values = _one_by_one(level, sound, root)
+    if fragile:
+        values = [*values, *[_value(place, root) for place in fragile]]
+    if derived:
+        values = [*values]
+        for at, derive in derived:
+            value = values[at]
+            if type(value) is str:
+                values.append(derive(value))
+            else:
+                values.append(value if type(value) is list else UNSET)
+    for pick, table, shape in shapes:
         try:
-            value = fetch(root)
-        except AttributeError:
-            value = row.place.walk(root)
-        if type(value) is str:
-            bucket = exact.get(value)
-            if bucket is not None:
-                _scan(bucket, root, found)
-            for derive, table in derived:
-                bucket = table.get(derive(value))
-                if bucket is not None:
-                    _scan(bucket, root, found)
-        elif value is UNSET:
-            continue
-        elif type(value) is list:
-            raise Many
-        elif type(value) in SCALARS:
-            bucket = exact.get(value)
-            if bucket is not None:
-                _scan(bucket, root, found)
+            bucket = table.get(pick(values))
+        except TypeError:  # a list cannot be hashed
+            view = view or View(root)
+            for bucket in _buckets(table, view.pools(shape, pick(values))):
+                _check_all(bucket.items, found, view)
+                if bucket.level is not None:
+                    _probe(bucket.level, root, found, view)
         else:
-            continue
-        if present:
-            _check(present, root, found)
+            if bucket is not None:
+                if bucket.items:
+                    _check(bucket.items, root, found, view)
+                if bucket.level is not None:
+                    _probe(bucket.level, root, found, view)
+    for at, place, items in present:
+        value = values[at]
+        if type(value) in SCALARS:
+            _check(items, root, found, view)
+        elif type(value) is list:
+            view = view or View(root)
+            if view.values(place):
+                _check_all(items, found, view)
     if level.always:
-        _check(level.always, root, found)
+        _check(level.always, root, found, view)
 
 
-def _scan(bucket: Bucket[K], root: object, found: list[K]) -> None:
-    _check(bucket.items, root, found)
-    if bucket.level is not None:
-        probe(bucket.level, root, found)
+def _one_by_one(level: Level[K], places: tuple[Place, ...], root: object) -> list[object]:
+    """Fetch what could not be fetched at once, and remember which places were to blame."""
+    values: list[object] = []
+    to_blame: list[Place] = []
+    for place in places:
+        try:
+            values.append(place.fetch(root))
+        except AttributeError:
+            values.append(place.walk(root))
+            to_blame.append(place)
+    if isinstance(root, Record):
+        level.distrust(to_blame)
+    return values
 
 
-def _check(items: dict[Entry[K], tuple[Check, ...]], root: object, found: list[K]) -> None:
+def _value(place: Place, root: object) -> object:
+    try:
+        return place.fetch(root)
+    except AttributeError:
+        return place.walk(root)
+
+
+def _check(items: Items[K], root: object, found: list[K], view: "View | None") -> None:
     for entry, checks in items.items():
-        for fetch, test, absent, condition in checks:
+        for fetch, test, absent, place, _ in checks:
             try:
                 value = fetch(root)
             except AttributeError:
-                value = condition.place.walk(root)
+                value = place.walk(root)
             if type(value) in SCALARS:
                 if test(value):
                     continue
             elif type(value) is list:
-                raise Many
+                view = view or View(root)
+                if view.accepts(entry, checks):
+                    found.append(entry.key)
             elif absent:
                 continue
             break
         else:
-            if not entry.strict or entry.node.holds(root):
+            if not entry.others or entry.branch.node.holds(root):
                 found.append(entry.key)
+
+
+def _check_all(items: Items[K], found: list[K], view: "View") -> None:
+    for entry, checks in items.items():
+        if view.accepts(entry, checks):
+            found.append(entry.key)
+
+
+def _buckets(table: Table[K], pools: list[set[object]]) -> list[Bucket[K]]:
+    """The buckets under any combination of keys: the combinations are tried, or the table's keys where those are fewer."""
+    few = prod(map(len, pools)) <= len(table)
+    if len(pools) == 1:
+        (pool,) = pools
+        return [table[key] for key in (pool if few else table) if key in (table if few else pool)]
+    if few:
+        return [table[key] for key in product(*pools) if key in table]
+    keys = cast("dict[tuple[object, ...], Bucket[K]]", table)
+    return [bucket for key, bucket in keys.items() if all(map(contains, pools, key))]
 
 
 class View:
     """An event with arrays: the values at each path, fetched once, and where arrays stood on the way."""
 
-    __slots__ = ("_values", "arrays", "root")
+    __slots__ = ("_keys", "_values", "arrays", "root")
 
     def __init__(self, root: object) -> None:
         self.root = root
         self.arrays: set[Path] = set()
         self._values: dict[Place, list[object]] = {}
+        self._keys: dict[Spot, set[object]] = {}
 
     def values(self, place: Place) -> list[object]:
         """All values at a path."""
@@ -85,45 +149,40 @@ class View:
             values = self._values[place] = place.values(self.root, self.arrays)
         return values
 
-    def accepts(self, entry: Entry[K], checks: tuple[Check, ...]) -> bool:
+    def pools(self, shape: Shape[K], picked: object) -> list[set[object]]:
+        """For each feature of a shape, what can be looked up; `picked` has that already where it is no list."""
+        several = cast(tuple[object, ...], picked) if len(shape.spots) > 1 else (picked,)
+        pools: list[set[object]] = []
+        for spot, value in zip(shape.spots, several, strict=True):
+            if type(value) is list:
+                pools.append(self.keys(spot))
+            else:
+                pools.append({value} if type(value) in SCALARS else set())
+        return pools
+
+    def keys(self, spot: Spot) -> set[object]:
+        """What can be looked up of the values at a path."""
+        keys = self._keys.get(spot)
+        if keys is None:
+            place, feature = spot
+            values = self.values(place)
+            if feature == WHOLE:
+                keys = set(values)
+            else:
+                keys = set(map(feature.derive(), [value for value in values if isinstance(value, str)]))
+            self._keys[spot] = keys
+        return keys
+
+    def accepts(self, entry: Entry[K], checks: tuple[Condition, ...]) -> bool:
         """Whether the event satisfies the entry, given what its being found here implies."""
         unsure = False
-        for _, test, _, condition in checks:
-            values = self.values(condition.place)
-            if condition.whole:
-                unsure = unsure or not condition.field.accepts(values)
-            elif not any(map(test, values)):
-                return False
-        if entry.strict or not entry.shared.isdisjoint(self.arrays):
-            return entry.node.holds(self.root)
+        for _, test, _, place, field in checks:
+            values = self.values(place)
+            if field.existential:
+                if not any(map(test, values)):
+                    return False
+            elif not unsure:
+                unsure = not field.accepts(values)
+        if entry.others or not entry.shared.isdisjoint(self.arrays):
+            return entry.branch.node.holds(self.root)
         return not unsure
-
-
-def probe_all(level: Level[K], view: View, found: list[K]) -> None:
-    """Add the keys of the entries that match; one that is found by several values may be added more than once."""
-    for *_, row in level.rows:
-        values = view.values(row.place)
-        for value in set(values) if len(values) > 1 else values:
-            bucket = row.exact.get(value)
-            if bucket is not None:
-                _scan_all(bucket, view, found)
-            if row.derived and isinstance(value, str):
-                for derive, table in row.derived:
-                    bucket = table.get(derive(value))
-                    if bucket is not None:
-                        _scan_all(bucket, view, found)
-        if values:
-            _check_all(row.present, view, found)
-    _check_all(level.always, view, found)
-
-
-def _scan_all(bucket: Bucket[K], view: View, found: list[K]) -> None:
-    _check_all(bucket.items, view, found)
-    if bucket.level is not None:
-        probe_all(bucket.level, view, found)
-
-
-def _check_all(items: dict[Entry[K], tuple[Check, ...]], view: View, found: list[K]) -> None:
-    for entry, checks in items.items():
-        if view.accepts(entry, checks):
-            found.append(entry.key)

@@ -45,6 +45,8 @@ class Field:
     def keys(self) -> tuple[Key, ...]:
         """Where a sole value can be looked up; empty if some value that will do cannot."""
         every = self.operators + self.universal
+        if len(every) == 1 and not self.absent:
+            return every[0].keys
         if self.absent or not all(operator.keys for operator in every):
             return ()
         return tuple(key for operator in every for key in operator.keys)
@@ -85,6 +87,14 @@ class Branch:
     fields: tuple[tuple[Path, Field], ...] = ()
     alls: "tuple[tuple[Path, Branch], ...]" = ()
     nots: "tuple[tuple[Path, tuple[Branch, ...]], ...]" = ()
+    _node: "list[Node]" = field(default_factory=list, init=False)
+
+    @property
+    def node(self) -> "Node":
+        """The same as a tree, made when it is first asked for."""
+        if not self._node:
+            self._node.append(Node.of(self))
+        return self._node[0]
 
     def under(self, key: str) -> "Branch":
         """The same, asked of the owner of member `key`."""
@@ -155,10 +165,10 @@ class Node:
             else:
                 owner.wholes.append((path[len(anchor) :], one))
         for path, one in branch.alls:
-            root._at(path).alls.append(cls.of(one))
+            root._at(path).alls.append(one.node)
         for path, several in branch.nots:
             anchor = branch.anchor(path)
-            root._at(anchor).nots.append((path[len(anchor) :], tuple(cls.of(one) for one in several)))
+            root._at(anchor).nots.append((path[len(anchor) :], tuple(one.node for one in several)))
         return root
 
     def _at(self, path: Path) -> "Node":

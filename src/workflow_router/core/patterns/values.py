@@ -4,7 +4,7 @@ Arrays are transparent at any depth: their elements stand where the array stands
 null is a value. An event is plain decoded JSON or a `Record`, the form in which the index decodes only what rules name.
 """
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from typing import ClassVar, Final, cast
@@ -44,12 +44,16 @@ def is_object(value: object) -> bool:
     return isinstance(value, (dict, Mapping))
 
 
-def flat(value: object) -> Iterator[object]:
+def flat(value: object) -> Iterable[object]:
     """The value, or where it is an array its elements at any depth, without recursion."""
     if not isinstance(value, (list, tuple)):
-        yield value
-        return
-    waiting = [iter(cast(list[object], value))]
+        return (value,)
+    kinds = set(map(type, cast(list[object], value)))
+    return _nested(cast(list[object], value)) if list in kinds or tuple in kinds else cast(list[object], value)
+
+
+def _nested(value: Iterable[object]) -> Iterator[object]:
+    waiting = [iter(value)]
     while waiting:
         for element in waiting[-1]:
             if isinstance(element, (list, tuple)):

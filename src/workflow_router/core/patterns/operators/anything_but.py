@@ -11,7 +11,7 @@ from workflow_router.core.patterns.values import number
 KINDS = ("prefix", "suffix", "equals-ignore-case", "wildcard")
 
 
-def anything_but(text: str, literals: Sequence[object]) -> Operator:
+def anything_but(literals: Sequence[object]) -> Operator:
     """Any value but the literals: all strings or all numbers. Raises ValueError with the reason."""
     strings = all(isinstance(literal, str) for literal in literals)
     numbers = all(isinstance(literal, (int, float)) and not isinstance(literal, bool) for literal in literals)
@@ -23,10 +23,10 @@ def anything_but(text: str, literals: Sequence[object]) -> Operator:
         if numbers and number(literal) is None:
             raise ValueError(f"Cannot compare number: {literal}")
     excluded = one_of(literals)
-    return Operator(text, lambda value: not excluded(value))
+    return Operator(lambda value: not excluded(value))
 
 
-def anything_but_kind(text: str, kind: str, wanted: Sequence[object]) -> Operator:
+def anything_but_kind(kind: str, wanted: Sequence[object]) -> Operator:
     """Any value but the strings of a kind. Raises ValueError with the reason."""
     strings = [one for one in wanted if isinstance(one, str)]
     if len(strings) != len(wanted) or not wanted:
@@ -34,7 +34,7 @@ def anything_but_kind(text: str, kind: str, wanted: Sequence[object]) -> Operato
     if kind in ("prefix", "suffix") and "" in strings:
         raise ValueError("Null prefix/suffix not allowed")
     excluded = _excluded(kind, strings)
-    return Operator(text, lambda value: not excluded(value))
+    return Operator(lambda value: not excluded(value))
 
 
 def _excluded(kind: str, strings: list[str]) -> Test:

@@ -5,7 +5,7 @@ from ipaddress import AddressValueError, IPv6Address
 from workflow_router.core.patterns.operators.operator import Operator
 
 
-def cidr(text: str, block: str) -> Operator:
+def cidr(block: str) -> Operator:
     """A string that is an address inside the block. Raises ValueError with the reason."""
     base, slash, mask = block.partition("/")
     if not slash or not mask or "/" in mask:
@@ -29,7 +29,7 @@ def cidr(text: str, block: str) -> Operator:
         found = address(value)
         return found is not None and (found[0], found[1] >> shift) == wanted
 
-    return Operator(text, passes)
+    return Operator(passes)
 
 
 def address(text: str) -> tuple[int, int] | None:

@@ -7,16 +7,15 @@ from workflow_router.core.patterns.operators.operator import WHOLE, Key, Operato
 from workflow_router.core.patterns.values import identity, number
 
 
-def exact(text: str, literals: Sequence[object]) -> Operator:
+def exact(literals: Sequence[object]) -> Operator:
     """A value equal to one of the literals, as JSON sees equality: 1 = 1.0, true is not 1, "1" is not 1."""
-    return Operator(text, one_of(literals), tuple(key for literal in literals for key in _keys(literal)))
+    return Operator(one_of(literals), tuple(key for literal in literals for key in _keys(literal)))
 
 
 def one_of(literals: Sequence[object]) -> Test:
     """The test for membership."""
     if all(isinstance(literal, str) for literal in literals):
-        strings = frozenset(literals)
-        return lambda value: isinstance(value, str) and value in strings
+        return (tuple(literals) if len(literals) == 1 else frozenset(literals)).__contains__
     wanted = frozenset(identity(literal) for literal in literals)
     return lambda value: identity(value) in wanted
 

@@ -9,22 +9,22 @@ from collections.abc import Callable
 from workflow_router.core.patterns.operators.operator import Feature, Key, Operator, Test, end_key
 
 
-def equals_ignore_case(text: str, wanted: str) -> Operator:
+def equals_ignore_case(wanted: str) -> Operator:
     """A string equal to `wanted` but for case."""
     keys: tuple[Key, ...] = ()
     if _keeps_fold(wanted):
         keys = (Key(Feature("whole", 0, folded=True), wanted.casefold(), sure=False),)
-    return Operator(text, ignoring_case(wanted, "whole"), keys)
+    return Operator(ignoring_case(wanted, "whole"), keys)
 
 
-def prefix_ignore_case(text: str, wanted: str) -> Operator:
+def prefix_ignore_case(wanted: str) -> Operator:
     """A string that begins with `wanted` but for case."""
-    return Operator(text, ignoring_case(wanted, "head"), _end_keys("head", wanted))
+    return Operator(ignoring_case(wanted, "head"), _end_keys("head", wanted))
 
 
-def suffix_ignore_case(text: str, wanted: str) -> Operator:
+def suffix_ignore_case(wanted: str) -> Operator:
     """A string that ends with `wanted` but for case."""
-    return Operator(text, ignoring_case(wanted, "tail"), _end_keys("tail", wanted))
+    return Operator(ignoring_case(wanted, "tail"), _end_keys("tail", wanted))
 
 
 def ignoring_case(wanted: str, end: str) -> Test:

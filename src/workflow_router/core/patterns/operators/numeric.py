@@ -11,7 +11,7 @@ from workflow_router.core.patterns.values import number
 _LARGEST = sys.float_info.max
 
 
-def numeric(text: str, terms: Sequence[object]) -> Operator:
+def numeric(terms: Sequence[object]) -> Operator:
     """A number within the terms, for example `[">", 0, "<=", 5]`. Raises ValueError with the reason."""
     if len(terms) > 4:
         raise ValueError("Too many terms in numeric range expression")
@@ -22,7 +22,7 @@ def numeric(text: str, terms: Sequence[object]) -> Operator:
     if operators[0] == "=":
         if len(bounds) > 1:
             raise ValueError("Too many elements in numeric expression")
-        return exact(text, bounds)
+        return exact(bounds)
     low, high = -_LARGEST, _LARGEST
     match operators:
         case ["<" | "<=" as top]:
@@ -39,7 +39,7 @@ def numeric(text: str, terms: Sequence[object]) -> Operator:
             raise ValueError(f"Bad numeric range operator: {second}")
         case _:
             raise ValueError(f"Unrecognized numeric range operator: {operators[0]}")
-    return Operator(text, between(low, high))
+    return Operator(between(low, high))
 
 
 def between(low: float, high: float) -> Test:

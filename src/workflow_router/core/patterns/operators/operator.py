@@ -4,7 +4,8 @@ Refuses JSON syntax: whoever reads a pattern builds operators.
 """
 
 from collections.abc import Callable, Hashable
-from typing import NamedTuple
+from operator import itemgetter
+from typing import NamedTuple, cast
 
 import msgspec
 
@@ -26,14 +27,14 @@ class Feature(NamedTuple):
         cut = slice(length) if self.end == "head" else slice(-length, None)
         if self.folded:
             return lambda text: text[cut].casefold()
-        return lambda text: text[cut]
+        return itemgetter(cut)
 
 
 WHOLE = Feature("whole", 0, folded=False)
 
 
 class Key(NamedTuple):
-    """A place to look an operator up.
+    """A place to look an operator up; of a head or tail, fewer characters are as good a place.
 
     Attributes:
         sure: whether every string found under this key passes the test.
@@ -43,28 +44,25 @@ class Key(NamedTuple):
     value: Hashable
     sure: bool
 
+    def shortened(self, length: int) -> "Key":
+        """The key that looks only at `length` characters of the end."""
+        text = cast(str, self.value)
+        part = text[:length] if self.feature.end == "head" else text[-length:]
+        return Key(self.feature._replace(length=length), part, sure=False)
+
 
 class Operator(msgspec.Struct, frozen=True):
     """One alternative of a field.
 
     Attributes:
-        text: the operator as it is written, JSON.
         test: whether a value (string, number, boolean or null) passes.
         keys: a value that passes has one of these keys; empty where nothing can be looked up.
     """
 
-    text: str
     test: Test
     keys: tuple[Key, ...] = ()
 
 
-LENGTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # few, so that many different lengths cost few look-ups
-
-
 def end_key(end: str, text: str, *, folded: bool, sure: bool) -> tuple[Key, ...]:
     """The key of a string known to begin ("head") or end ("tail") with `text`."""
-    length = max((one for one in LENGTHS if one <= len(text)), default=0)
-    if not length:
-        return ()
-    value = text[:length] if end == "head" else text[-length:]
-    return (Key(Feature(end, length, folded), value, sure and length == len(text)),)
+    return (Key(Feature(end, len(text), folded), text, sure),) if text else ()

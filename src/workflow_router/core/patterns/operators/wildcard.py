@@ -28,13 +28,13 @@ def segments(pattern: str) -> list[str]:
     return found
 
 
-def wildcard(text: str, pattern: str) -> Operator:
+def wildcard(pattern: str) -> Operator:
     """A string that fits the pattern. Raises ValueError as `segments` does."""
     first, *rest = segments(pattern)
     if not rest:
-        return Operator(text, lambda value: value == first and isinstance(value, str), (Key(WHOLE, first, sure=True),))
+        return Operator(lambda value: value == first and isinstance(value, str), (Key(WHOLE, first, sure=True),))
     keys = end_key("head", first, folded=False, sure=rest == [""])
-    return Operator(text, fits(pattern), keys or end_key("tail", rest[-1], folded=False, sure=len(rest) == 1))
+    return Operator(fits(pattern), keys or end_key("tail", rest[-1], folded=False, sure=len(rest) == 1))
 
 
 def fits(pattern: str) -> Test:
