@@ -1,4 +1,4 @@
-"""Delivery: a message starts exactly one run, keys keep their order, poison ends as a dead letter and can be redriven."""
+"""Delivery: a message starts exactly one run, keys keep their order, poison is buried and can be redriven."""
 
 import asyncio
 from pathlib import Path

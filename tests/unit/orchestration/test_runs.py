@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,7 @@ def test_parallel_branches_have_the_same_keys_whatever_finishes_first() -> None:
 def test_a_restart_repeats_no_committed_step(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'router.db'}"
     calls: list[str] = []
+    blocked = asyncio.Event()
 
     def make(block: bool) -> Router:
         router = Router()
@@ -141,6 +143,7 @@ def test_a_restart_repeats_no_committed_step(tmp_path: Path) -> None:
         async def second() -> int:
             calls.append("second")
             if block:
+                blocked.set()
                 await asyncio.Event().wait()
             return 2
 
@@ -155,8 +158,7 @@ def test_a_restart_repeats_no_committed_step(tmp_path: Path) -> None:
         broken = make(block=True)
         async with embed(broken, store=store, clock=VirtualClock()) as runtime:
             run_id = await broken.start("both")
-            while "second" not in calls:
-                await asyncio.sleep(0)
+            await blocked.wait()
         async with embed(make(block=False), store=store, clock=VirtualClock()) as runtime:
             run = await ended(runtime, run_id)
             assert (run.status, run.output) == ("completed", b"3")
@@ -212,8 +214,8 @@ def test_nondeterminism_suspends_the_run_and_the_right_code_resumes_it(
         original = make(["first", "second"])
         async with embed(original, store=store, clock=VirtualClock()) as runtime:
             run_id = await original.start("job")
-            while len(await history(runtime, run_id)) < 2:
-                await asyncio.sleep(0.01)
+            await asyncio.sleep(1)  # by then it waits in its last step
+            assert len(await history(runtime, run_id)) == 2
         gate.append(True)
         async with embed(make(found), store=store, clock=VirtualClock()) as runtime:
             run = await ended(runtime, run_id)
@@ -251,7 +253,7 @@ def test_retries_back_off_and_give_up_with_an_error_the_workflow_can_catch() -> 
             assert "flaky failed after 4 attempt(s): ValueError: no luck" in str(run.output)
 
     run_virtually(main())
-    waits = [round(later - earlier) for earlier, later in zip(times, times[1:], strict=False)]
+    waits = [round(later - earlier) for earlier, later in pairwise(times)]
     assert waits == [10, 20, 40]
 
 
