@@ -152,13 +152,12 @@ class Bench:
         connection = await Connection.open(port)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /api/observe HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n")
-        await reader.readuntil(b"\r\n\r\n")
+        await reader.readuntil(b": observing")
         took_ms: list[float] = []
         for n in range(count + 20):
             begun = time.perf_counter()
             await connection.post_event(f"event-{n}", n)
-            while b"run.completed" not in await reader.readline():
-                pass
+            await reader.readuntil(b"event: run.completed\n")
             took_ms.append((time.perf_counter() - begun) * 1000)
             await asyncio.sleep(0.01)
         writer.close()

@@ -3,7 +3,7 @@
 import click
 
 from workflow_router.cli.client import Client, segment, talks
-from workflow_router.cli.terminal import Printer, rows_of
+from workflow_router.cli.terminal import Printer
 from workflow_router.core.errors import InvalidInput
 from workflow_router.utils.codec import from_json
 
@@ -24,8 +24,8 @@ def command(ctx: click.Context) -> None:
 @talks
 def list_approvals(client: Client, printer: Printer, status: str, limit: int) -> None:
     """List approvals, oldest first."""
-    answer = client.get("/api/approvals", status=status, limit=limit)
-    printer.table(rows_of(answer, "approvals"), COLUMNS, empty=f"No approvals are {status}.", value=answer)
+    found = client.list("/api/approvals", status=status, limit=limit)
+    printer.table(found, COLUMNS, empty=f"No approvals are {status}.", value=found)
 
 
 @command.command("decide")
@@ -54,5 +54,5 @@ def decide(
     except ValueError as error:
         raise InvalidInput(f"--values is not JSON: {error}.", remedy="Quote it for your shell.") from None
     decision = {"by": by, "approved": approved, "reason": reason, "roles": list(roles), "values": fields}
-    answer = client.post(f"/api/approvals/{segment(approval)}/decide", decision)
+    answer = client.post(f"/api/approvals/{segment(approval)}", decision)
     printer.say(f"{approval} is {answer.get('status')}.", answer)

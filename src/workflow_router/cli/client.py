@@ -5,8 +5,8 @@ It is the standard library's client, because importing a better one takes longer
 
 import functools
 import http.client
-from collections.abc import Callable, Generator, Mapping
-from typing import Concatenate, ParamSpec, cast
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Concatenate, ParamSpec, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
 
 import click
@@ -20,6 +20,7 @@ URL = "http://127.0.0.1:8787"
 TIMEOUT_S = 30.0
 
 P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Refused(RouterError):
@@ -55,13 +56,26 @@ class Client:
         self._connect = functools.partial(kind, parts.hostname, parts.port, timeout=TIMEOUT_S)
 
     def get(self, path: str, **query: object) -> dict[str, object]:
-        """The JSON answer to a GET; arguments that are None are left out. Raises Refused, Unreachable."""
+        """The object that a GET answers; arguments that are None are left out. Raises Refused, Unreachable."""
+        return self._read(self.fetch(path, **query), dict[str, object])
+
+    def list(self, path: str, **query: object) -> list[dict[str, object]]:
+        """The list that a GET answers. Raises as `get` does."""
+        return self._read(self.fetch(path, **query), list[dict[str, object]])
+
+    def fetch(self, path: str, **query: object) -> bytes:
+        """What a GET answers. Raises as `get` does."""
         given = {name: value for name, value in query.items() if value is not None}
         return self._call("GET", f"{path}?{urlencode(given)}" if given else path, None, "")
 
-    def post(self, path: str, body: object, content_type: str = "application/json") -> dict[str, object]:
-        """The JSON answer to a POST of JSON. Raises Refused, Unreachable."""
-        return self._call("POST", path, to_json(body), content_type)
+    def post(self, path: str, body: object) -> dict[str, object]:
+        """The object that a POST of JSON answers. Raises Refused, Unreachable."""
+        return self._read(self._call("POST", path, to_json(body), "application/json"), dict[str, object])
+
+    def send(self, events: Sequence[object]) -> Sequence[dict[str, object]]:
+        """What became of each of these CloudEvents. Raises Refused, Unreachable."""
+        content = self._call("POST", "/events", to_json(events), "application/cloudevents-batch+json")
+        return self._read(content, Sequence[dict[str, object]])
 
     def stream(self, path: str) -> Generator[dict[str, object], None, None]:
         """The JSON data of server-sent events, until the server ends. Raises Refused, Unreachable."""
@@ -76,7 +90,7 @@ class Client:
         finally:
             connection.close()
 
-    def _call(self, method: str, path: str, body: bytes | None, content_type: str) -> dict[str, object]:
+    def _call(self, method: str, path: str, body: bytes | None, content_type: str) -> bytes:
         connection = self._connect()
         try:
             headers = {"content-type": content_type} if body is not None else {}
@@ -88,8 +102,11 @@ class Client:
             connection.close()
         if answer.status >= 400:
             raise _problem(answer.status, content)
+        return content
+
+    def _read(self, content: bytes, kind: type[T]) -> T:
         try:
-            return msgspec.json.decode(content or b"{}", type=dict[str, object])
+            return msgspec.json.decode(content, type=kind)
         except msgspec.DecodeError:
             raise Refused(f"{self.url} is not a Workflow Router.", remedy="Mend --url or WR_URL.") from None
 

@@ -50,12 +50,10 @@ def send(client: Client, printer: Printer, file: IO[bytes]) -> None:
     Where an event has no `specversion`, `id` or `source`, it gets 1.0, a new one, and /wr.
     """
     events = [_complete(event) for event in _read(file.read())]
-    answers = [
-        client.post("/events", events[at : at + BATCH], "application/cloudevents-batch+json")
-        for at in range(0, len(events), BATCH)
-    ]
-    count = len(events)
-    printer.say(f"Sent {count} event{'' if count == 1 else 's'}.", answers if len(answers) != 1 else answers[0])
+    answers = [answer for at in range(0, len(events), BATCH) for answer in client.send(events[at : at + BATCH])]
+    started = sum(len(cast("list[str]", answer["runs"])) for answer in answers)
+    duplicates = sum(bool(answer["duplicate"]) for answer in answers)
+    printer.say(f"Sent {len(answers)}, {duplicates} of them known before; {started} runs started.", answers)
 
 
 def _read(content: bytes) -> list[object]:

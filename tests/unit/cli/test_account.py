@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from workflow_router.cli.chain import Entry
 from workflow_router.cli.demo.account import Found, checks
 from workflow_router.cli.demo.api import Audit, Review, Run, State
 from workflow_router.cli.demo.github_events import Delivery
@@ -40,10 +41,8 @@ HISTORY = [
 ]
 
 
-def body(run: str, kind: str, key: str) -> str:
-    return msgspec.json.encode(
-        {"transition": {"kind": kind, "subject": run, "run": run, "detail": {"key": key}}}
-    ).decode()
+def entry(run: str, kind: str, key: str) -> Entry:
+    return Entry(1, 1, {"kind": kind, "subject": run, "run": run, "detail": {"key": key}}, "")
 
 
 def write_effects(folder: Path, *keys: str) -> Path:
@@ -88,7 +87,7 @@ def found(tmp_path: Path) -> Found:
         ],
         reviews=[Review("approved", ["the risk is high"])],
         decided={"x": True},
-        audit=Audit(True, sha256().hexdigest(), [body(*entry) for entry in HISTORY]),
+        audit=Audit(True, sha256().hexdigest(), [entry(*one) for one in HISTORY]),
         effects=write_effects(tmp_path, "1", "2", "3", "3"),
     )
 
@@ -134,11 +133,11 @@ def fault_a_run(found: Found) -> None:
 
 
 def commit_a_step_twice(found: Found) -> None:
-    found.audit.bodies.append(found.audit.bodies[0])
+    found.audit.entries.append(found.audit.entries[0])
 
 
 def lose_a_step(found: Found) -> None:
-    found.audit.bodies.pop()
+    found.audit.entries.pop()
 
 
 def break_the_chain(found: Found) -> None:

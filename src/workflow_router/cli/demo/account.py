@@ -19,8 +19,8 @@ OPERATIONS = {"review_pull_request": 3, "triage_issue": 2, "prepare_release": 2,
 DISPATCHES = {"review_pull_request": 2, "triage_issue": 1}
 EFFECTS = ("review_pull_request", "triage_issue", "announce_release")
 REFUSALS = {"signature": 401, "malformed": 400}
-_COMMITTED = (".completed", ".faulted")
-_OPERATION_KINDS = ("step", "dispatch", "publish", "approval")
+_COMMITTED = ("completed", "faulted")
+_OPERATIONS = ("step", "dispatch", "publish", "approval")
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -147,6 +147,11 @@ def effects_by_key(file: Path) -> dict[str, list[bytes]]:
     return found
 
 
+def repeated_effects(file: Path) -> int:
+    """How many outside effects were done once more after a crash."""
+    return sum(len(same) - 1 for same in effects_by_key(file).values())
+
+
 def _effects(runs: Mapping[str, int], file: Path) -> list[Check]:
     effects = effects_by_key(file)
     return [
@@ -155,24 +160,15 @@ def _effects(runs: Mapping[str, int], file: Path) -> list[Check]:
     ]
 
 
-class _Body(msgspec.Struct):
-    transition: "_Transition"
-
-
-class _Transition(msgspec.Struct):
-    kind: str
-    run: str | None = None
-    detail: dict[str, object] = {}
-
-
 def committed_operations(audit: Audit) -> Counter[tuple[str, str]]:
     """How often the audit log tells of a result committed, by run and step key. Each must be there once."""
     found: Counter[tuple[str, str]] = Counter()
-    for body in audit.bodies:
-        transition = msgspec.json.decode(body, type=_Body).transition
-        kind, _, what = transition.kind.partition(".")
-        if kind in _OPERATION_KINDS and f".{what}" in _COMMITTED and "key" in transition.detail:
-            found[transition.run or "", cast("str", transition.detail["key"])] += 1
+    for entry in audit.entries:
+        told = entry.transition
+        kind, _, what = str(told["kind"]).partition(".")
+        detail = cast("dict[str, object]", told.get("detail") or {})
+        if kind in _OPERATIONS and what in _COMMITTED and "key" in detail:
+            found[str(told.get("run")), str(detail["key"])] += 1
     return found
 
 

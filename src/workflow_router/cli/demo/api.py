@@ -1,13 +1,13 @@
 """Owns what the demo asks of the running router's management API, typed. Refuses to interpret it."""
 
-from hashlib import sha256
-
 import aiohttp
 import msgspec
 
+from workflow_router.cli.chain import PAGE as AUDIT_PAGE
+from workflow_router.cli.chain import Chain, Entry, Head
 from workflow_router.cli.demo.child import RouterFailed
 
-PAGE = 1_000
+PAGE = 500
 Counts = dict[str, dict[str, int]]
 
 
@@ -46,42 +46,20 @@ class State(msgspec.Struct):
     messages: Counts
 
 
-class Entry(msgspec.Struct):
-    """An audit entry: `body` is the text that `hash` (hex) covers."""
-
-    position: int
-    body: str
-    hash: str
-
-
 class _Runs(msgspec.Struct):
     runs: list[Run]
-
-
-class _Approvals(msgspec.Struct):
-    approvals: list[Approval]
-
-
-class _Entries(msgspec.Struct):
-    entries: list[Entry]
-
-
-class _Head(msgspec.Struct):
-    position: int
-    hash: str
 
 
 class Audit(msgspec.Struct):
     """The audit log as it was read, and checked here.
 
     Attributes:
-        verified: each entry's hash covers the one before and its own body, up to the head.
-        bodies: the entries' JSON, in order.
+        verified: each entry's hash covers the one before and its own content, up to the head.
     """
 
     verified: bool
     head: str
-    bodies: list[str]
+    entries: list[Entry]
 
 
 class Api:
@@ -111,30 +89,27 @@ class Api:
 
     async def open_approvals(self) -> list[Approval]:
         """Approvals that wait for people."""
-        return msgspec.json.decode(await self._get("/api/approvals?status=open&limit=100"), type=_Approvals).approvals
+        return msgspec.json.decode(await self._get("/api/approvals?status=open&limit=100"), type=list[Approval])
 
     async def decide(self, approval: str, *, by: str, role: str, approved: bool, comment: str) -> None:
         """Answer an approval. That it was answered before is no mistake: the answer to that was lost in the kill."""
         decision = {"by": by, "roles": [role], "approved": approved, "values": {"comment": comment}}
-        async with self._session.post(f"{self._address}/api/approvals/{approval}/decide", json=decision) as answer:
+        async with self._session.post(f"{self._address}/api/approvals/{approval}", json=decision) as answer:
             if answer.status not in {200, 409}:
                 raise RouterFailed(f"Deciding {approval} got {answer.status}: {await answer.text()}")
 
     async def audit(self) -> Audit:
         """The whole audit log, its hash chain followed from the beginning."""
-        head = msgspec.json.decode(await self._get("/api/audit/head"), type=_Head)
-        bodies: list[str] = []
-        digest, sound = bytes(32), True
-        while len(bodies) < head.position:
-            path = f"/api/audit?after={len(bodies)}&limit={min(PAGE, head.position - len(bodies))}"
-            page = msgspec.json.decode(await self._get(path), type=_Entries).entries
+        head = msgspec.json.decode(await self._get("/api/audit/head"), type=Head)
+        chain, entries = Chain(), list[Entry]()
+        while len(entries) < head.position:
+            limit = min(AUDIT_PAGE, head.position - len(entries))
+            page = chain.follow(await self._get(f"/api/audit?after={len(entries)}&limit={limit}"))
             if not page:
-                return Audit(False, head.hash, bodies)
-            for entry in page:
-                digest = sha256(digest + entry.body.encode()).digest()
-                bodies.append(entry.body)
-                sound = sound and entry.position == len(bodies) and entry.hash == digest.hex()
-        return Audit(sound and digest.hex() == head.hash, head.hash, bodies)
+                break
+            entries += page
+        chain.end_at(head)
+        return Audit(chain.reason is None, head.hash, entries)
 
     async def _get(self, path: str) -> bytes:
         async with self._session.get(self._address + path) as answer:

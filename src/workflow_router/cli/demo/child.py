@@ -57,15 +57,19 @@ class RouterProcess:
             raise RouterFailed("The router was not started.")
         return self._process.pid
 
-    async def start(self) -> float:
-        """Start it and wait until `/readyz` answers 200; returns the seconds that took. Raises RouterFailed."""
-        begun = self._clock.monotonic_s()
+    async def spawn(self) -> None:
+        """Start it, and do not wait for it."""
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL, env=self._environ
             )
+
+    async def start(self) -> float:
+        """Start it and wait until `/readyz` answers 200; returns the seconds that took. Raises RouterFailed."""
+        begun = self._clock.monotonic_s()
+        await self.spawn()
         while not await self._is_ready():
-            if self._process.returncode is not None:
+            if self._process is not None and self._process.returncode is not None:
                 raise RouterFailed(f"The router ended with code {self._process.returncode}:\n{self._last_words()}")
             if self._clock.monotonic_s() - begun > READY_WITHIN_S:
                 await self.kill()

@@ -6,8 +6,11 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from workflow_router.cli.demo.account import Check, Found, by_status, effects_by_key, is_accepted, is_refused
+from workflow_router.cli.demo.account import Check, Found, by_status, is_accepted, is_refused
 from workflow_router.cli.demo.api import Counts
+
+# What the demo calls the broker's counts.
+MESSAGES = {"published": "published", "delivered": "acked", "dead": "dead"}
 
 
 class Events(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +28,7 @@ class Crash(msgspec.Struct, frozen=True, kw_only=True):
     """The kill in the middle."""
 
     after_answers: int
+    runs_unfinished: int
     serving_again_s: float
     effects_repeated: int
 
@@ -54,14 +58,11 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     took_s: float
 
 
-def summarise(
-    found: Found, made: Sequence[Check], *, seed: int, killed_after: int, again_s: float, ready_s: float, took_s: float
-) -> Result:
+def summarise(found: Found, made: Sequence[Check], *, seed: int, crash: Crash, ready_s: float, took_s: float) -> Result:
     """The result of a demo."""
     answers = found.answers
     accepted = [answer for answer in answers if is_accepted(answer)]
     wrong = [check for check in made if not check.holds]
-    effects = effects_by_key(found.effects)
     agreed = sum(found.decided.values())
     refused = {
         "bad signature": sum(is_refused(answer) and answer.status == 401 for answer in answers),
@@ -82,15 +83,11 @@ def summarise(
         approvals={"approved": agreed, "rejected": len(found.decided) - agreed},
         dispatches=found.state.dispatches,
         messages={
-            topic: {"published": counts["published"], "delivered": counts["acked"], "dead": counts["dead"]}
+            topic: {name: counts.get(of, 0) for name, of in MESSAGES.items()}
             for topic, counts in found.state.messages.items()
         },
-        audit=AuditResult(entries=len(found.audit.bodies), verified=found.audit.verified, head=found.audit.head),
-        crash=Crash(
-            after_answers=killed_after,
-            serving_again_s=round(again_s, 3),
-            effects_repeated=sum(len(same) - 1 for same in effects.values()),
-        ),
+        audit=AuditResult(entries=len(found.audit.entries), verified=found.audit.verified, head=found.audit.head),
+        crash=crash,
         mistakes=[
             {"what": check.what, "expected": _short(check.expected), "found": _short(check.found)} for check in wrong
         ],
@@ -124,7 +121,8 @@ def show(result: Result, console: Console) -> None:
         told = f"{counts['published']} published, {counts['delivered']} delivered, {counts['dead']} dead"
         rows.append(("" if at else "messages", topic, told))
     crash = result.crash
-    rows.append(("SIGKILL", f"after {crash.after_answers}", f"serving again after {crash.serving_again_s:.2f} s"))
+    told = f"{crash.runs_unfinished} runs unfinished; serving again after {crash.serving_again_s:.2f} s"
+    rows.append(("SIGKILL", f"after {crash.after_answers} answers", told))
     told = (
         f"{events.sent_again} deliveries sent again, {crash.effects_repeated} outside effects repeated under their key"
     )

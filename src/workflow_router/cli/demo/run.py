@@ -9,13 +9,13 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from workflow_router.cli.demo.account import Found, checks, expected_runs
-from workflow_router.cli.demo.api import Api
+from workflow_router.cli.demo.account import Found, checks, expected_runs, repeated_effects
+from workflow_router.cli.demo.api import Api, State
 from workflow_router.cli.demo.child import RouterFailed, RouterProcess, free_port
 from workflow_router.cli.demo.example import copy_example
 from workflow_router.cli.demo.github_events import Delivery, make_deliveries
 from workflow_router.cli.demo.person import Person
-from workflow_router.cli.demo.result import Result, summarise
+from workflow_router.cli.demo.result import Crash, Result, summarise
 from workflow_router.cli.demo.sender import Sender
 from workflow_router.cli.demo.stand_in_model import StandInModel
 from workflow_router.utils.clock import Clock
@@ -83,9 +83,10 @@ async def perform(
         try:
             sending = asyncio.create_task(sender.send_all(deliveries))
             await asyncio.wait({sending, asyncio.ensure_future(half.wait())}, return_when=asyncio.FIRST_COMPLETED)
+            open_runs = _unfinished(await api.state())
             await stage.router.kill()
             killed_after = len(sender.answers)
-            tell(f"Killed the router (SIGKILL) after {killed_after} answers.")
+            tell(f"Killed the router (SIGKILL) after {killed_after} answers, with {open_runs} runs unfinished.")
             again_s = await stage.router.start()
             tell(f"Started it again: serving after {again_s:.2f} s.")
             await sending
@@ -100,11 +101,19 @@ async def perform(
         found,
         checks(deliveries, found),
         seed=seed,
-        killed_after=killed_after,
-        again_s=again_s,
+        crash=Crash(
+            after_answers=killed_after,
+            runs_unfinished=open_runs,
+            serving_again_s=round(again_s, 3),
+            effects_repeated=repeated_effects(stage.effects),
+        ),
         ready_s=stage.ready_s,
         took_s=clock.monotonic_s() - begun,
     )
+
+
+def _unfinished(state: State) -> int:
+    return sum(count for of in state.runs.values() for status, count in of.items() if status not in ENDED)
 
 
 async def _all_ended(api: Api, deliveries: list[Delivery], clock: Clock, on_ended: OnEnded) -> None:
@@ -112,10 +121,11 @@ async def _all_ended(api: Api, deliveries: list[Delivery], clock: Clock, on_ende
     wanted = sum(expected_runs(deliveries).values())
     begun = clock.monotonic_s()
     while True:
-        counts = (await api.state()).runs
+        state = await api.state()
+        counts = state.runs
         ended = sum(count for of in counts.values() for status, count in of.items() if status in ENDED)
         on_ended(ended, wanted)
-        if ended >= wanted and ended == sum(count for of in counts.values() for count in of.values()):
+        if ended >= wanted and not _unfinished(state):
             return
         if clock.monotonic_s() - begun > END_WITHIN_S:
             raise RouterFailed(f"{ended} of {wanted} runs ended within {END_WITHIN_S:.0f} s: {counts}.")

@@ -1,0 +1,38 @@
+"""`wr demo` does the main job, survives its own kill, and says truly whether it adds up."""
+
+import json
+from pathlib import Path
+
+from tests.fixtures.serving import wr
+
+
+def test_the_demo_adds_up_and_leaves_a_store_that_verifies(tmp_path: Path) -> None:
+    done = wr("demo", "--once", "--json", "--events", "60", "--port", "0", "--keep", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads(done.stdout)
+    assert result["ok"]
+    assert result["mistakes"] == []
+    events = result["events"]
+    assert events["sent"] == 60
+    assert events["accepted"] + events["duplicate"] + sum(events["refused"].values()) == 60
+    assert min(events["duplicate"], events["no_mapping"], *events["refused"].values()) >= 1
+    assert set(result["runs"]) == {"review_pull_request", "triage_issue", "prepare_release", "announce_release"}
+    assert all(set(counts) == {"completed"} for counts in result["runs"].values())
+    assert result["approvals"]["approved"] >= 1
+    assert result["dispatches"]["classifier"]["failovers"] >= 1
+    assert result["messages"]["releases"]["dead"] == 0
+    assert result["crash"]["after_answers"] >= 30
+    assert result["took_s"] < 60
+
+    verified = wr("audit", "verify", "--json", "--store", f"sqlite:///{tmp_path}/data/router.db")
+    assert verified.returncode == 0, verified.stderr
+    verdict = json.loads(verified.stdout)
+    assert (verdict["intact"], verdict["entries"] >= result["audit"]["entries"]) == (True, True)
+
+
+def test_the_demo_tells_people_the_same(tmp_path: Path) -> None:
+    done = wr("demo", "--once", "--events", "20", "--port", "0", "--keep", tmp_path / "here")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for words in ("SIGKILL", "review_pull_request", "classifier-backup", "audit chain verified", "Everything adds up"):
+        assert words in done.stdout
+    assert "Still serving" not in done.stdout
