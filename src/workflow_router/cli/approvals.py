@@ -2,7 +2,7 @@
 
 import click
 
-from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.client import Client, run_by_default, segment, talks
 from workflow_router.cli.terminal import Printer
 from workflow_router.core.errors import InvalidInput
 from workflow_router.utils.codec import from_json
@@ -14,8 +14,7 @@ COLUMNS = ("id", "name", "status", "roles", "quorum", "created_ms", "context")
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """List approvals and answer them."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_approvals)
+    run_by_default(ctx, list_approvals)
 
 
 @command.command("list")

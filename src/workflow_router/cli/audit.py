@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from workflow_router.cli.chain import PAGE, Chain, Head
-from workflow_router.cli.client import Client, talks
+from workflow_router.cli.client import Client, run_by_default, talks
 from workflow_router.cli.terminal import Printer, as_text
 
 COLUMNS = ("position", "time_ms", "kind", "subject", "run", "actor")
@@ -18,8 +18,7 @@ COLUMNS = ("position", "time_ms", "kind", "subject", "run", "actor")
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """Read and verify the audit log."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(tail)
+    run_by_default(ctx, tail)
 
 
 @command.command("tail")

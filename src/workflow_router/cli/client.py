@@ -166,3 +166,10 @@ def talks(function: Callable[Concatenate[Client, Printer, P], None]) -> Callable
         function(Client(url, api_key), Printer(as_json=as_json), *args, **kwargs)
 
     return cast("Callable[P, None]", connected)
+
+
+def run_by_default(ctx: click.Context, subcommand: click.Command) -> None:
+    """Run a group's subcommand where none was named, with what the environment says."""
+    if ctx.invoked_subcommand is None:
+        with subcommand.make_context(subcommand.name, [], parent=ctx) as own:
+            subcommand.invoke(own)

@@ -6,7 +6,7 @@ from typing import IO, cast
 import click
 import msgspec
 
-from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.client import Client, run_by_default, segment, talks
 from workflow_router.cli.terminal import Printer, rows_of
 from workflow_router.core.errors import InvalidInput
 from workflow_router.utils.codec import from_json
@@ -19,8 +19,7 @@ BATCH = 100
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """List, show and send events."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_events)
+    run_by_default(ctx, list_events)
 
 
 @command.command("list")

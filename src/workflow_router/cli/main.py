@@ -61,9 +61,7 @@ def command() -> None:
 def main() -> NoReturn:
     """Run `wr` with the process's arguments."""
     try:
-        command.main(prog_name="wr", standalone_mode=False)
-    except click.exceptions.Exit as leaving:
-        sys.exit(leaving.exit_code)
+        code = command.main(prog_name="wr", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -75,7 +73,7 @@ def main() -> NoReturn:
     except RouterError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(UNAVAILABLE if error.status == 503 else REFUSED)
-    sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import click
 
-from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.client import Client, run_by_default, segment, talks
 from workflow_router.cli.terminal import Printer, as_text, rows_of
 from workflow_router.core.errors import InvalidInput
 from workflow_router.utils.codec import from_json
@@ -15,8 +15,7 @@ STEP_COLUMNS = ("seq", "key", "kind", "name", "status", "attempts", "finished_ms
 @click.pass_context
 def command(ctx: click.Context) -> None:
     """List, show, start, cancel and resume runs."""
-    if ctx.invoked_subcommand is None:
-        ctx.invoke(list_runs)
+    run_by_default(ctx, list_runs)
 
 
 @command.command("list")
