@@ -119,7 +119,10 @@ async def _write_until_the_cut(path: Path, disk: Disk) -> set[int]:
     """Commit units, some at once; the numbers of those that were acknowledged."""
     acknowledged: set[int] = set()
     numbers = iter(range(1, UNITS + 1))
-    database = SqliteDatabase(path, commit_in_thread=False, vfs=disk.name)
+    try:
+        database = SqliteDatabase(path, commit_in_thread=False, vfs=disk.name)
+    except StoreError:
+        return acknowledged
     store = SqlStore(database, SystemClock(), "first", sole=True)
 
     async def work() -> None:

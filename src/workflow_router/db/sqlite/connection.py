@@ -131,13 +131,19 @@ class SqliteDatabase:
         self._lock = _lock_file(path) if path is not None else None
         # A memory database whose name begins with a slash is shared by the connections of this process.
         name = str(path.absolute()) if path is not None else f"file:/memory-{next(_memory_numbers)}?vfs=memdb"
+        opened: list[_Connection] = []
         try:
-            self._connection, self._reader = _connect(name, vfs), _connect(name, vfs)
+            for _ in ("writer", "reader"):
+                opened.append(_connect(name, vfs))
+                _prepare(opened[-1])
+            self._connection, self._reader = opened
             self._reader.execute("PRAGMA query_only = 1").fetchall()
         except apsw.Error as error:
+            _close(opened)
             self._unlock()
             raise StoreUnavailable(
-                f"The store {path} cannot be opened: {error}.", remedy="Check that it is a workflow-router store."
+                f"The store {path} cannot be opened: {error}.",
+                remedy="Check the disk, and that it is a workflow-router store.",
             ) from error
         self._queries = load_queries("sqlite")
         self._session = SqliteSession(self._connection, self._queries)
@@ -206,9 +212,7 @@ class SqliteDatabase:
     async def close(self) -> None:
         if self._thread is not None:
             self._thread.shutdown()
-        for connection in (self._reader, self._connection):
-            with contextlib.suppress(apsw.Error):  # what could not be moved into the database stays in its log
-                connection.close()
+        _close([self._reader, self._connection])
         self._unlock()
 
     def _unlock(self) -> None:
@@ -219,11 +223,19 @@ class SqliteDatabase:
 
 def _connect(name: str, vfs: str | None) -> _Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
-    connection = cast("_Connection", apsw.Connection(name, flags=flags, vfs=vfs))
+    return cast("_Connection", apsw.Connection(name, flags=flags, vfs=vfs))
+
+
+def _prepare(connection: _Connection) -> None:
     connection.set_busy_timeout(5_000)
     connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").fetchall()
     connection.execute("PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY").fetchall()
-    return connection
+
+
+def _close(connections: Iterable[_Connection]) -> None:
+    for connection in connections:
+        with contextlib.suppress(apsw.Error):  # what could not be moved into the database stays in its log
+            connection.close()
 
 
 def _lock_file(path: Path) -> int:
