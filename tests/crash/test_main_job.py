@@ -110,8 +110,10 @@ class MainJob:
 def test_nothing_is_lost_or_repeated_however_often_the_router_is_killed(
     tmp_path: Path, rounds: Callable[[int, int], int]
 ) -> None:
-    wrong = asyncio.run(MainJob(tmp_path, rounds(25, 500), seed=random.randrange(2**32)).run())
-    assert not wrong, "\n".join(f"{check.what}: expected {check.expected}, found {check.found}" for check in wrong)
+    seed = random.randrange(2**32)
+    wrong = asyncio.run(MainJob(tmp_path, rounds(25, 500), seed).run())
+    told = [f"{check.what}: expected {check.expected}, found {check.found}" for check in wrong]
+    assert not told, "\n".join([f"seed {seed}", *told])
 
 
 @pytest.mark.timeout(300)

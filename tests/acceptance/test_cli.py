@@ -1,0 +1,283 @@
+"""`wr` against a running router: every command that talks to one, and what happens when something is in the way."""
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Generator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from tests.fixtures.serving import request, served, wr
+from workflow_router.cli.demo.child import free_port
+from workflow_router.cli.demo.example import copy_example
+from workflow_router.cli.demo.github_events import sign
+
+SECRET = "known to both"
+REAL = Path(__file__).parents[2] / "../shared/data/github-webhooks.jsonl"
+Json = dict[str, object]
+
+
+@pytest.fixture(scope="module")
+def model() -> Generator[str, None, None]:
+    """The stand-in model server, in a process of its own."""
+    port = free_port()
+    command = [sys.executable, "-m", "workflow_router.cli.demo.stand_in_model", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert b"Stand-in" in process.stdout.readline()
+        yield f"http://127.0.0.1:{port}/v1"
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_example("github-triage", tmp_path_factory.mktemp("cli") / "project")
+
+
+@pytest.fixture(scope="module")
+def url(project: Path, model: str) -> Generator[str, None, None]:
+    environ = {"GITHUB_WEBHOOK_SECRET": SECRET, "MODEL_URL": model, "MODEL_KEY": "any"}
+    with served(project, environ) as address:
+        yield address
+
+
+def answer(url: str, *arguments: str, given: str = "") -> object:
+    """What a command prints as JSON."""
+    done = wr(*arguments, "--json", url=url, given=given)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def run_in_status(url: str, run: str, status: str) -> Json:
+    deadline = time.monotonic() + 20
+    while (found := cast("Json", answer(url, "runs", "show", run)))["status"] != status:
+        assert time.monotonic() < deadline, found
+    return found
+
+
+PULL: Json = {
+    "delivery": "d-1",
+    "repository": "octo-org/api",
+    "number": 1,
+    "title": "Rotate the secret",
+    "author": "me",
+    "branch": "rotate",
+    "commit": "0" * 40,
+    "changed_files": 1,
+    "labels": [],
+}
+
+
+def start_review(url: str, delivery: str) -> str:
+    given = json.dumps({**PULL, "delivery": delivery})
+    return str(cast("Json", answer(url, "runs", "start", "review_pull_request", "--input", given))["id"])
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_started_waits_for_a_person_and_goes_on_when_one_decides(url: str, project: Path) -> None:
+    run = start_review(url, "d-decided")
+    run_in_status(url, run, "waiting")
+    asked = [one for one in cast("list[Json]", answer(url, "approvals", "list")) if one["run"] == run]
+    approval = str(asked[0]["id"])
+    assert "it is about secret" in wr("approvals", url=url).stdout
+
+    refused = wr("approvals", "decide", approval, "--approve", "--by", "ada", url=url)
+    assert (refused.returncode, "maintainer" in refused.stderr) == (2, True)
+    decided = wr("approvals", "decide", approval, "--approve", "--by", "ada", "--role", "maintainer", url=url)
+    assert decided.stdout == f"{approval} is approved.\n"
+    again = wr("approvals", "decide", approval, "--reject", "--by", "bob", "--role", "maintainer", url=url)
+    assert (again.returncode, "Traceback" in again.stderr) == (2, False)
+
+    found = run_in_status(url, run, "completed")
+    assert cast("Json", found["output"])["state"] == "approved"
+    assert "review:d-decided" in (project / "data" / "effects.jsonl").read_text()
+    shown = wr("runs", "show", run, url=url).stdout
+    assert all(word in shown for word in ("risky-pull-request", "post_review", "review-model"))
+
+
+def test_a_waiting_run_can_be_cancelled_once(url: str) -> None:
+    run = start_review(url, "d-cancelled")
+    run_in_status(url, run, "waiting")
+    assert wr("runs", "cancel", run, url=url).stdout == f"{run} is cancelled.\n"
+    assert wr("runs", "cancel", run, url=url).returncode == 2
+    assert wr("runs", "resume", run, url=url).returncode == 2
+    listed = cast("dict[str, list[Json]]", answer(url, "runs", "list", "--status", "cancelled"))
+    assert run in {one["id"] for one in listed["runs"]}
+
+
+@pytest.mark.parametrize("shape", ["one", "list", "lines"])
+def test_events_are_sent_listed_and_shown(url: str, shape: str) -> None:
+    events = [
+        {"type": "com.example.ping", "id": f"{shape}-{n}", "data": {"n": n}} for n in range(1 if shape == "one" else 3)
+    ]
+    whole = json.dumps(events[0]) if shape == "one" else json.dumps(events)
+    given = "\n".join(map(json.dumps, events)) if shape == "lines" else whole
+    sent = cast("list[Json]", answer(url, "events", "send", "-", given=given))
+    assert [one["duplicate"] for one in sent] == [False] * len(events)
+    again = wr("events", "send", "-", url=url, given=given)
+    assert again.stdout == f"Sent {len(events)}, {len(events)} of them known before; 0 runs started.\n"
+    shown = cast("dict[str, Json]", answer(url, "events", "show", str(sent[0]["id"])))
+    assert shown["event"]["source"] == "/wr"
+    assert "com.example.ping" in wr("events", url=url).stdout
+
+
+def test_topics_are_listed_with_their_counts(url: str) -> None:
+    release = {"delivery": "d-r", "repository": "a/b", "tag": "v1", "notes": None, "url": "https://example.org"}
+    run = str(cast("Json", answer(url, "runs", "start", "prepare_release", "--input", json.dumps(release)))["id"])
+    run_in_status(url, run, "completed")
+    (topic,) = cast("list[dict[str, Json]]", answer(url, "topics"))
+    assert cast("int", topic["counts"]["published"]) >= 1
+    assert "releases" in wr("topics", url=url).stdout
+
+
+def test_the_audit_log_is_read_and_verified(url: str) -> None:
+    run = start_review(url, "d-audited")
+    run_in_status(url, run, "waiting")
+    assert run in wr("audit", "tail", "--limit", "50", url=url).stdout
+    verified = wr("audit", "verify", url=url)
+    assert (verified.returncode, verified.stdout.startswith("Audit chain verified: ")) == (0, True)
+
+
+def test_what_is_not_there_and_what_does_not_fit_is_told(url: str) -> None:
+    for arguments, says in (
+        (["runs", "show", "nothing"], "There is no run"),
+        (["runs", "start", "nothing"], "There is no workflow nothing"),
+        (["runs", "start", "triage_issue", "--input", "{}"], "does not fit"),
+        (["events", "show", "nothing"], "There is no event"),
+        (["runs", "list", "--status", "asleep"], "status"),
+    ):
+        done = wr(*arguments, url=url)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+        assert says in done.stderr
+
+
+# --- something in the way -------------------------------------------------------------------------------------------
+
+
+def test_a_port_in_use_is_told(project: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = wr("serve", project, "--listen", f"127.0.0.1:{port}", "--store", "sqlite:///:memory:")
+    assert done.returncode == 2
+    assert str(port) in done.stderr
+    assert "--listen" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_process_on_the_same_store_is_told(url: str, project: Path) -> None:
+    store = f"sqlite:///{project}/data/router.db"
+    second = wr("serve", project, "--listen", "127.0.0.1:0", "--store", store)
+    for done in (second, wr("audit", "verify", "--store", store), wr("migrate", store)):
+        assert done.returncode == 3
+        assert "Another process" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert request(url, "GET", "/readyz")[0] == 200
+
+
+def test_a_new_store_is_migrated_once_and_verifies(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/new.db"
+    assert wr("migrate", store).stdout.startswith("Applied ")
+    assert wr("migrate", store).stdout == "It is up to date.\n"
+    assert wr("audit", "verify", "--store", store).stdout.startswith("Audit chain verified: 0 entries")
+
+
+def test_check_tells_every_mistake_at_once_with_line_and_remedy(tmp_path: Path) -> None:
+    project = copy_example("github-triage", tmp_path / "project")
+    file = project / "router.yaml"
+    text = file.read_text()
+    for right, wrong in (
+        ("scheme: github", "scheme: gitbub"),
+        ("policy: failover", "policy: fastest"),
+        ("topic: releases,", "topic: release,"),
+        ('when: "!event.data', 'when: "!!(event.data'),
+        ("attempts: 4", "attempts: four"),
+        ("listen: 127.0.0.1:8787", "listen: 8787"),
+    ):
+        assert right in text
+        text = text.replace(right, wrong, 1)
+    file.write_text(text)
+    told = wr("check", project)
+    assert told.returncode == 1
+    lines = text.splitlines()
+    found = cast("Json", json.loads(wr("check", project, "--json").stdout))
+    mistakes = cast("list[Json]", found["mistakes"])
+    assert len(mistakes) >= 6
+    assert all(mistake["remedy"] for mistake in mistakes)
+    blamed = {lines[cast("int", mistake["line"]) - 1].strip().partition(":")[0] for mistake in mistakes}
+    assert {"listen", "when", "policy"} <= blamed
+    assert told.stdout.count(str(file)) == len(mistakes)
+    assert wr("serve", project).returncode == 2
+
+
+def test_check_tells_a_module_that_cannot_be_imported(tmp_path: Path) -> None:
+    project = copy_example("github-triage", tmp_path / "project")
+    module = project / "workflows.py"
+    text = module.read_text()
+    module.write_text(text.replace("import asyncio", "import asyncio\nimport no_such_module"))
+    told = wr("check", project)
+    assert (told.returncode, "workflows.py:9:" in told.stdout) == (1, True)
+    module.write_text(text.replace("async def triage_issue", "async def triage_issues"))
+    told = wr("check", project)
+    assert (told.returncode, "Did you mean `triage_issues`" in told.stdout) == (1, True)
+
+
+# --- real webhooks --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the file of real webhooks is not beside this checkout")
+def test_every_real_webhook_is_accounted_for(tmp_path: Path, model: str) -> None:
+    project = copy_example("github-triage", tmp_path / "project")
+    environ = {"GITHUB_WEBHOOK_SECRET": SECRET, "MODEL_URL": model, "MODEL_KEY": "any"}
+    records = [json.loads(line) for line in REAL.read_text().splitlines()]
+    starts: Counter[str] = Counter()
+    with served(project, environ) as url:
+        for at, record in enumerate(records):
+            body = json.dumps(record["payload"]).encode()
+            headers = {"content-type": "application/json", "x-github-event": record["event"]}
+            headers |= {"x-github-delivery": f"real-{at}", "x-hub-signature-256": sign(body, SECRET)}
+            status, content = request(url, "POST", "/webhooks/github", body, headers)
+            assert status == 202, (record["event"], content)
+            wanted = expected_start(record["event"], record["payload"])
+            assert len(json.loads(content)["runs"]) == (wanted is not None), (record["event"], content)
+            starts.update([wanted] if wanted else [])
+        assert len(records) == 238
+        assert {"review_pull_request", "triage_issue", "prepare_release"} == set(starts)
+        starts["announce_release"] = starts["prepare_release"]
+        deadline = time.monotonic() + 30
+        while (runs := settled(url)) is None:
+            assert time.monotonic() < deadline, request(url, "GET", "/api/state")
+            time.sleep(0.1)
+        assert {name: sum(counts.values()) for name, counts in runs.items()} == starts
+        assert all(set(counts) <= {"completed", "waiting"} for counts in runs.values())
+        events = json.loads(request(url, "GET", "/api/state")[1])["events"]
+        assert events["accepted"] == 238
+        assert events["accepted"] - events["unmapped"] == sum(starts.values()) - starts["announce_release"]
+        assert wr("audit", "verify", url=url).returncode == 0
+
+
+def expected_start(event: str, payload: Json) -> str | None:
+    """The workflow that the example's mappings promise, said once more in Python."""
+    match event, payload.get("action"):
+        case "pull_request", "opened" | "synchronize":
+            return None if cast("Json", payload["pull_request"])["draft"] else "review_pull_request"
+        case "issues", "opened":
+            return "triage_issue"
+        case "release", "published":
+            return None if cast("Json", payload["release"])["prerelease"] else "prepare_release"
+        case _:
+            return None
+
+
+def settled(url: str) -> dict[str, dict[str, int]] | None:
+    """The counts of runs, once none of them goes on by itself and no message is on its way."""
+    state = json.loads(request(url, "GET", "/api/state")[1])
+    moving = any(counts.get("running") for counts in state["runs"].values())
+    under_way = any(counts.get("ready") or counts.get("leased") for counts in state["messages"].values())
+    return None if moving or under_way else state["runs"]
