@@ -26,6 +26,7 @@ from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.router import Router
 from workflow_router.core.runtime import Runtime
 from workflow_router.db.open import open_store
+from workflow_router.db.store import SqlStore
 from workflow_router.network.http import HttpTransport
 from workflow_router.network.secrets import LocalSecrets
 from workflow_router.settings import (
@@ -122,7 +123,7 @@ def join_workflows(routers: Iterable[Router]) -> dict[str, dict[str, Workflow[..
 async def run(
     routers: Sequence[Router],
     *,
-    store: str = "sqlite://",
+    store: str | SqlStore = "sqlite://",
     mappings: Iterable[Mapping] = (),
     routes: Iterable[Route] = (),
     topics: Iterable[str] = (),
@@ -133,7 +134,11 @@ async def run(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     commit_in_thread: bool = True,
 ) -> AsyncGenerator[Runtime, None]:
-    """Run routers over a store until the block ends; see `embed` for the short form."""
+    """Run routers over a store until the block ends; see `embed` for the short form.
+
+    Args:
+        store: its URL, or one that is open and stays so afterwards.
+    """
     clock = clock or SystemClock()
     chance = randomness or random.Random()  # noqa: S311  jitter and weights, no secrets
     ids = Ids(clock, chance.getrandbits if randomness else None)
@@ -142,12 +147,13 @@ async def run(
             own = HttpTransport()
             stack.push_async_callback(own.close)
             transport = own
-        opened = await open_store(store, clock=clock, owner=ids.new(), commit_in_thread=commit_in_thread)
-        stack.push_async_callback(opened.close)
+        if isinstance(store, str):
+            store = await open_store(store, clock=clock, owner=ids.new(), commit_in_thread=commit_in_thread)
+            stack.push_async_callback(store.close)
         dispatcher = Dispatcher(routes, transport, LocalSecrets(), clock, ids, chance.random, sleep)
         workflows = join_workflows(routers)
-        runtime = Runtime(opened, clock, ids, dispatcher, workflows, random=chance.random, sleep=sleep)
-        opened.listen(runtime.observation.committed)
+        runtime = Runtime(store, clock, ids, dispatcher, workflows, random=chance.random, sleep=sleep)
+        store.listen(runtime.observation.committed)
         runtime.set_topics(topics, subscriptions)
         declared = [mapping for router in routers for mapping in router.mappings]
         await runtime.ingest.set_mappings([*mappings, *declared], author="project")

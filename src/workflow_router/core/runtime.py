@@ -4,12 +4,13 @@ It is what a running system is. A `Router` is what users declare; doors (HTTP, C
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
 from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
-from workflow_router.core.errors import DispatchFailed, NotFound, Overloaded
+from workflow_router.core.errors import DispatchFailed, NotFound, Overloaded, StoreError
 from workflow_router.core.event_mappings.ingest import Accepted, Ingest
 from workflow_router.core.message_broker.deliver import Deliveries
 from workflow_router.core.message_broker.ports import Subscription
@@ -25,6 +26,8 @@ from workflow_router.core.runtime_state.observe import Observation
 from workflow_router.core.states import DispatchStatus
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.ids import Ids
+
+_log = logging.getLogger(__name__)
 
 # Beyond this many runs that go on or wait for their turn, new work is refused before anything is written.
 BACKLOG_MAX = 20_000
@@ -186,7 +189,10 @@ class Runtime:
         task.add_done_callback(self._recording.discard)
 
     async def _record(self, record: DispatchRecord) -> None:
-        await self.store.commit(lambda tx: tx.dispatches.finish(record))
+        try:
+            await self.store.commit(lambda tx: tx.dispatches.finish(record))
+        except (StoreError, Overloaded) as error:
+            _log.warning("The outcome of dispatch %s was not recorded: %s", record.id, error)
 
     def observe(self, *, after: int | None = None, pattern: Pattern | None = None) -> AsyncGenerator[AuditEntry, None]:
         """Transitions as they are committed, from now on or after a position."""
