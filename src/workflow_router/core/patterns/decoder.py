@@ -1,12 +1,13 @@
 """Owns the decoding of events into the members that patterns name, and nothing else of them.
 
-From a set of paths it builds nested msgspec structs; what no pattern names is skipped by the parser, not built. A member
-may turn out to be anything, so every struct stands in a union with arrays and values, and one that is missing is a phantom:
-an instance that has nothing. Refuses text that is not JSON. No source is generated: structs are made with `defstruct`.
+From a set of paths it builds nested msgspec structs; what no pattern names is skipped by the parser, not built. A
+member may turn out to be anything, so every struct stands in a union with arrays and values, and one that is missing is
+a phantom: an instance that has nothing. Refuses text that is not JSON. No source is generated: structs are made with
+`defstruct`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Union, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from msgspec import UNSET
@@ -31,7 +32,7 @@ class _Shape(NamedTuple):
 class Decoder:
     """Decodes whole documents, or envelopes: attributes beside the JSON text of `data`."""
 
-    __slots__ = ("_data", "_names", "_no_data", "_root", "_shapes", "decode")
+    __slots__ = ("_data", "_make", "_names", "_no_data", "_shapes", "decode")
 
     def __init__(self) -> None:
         self._shapes: dict[object, _Shape] = {}
@@ -51,7 +52,7 @@ class Decoder:
         root = self._shape(trie, kept)
         shapes = [(key, self._shape(inner, kept)) for key, inner in trie.items()]
         self._names = [(key, shape.missing) for key, shape in shapes if key != "data"]
-        self._root = root.struct
+        self._make: Callable[..., object] | None = root.struct
         self.decode: Callable[[bytes], object] = msgspec.json.Decoder(root.struct or dict[str, Any]).decode
         self._data: Callable[[bytes], object] | None = None
         self._no_data: object = UNSET
@@ -74,10 +75,12 @@ class Decoder:
                 content = self._data(data)
             except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
                 raise InvalidEvent(f"The event's data is not JSON: {error}.") from None
-        if self._root is None:
+        if self._make is None:
             return {**attributes, "data": content}
         values = [attributes.get(name, missing) for name, missing in self._names]
-        return self._root(*values) if self._data is None else self._root(*values, content)
+        if self._data is not None:
+            values.append(content)
+        return self._make(*values)
 
     def _shape(self, trie: _Trie, kept: dict[object, _Shape]) -> _Shape:
         if not trie or len(trie) > MEMBERS_MAX or any(map(_awkward, trie)):
@@ -99,9 +102,9 @@ def _made(members: list[tuple[str, _Shape]]) -> _Shape:
         gc=False,
     )
     phantom = msgspec.defstruct("Missing", [], bases=(struct,), frozen=True, gc=False, namespace={"phantom": True})
-    scalar = Union[str, int, float, bool, None]  # noqa: UP007  (an operator cannot join types made at run time)
-    nested = Union[struct, list[Any], scalar]
-    kind = Union[struct, list[Union[struct, list[nested], scalar]], scalar]
+    scalar = str | int | float | bool | None
+    nested = struct | list[Any] | scalar
+    kind = struct | list[struct | list[nested] | scalar] | scalar
     return _Shape(kind, phantom(), cast(type[Record], struct))
 
 

@@ -1,8 +1,8 @@
-"""Owns many patterns at once: which rules match an event, at a cost that grows with what matches and not with the rules.
+"""Owns many patterns at once: which rules match an event, at a cost that grows with what matches, not with the rules.
 
 One index serves mappings, subscriptions and interceptors alike. It changes in place, rule by rule; changes and matching
-take turns on one event loop thread. Events are decoded into the members that rules name; the decoder is rebuilt only when
-the set of paths changes. Refuses to say why an event did not match: that is `Pattern.explain`.
+take turns on one event loop thread. Events are decoded into the members that rules name; the decoder is rebuilt only
+when the set of paths changes. Refuses to say why an event did not match: that is `Pattern.explain`.
 """
 
 from collections.abc import Mapping
@@ -61,17 +61,22 @@ class PatternIndex(Generic[K]):
         """
         if self._stale:
             self._refresh()
-        return search(self._top, self._decoder.envelope(attributes, data))
+        return self._search(self._decoder.envelope(attributes, data))
 
     def matching_json(self, document: bytes) -> list[K]:
         """The rules that match a JSON document. Raises `InvalidEvent` where it is no JSON object."""
         if self._stale:
             self._refresh()
-        return search(self._top, self._decoder.document(document))
+        return self._search(self._decoder.document(document))
 
     def matching_value(self, event: Mapping[str, object]) -> list[K]:
         """The rules that match a decoded event."""
-        return search(self._top, event)
+        return self._search(event)
+
+    def _search(self, root: object) -> list[K]:
+        found: list[K] = []
+        search(self._top, root, found)
+        return list(dict.fromkeys(found)) if len(found) > 1 else found
 
     def _place(self, path: Path) -> Place:
         place = self._places.get(path)

@@ -1,10 +1,11 @@
 """Owns the search structure: where entries are filed by what can be looked up in an event.
 
-An entry is filed by its shape: the set of things that can be looked up of its fields (this path's whole string, the first
-four characters of that one). Each shape has one hash table from the values of all its features together to the entries that
-want them, so an event costs one look-up a shape, however many rules there are; what a look-up finds has little left to be
-checked. Where there would be too many shapes, entries are filed by a part of theirs, and a bucket that grows is divided by
-other paths, a level further down. What has nothing to look up is filed under the presence of its path.
+An entry is filed by its shape: the set of things that can be looked up of its fields (this path's whole string, the
+first four characters of that one). Each shape has one hash table from the values of all its features together to the
+entries that want them, so an event costs one look-up a shape, however many rules there are; what a look-up finds has
+little left to be checked. Where there would be too many shapes, entries are filed by a part of theirs, and a bucket
+that grows is divided by other paths, a level further down. What has nothing to look up is filed under the presence
+of its path.
 
 The technique is tuple space search (Srinivasan, Suri, Varghese, 1999). Refuses to look at events: that is `search`.
 """
@@ -15,7 +16,7 @@ from itertools import product
 from operator import attrgetter, itemgetter
 from typing import Generic, NamedTuple, cast
 
-from workflow_router.core.patterns.operators.operator import WHOLE, Feature, Key
+from workflow_router.core.patterns.operators.operator import WHOLE, Feature, Key, Test
 from workflow_router.core.patterns.plan import Condition, Entry, K, Place
 from workflow_router.core.patterns.values import attribute
 
@@ -26,6 +27,7 @@ COMBINATIONS_MAX = 16  # keys under which one entry is filed, where several of i
 
 Spot = tuple[Place, Feature]
 Items = dict[Entry[K], tuple[Condition, ...]]
+Present = dict[Entry[K], tuple[Test, tuple[Condition, ...]]]
 
 
 class Bucket(Generic[K]):
@@ -69,7 +71,7 @@ class Plan(NamedTuple, Generic[K]):
         fragile: the places at which such an error was seen, to be fetched one by one; their values come next.
         derived: position of a value, and what to make of it if it is a string; appended to the values.
         shapes: picks a shape's key from values and what was derived of them; the table.
-        present: position of a value, and what is filed under its presence.
+        present: position of a value, its place, and what is filed under its presence, with the test it has to pass.
     """
 
     fetch: Callable[[object], Sequence[object]]
@@ -77,48 +79,47 @@ class Plan(NamedTuple, Generic[K]):
     fragile: tuple[Place, ...]
     derived: tuple[tuple[int, Callable[[str], str]], ...]
     shapes: tuple[tuple[Callable[[Sequence[object]], Hashable], Table[K], Shape[K]], ...]
-    present: tuple[tuple[int, Place, Items[K]], ...]
+    present: tuple[tuple[int, Place, Present[K]], ...]
 
 
 class Level(Generic[K]):
     """Shapes, without the paths by which one came here; `always` has what no member of an event can rule in."""
 
-    __slots__ = ("_features", "_fragile", "_plan", "always", "present", "shapes", "used")
+    __slots__ = ("_features", "_fragile", "always", "plan", "present", "shapes", "used")
 
     def __init__(self, used: tuple[Place, ...] = ()) -> None:
         self.used = used
         self.shapes: dict[tuple[Spot, ...], Shape[K]] = {}
-        self.present: dict[Place, Items[K]] = {}
+        self.present: dict[Place, Present[K]] = {}
         self.always: Items[K] = {}
         self._features: dict[Place, Counter[Feature]] = {}  # in how many shapes each feature of a path is
         self._fragile: set[Place] = set()
-        self._plan: Plan[K] | None = None
+        self.plan: Plan[K] | None = None  # None after shapes or paths came or went: `planned` makes it anew
 
-    @property
-    def plan(self) -> Plan[K]:
-        """How to search, made anew after shapes or paths came or went."""
-        if self._plan is None:
-            self._plan = _plan(self, self._fragile)
-        return self._plan
+    def planned(self) -> Plan[K]:
+        """How to search this level."""
+        self.plan = self.plan or _plan(self, self._fragile)
+        return self.plan
 
     def distrust(self, places: list[Place]) -> None:
         """Fetch these places on their own from now on: an array, null or value stood on the way to them."""
         self._fragile.update(places)
-        self._plan = None
+        self.plan = None
 
     def add(self, entry: Entry[K]) -> None:
         """File an entry, by all means."""
         if self.file(entry, entry.conditions):
             return
-        places = [condition.place for condition in entry.conditions if not condition.absent]
-        if not places:
+        wanted = [condition for condition in entry.conditions if not condition.absent]
+        if not wanted:
             self.always[entry] = entry.conditions
             return
-        place = min(places, key=lambda one: one not in self.present)
+        first = min(wanted, key=lambda one: one.place not in self.present)
+        place = first.place
         if place not in self.present:
             self.present[place] = {}
-            self._plan = None
-        self.present[place][entry] = entry.conditions
+            self.plan = None
+        self.present[place][entry] = first.test, tuple(one for one in entry.conditions if one is not first)
         entry.filed.append(Filed(self, None, place, None))
 
     def file(self, entry: Entry[K], checks: tuple[Condition, ...]) -> bool:
@@ -185,7 +186,7 @@ class Level(Generic[K]):
 
     def _cut(self, place: Place, key: Key) -> Key:
         """The key, shortened where its length would be one look-up too many."""
-        features = self._features.get(place, {})
+        features = self._features.get(place, Counter[Feature]())
         if key.feature in features or key.feature.end == "whole" or len(features) < LENGTHS_MAX:
             return key
         end, length, folded = key.feature
@@ -197,7 +198,7 @@ class Level(Generic[K]):
         by_spot = {(one.place, key.feature): (one, key) for one, key in pairs}
         parts = [[pair] for pair in pairs]
         parts += [
-            [by_spot[spot] for spot in spots] for spots in self.shapes if 1 < len(spots) and by_spot.keys() >= {*spots}
+            [by_spot[spot] for spot in spots] for spots in self.shapes if len(spots) > 1 and by_spot.keys() >= {*spots}
         ]
 
         def cost(part: list[tuple[Condition, Key]]) -> int:
@@ -212,7 +213,7 @@ class Level(Generic[K]):
     def _new(self, spots: tuple[Spot, ...]) -> Shape[K]:
         for place, feature in spots:
             self._features.setdefault(place, Counter())[feature] += 1
-        self._plan = None
+        self.plan = None
         shape = self.shapes[spots] = Shape[K](spots)
         return shape
 
@@ -220,7 +221,7 @@ class Level(Generic[K]):
         if self.shapes.get(shape.spots) is not shape:
             return
         del self.shapes[shape.spots]
-        self._plan = None
+        self.plan = None
         for place, feature in shape.spots:
             features = self._features[place]
             features[feature] -= 1
@@ -233,7 +234,7 @@ class Level(Generic[K]):
         del self.present[place][entry]
         if not self.present[place]:
             del self.present[place]
-            self._plan = None
+            self.plan = None
 
 
 def _value(keys: list[Key]) -> Hashable:
@@ -242,25 +243,27 @@ def _value(keys: list[Key]) -> Hashable:
 
 def _plan(level: Level[K], distrusted: set[Place]) -> Plan[K]:
     spots = {spot: None for shape in level.shapes.values() for spot in shape.spots}
-    places = {place: None for place in (*(place for place, _ in spots), *level.present)}
+    places = dict.fromkeys((*(place for place, _ in spots), *level.present))
     distrusted.intersection_update(places)
     sound = tuple(place for place in places if place not in distrusted)
+    if len(sound) == 1:
+        sound *= 2  # of one path attrgetter would give the bare value
     fragile = tuple(distrusted)
     at = {place: number for number, place in enumerate(sound + fragile)}
     number = {(place, WHOLE): at[place] for place in places}
     derived: list[tuple[int, Callable[[str], str]]] = []
     for place, feature in spots:
         if feature != WHOLE:
-            number[place, feature] = len(places) + len(derived)
+            number[place, feature] = len(sound) + len(fragile) + len(derived)
             derived.append((at[place], feature.derive()))
     shapes = tuple(
         (itemgetter(*(number[spot] for spot in shape.spots)), shape.table, shape) for shape in level.shapes.values()
     )
     present = tuple((at[place], place, items) for place, items in level.present.items())
-    return Plan(_fetch(sound), sound, fragile, tuple(derived), shapes, present)
+    paths = [".".join(map(attribute, place.path)) for place in sound]
+    fetch: Callable[[object], Sequence[object]] = attrgetter(*paths) if paths else _nothing
+    return Plan(fetch, sound, fragile, tuple(derived), shapes, present)
 
 
-def _fetch(places: tuple[Place, ...]) -> Callable[[object], Sequence[object]]:
-    if len(places) > 1:
-        return attrgetter(*(".".join(map(attribute, place.path)) for place in places))
-    return lambda root: [place.fetch(root) for place in places]
+def _nothing(root: object) -> Sequence[object]:
+    return ()

@@ -3,9 +3,9 @@
 Limits: 64 levels, 10,000 alternatives, 1,024 combinations of `$or`, and 65,536 characters a string.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
-from typing import NoReturn, TypeGuard, cast
+from typing import NoReturn, TypeGuard
 
 from workflow_router.core.errors import InvalidPattern
 from workflow_router.core.patterns.operators import affix, anything_but, cidr, exact, ignore_case, numeric, wildcard
@@ -40,11 +40,21 @@ _Where = tuple[str | int, ...]
 
 def parse(source: object) -> tuple[Branch, ...]:
     """The branches of a decoded pattern, one of which must hold. Raises `InvalidPattern`."""
-    if not isinstance(source, Mapping):
+    if not _is_object(source):
         raise InvalidPattern("A pattern must be an object", remedy='Write fields with lists: {"type": ["a"]}.')
     parser = _Parser()
-    branches = parser.group(cast(Mapping[object, object], source), (), inside=False)
+    branches = parser.group(source, (), inside=False)
     return tuple(parser.limited([each for one in branches for each in one.settled(at_object=True)], ()))
+
+
+def _is_array(value: object) -> TypeGuard[Sequence[object]]:
+    """Whether the value is what JSON calls an array."""
+    return isinstance(value, (list, tuple))
+
+
+def _is_object(value: object) -> TypeGuard[Mapping[object, object]]:
+    """Whether the value is what JSON calls an object."""
+    return isinstance(value, Mapping)
 
 
 def _refuse(reason: str, where: _Where) -> NoReturn:
@@ -83,30 +93,30 @@ class _Parser:
                 _refuse("There must be at least 2 objects in $or", where)
             return self.limited([one for branches in self._groups(value, where) for one in branches], where)
         if key == "$and":
-            if not isinstance(value, (list, tuple)) or not value:
+            if not _is_array(value) or not value:
                 _refuse("$and must be a list of objects", where)
-            return self._and(self._groups(cast(list[object], value), where), where)
+            return self._and(self._groups(value, where), where)
         if key == "$not":
-            if not isinstance(value, Mapping):
+            if not _is_object(value):
                 _refuse("$not must be an object", where)
-            several = self.group(cast(Mapping[object, object], value), where, inside=True)
+            several = self.group(value, where, inside=True)
             nots = [each for one in several for each in one.settled(at_object=True)]
             return [Branch(nots=(((), tuple(self.limited(nots, where))),))]
         if inside and key in _RESERVED:
             _refuse(f"{key} is a reserved field name, which cannot be used inside $or, $and and $not", where)
-        if isinstance(value, Mapping):
-            inner = self.group(cast(Mapping[object, object], value), where, inside=inside)
+        if _is_object(value):
+            inner = self.group(value, where, inside=inside)
             return [one.under(key) for one in inner]
-        if isinstance(value, (list, tuple)):
-            return [Branch(fields=(((key,), self._field(cast(list[object], value), where)),))]
+        if _is_array(value):
+            return [Branch(fields=(((key,), self._field(value, where)),))]
         return _refuse(f'"{key}" must be an object or an array', where)
 
     def _groups(self, several: Iterable[object], where: _Where) -> list[list[Branch]]:
         groups: list[list[Branch]] = []
         for at, one in enumerate(several):
-            if not isinstance(one, Mapping):
+            if not _is_object(one):
                 _refuse(f"Only objects are allowed in {where[-1]}", (*where, at))
-            groups.append(self.group(cast(Mapping[object, object], one), (*where, at), inside=True))
+            groups.append(self.group(one, (*where, at), inside=True))
         return groups
 
     def _and(self, clauses: list[list[Branch]], where: _Where) -> list[Branch]:
@@ -123,7 +133,7 @@ class _Parser:
             found = [one & option for one, option in product(found, options)]
         return found
 
-    def _field(self, values: list[object], where: _Where) -> Field:
+    def _field(self, values: Sequence[object], where: _Where) -> Field:
         if not values:
             _refuse("Empty arrays are not allowed", where)
         self._alternatives += len(values)
@@ -135,7 +145,7 @@ class _Parser:
         absent = False
         for at, value in enumerate(values):
             place = (*where, at)
-            if not isinstance(value, Mapping):
+            if not _is_object(value):
                 literals.append(self._literal(value, place))
                 continue
             name, operand = self._single(value, place, "match expression")
@@ -150,14 +160,13 @@ class _Parser:
         return Field(_text(values), tuple(operators), absent, tuple(universal))
 
     def _all_of(self, operand: object, where: _Where) -> Operator:
-        alternatives = cast(list[object], operand) if isinstance(operand, (list, tuple)) else [operand]
+        alternatives = operand if _is_array(operand) else [operand]
         inner = self._field(alternatives, where)
         if not inner.existential:
             _refuse("all-of takes values and match expressions, but neither exists: false nor all-of", where)
         return Operator(any_of(inner.operators), inner.keys)
 
-    def _single(self, value: object, where: _Where, what: str) -> tuple[str, object]:
-        members = cast(Mapping[object, object], value)
+    def _single(self, members: Mapping[object, object], where: _Where, what: str) -> tuple[str, object]:
         if len(members) != 1:
             _refuse(f"Only one key allowed in {what}" if members else f"Empty {what}", where)
         name, operand = next(iter(members.items()))
@@ -170,16 +179,8 @@ class _Parser:
             match name:
                 case "exactly":
                     return exact.exact([self._string(operand, where, name)])
-                case "prefix":
-                    ignoring = self._ignoring_case(operand, where, name)
-                    if ignoring is not None:
-                        return ignore_case.prefix_ignore_case(ignoring)
-                    return affix.prefix(self._string(operand, where, name))
-                case "suffix":
-                    ignoring = self._ignoring_case(operand, where, name)
-                    if ignoring is not None:
-                        return ignore_case.suffix_ignore_case(ignoring)
-                    return affix.suffix(self._string(operand, where, name))
+                case "prefix" | "suffix":
+                    return self._affix(name, operand, where)
                 case "equals-ignore-case":
                     return ignore_case.equals_ignore_case(self._string(operand, where, name))
                 case "wildcard":
@@ -187,9 +188,9 @@ class _Parser:
                 case "anything-but":
                     return self._anything_but(operand, where)
                 case "numeric":
-                    if not isinstance(operand, (list, tuple)):
+                    if not _is_array(operand):
                         _refuse("Value of numeric must be an array", where)
-                    return numeric.numeric(cast(list[object], operand))
+                    return numeric.numeric(operand)
                 case "cidr":
                     return cidr.cidr(self._string(operand, where, name))
                 case "exists":
@@ -201,24 +202,25 @@ class _Parser:
         except ValueError as reason:
             _refuse(str(reason), where)
 
-    def _ignoring_case(self, operand: object, where: _Where, name: str) -> str | None:
-        if not isinstance(operand, Mapping):
-            return None
-        kind, wanted = self._single(cast(object, operand), where, "match expression")
+    def _affix(self, name: str, operand: object, where: _Where) -> Operator:
+        if not _is_object(operand):
+            return (affix.prefix if name == "prefix" else affix.suffix)(self._string(operand, where, name))
+        kind, wanted = self._single(operand, where, "match expression")
         if kind != "equals-ignore-case":
             _refuse(f"Unsupported {name} pattern: {kind}", where)
-        return self._string(wanted, (*where, kind), kind)
+        ignoring = ignore_case.prefix_ignore_case if name == "prefix" else ignore_case.suffix_ignore_case
+        return ignoring(self._string(wanted, (*where, kind), kind))
 
     def _anything_but(self, operand: object, where: _Where) -> Operator:
-        if isinstance(operand, Mapping):
-            kind, wanted = self._single(cast(object, operand), where, "match expression")
+        if _is_object(operand):
+            kind, wanted = self._single(operand, where, "match expression")
             if kind not in anything_but.KINDS:
                 _refuse(f"Unsupported anything-but pattern: {kind}", where)
             return anything_but.anything_but_kind(kind, self._several(wanted, (*where, kind)))
         return anything_but.anything_but(self._several(operand, where))
 
     def _several(self, operand: object, where: _Where) -> list[object]:
-        several = cast(list[object], list(operand)) if isinstance(operand, (list, tuple)) else [operand]
+        several = list(operand) if _is_array(operand) else [operand]
         self._alternatives += len(several)
         if self._alternatives > ALTERNATIVES_MAX:
             _refuse(f"More than {ALTERNATIVES_MAX} alternatives", where)
@@ -243,15 +245,11 @@ class _Parser:
         return value
 
 
-def _joins(value: object) -> TypeGuard[list[object]]:
+def _joins(value: object) -> TypeGuard[Sequence[object]]:
     """Whether a `$or` joins patterns. A list of values and match expressions makes it a field of that name."""
-    if not isinstance(value, (list, tuple)):
+    if not _is_array(value):
         return False
-    several = cast(list[object], value)
-    return any(
-        isinstance(one, (list, tuple)) or (isinstance(one, Mapping) and not _EXPRESSIONS & one.keys())
-        for one in several
-    )
+    return any(_is_array(one) or (_is_object(one) and not _EXPRESSIONS & one.keys()) for one in value)
 
 
 def _text(value: object) -> str:

@@ -3,7 +3,7 @@
 Refuses to decide where an entry is filed.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from operator import attrgetter
 from typing import Final, Generic, NamedTuple, TypeVar, cast
 
@@ -11,12 +11,28 @@ from msgspec import UNSET
 
 from workflow_router.core.patterns.operators.operator import Test
 from workflow_router.core.patterns.tree import Branch, Field, Path
-from workflow_router.core.patterns.values import SCALARS, Record, attribute, flat
+from workflow_router.core.patterns.values import ARRAYS, SCALARS, Record, attribute, unfolded
 
 K = TypeVar("K")
 
 
 MANY: Final[list[object]] = []  # in place of a value: arrays lead there; a list, for that is how arrays are known
+
+
+class _Step:
+    """One key of a path; `fetch` is quick, for records only, `member` takes anything."""
+
+    __slots__ = ("fetch", "key", "name")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.name = attribute(key)
+        self.fetch: Callable[[object], object] = attrgetter(self.name)
+
+    def member(self, owner: object) -> object:
+        if isinstance(owner, Record):
+            return cast(object, getattr(owner, self.name, UNSET))
+        return cast(Mapping[str, object], owner).get(self.key, UNSET) if isinstance(owner, Mapping) else UNSET
 
 
 class Place:
@@ -31,43 +47,36 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._steps = tuple((key, attribute(key)) for key in path)
+        self._steps = tuple(map(_Step, path))
         self.fetch: Callable[[object], object] = attrgetter(".".join(map(attribute, path)))
         self.uses = 0
 
     def walk(self, root: object) -> object:
         """What `fetch` could not: the value, `UNSET` if there is none, `MANY` if arrays lead to it."""
         value = root
-        for key, name in self._steps:
-            if isinstance(value, Record):
-                value = getattr(value, name, UNSET)
-            elif isinstance(value, (list, tuple)):
+        for step in self._steps:
+            if type(value) in ARRAYS:
                 return MANY
-            elif isinstance(value, Mapping):
-                value = cast(Mapping[str, object], value).get(key, UNSET)
-            else:
-                return UNSET
+            value = step.member(value)
         return list(cast(tuple[object, ...], value)) if isinstance(value, tuple) else value
 
     def values(self, root: object, arrays: set[Path]) -> list[object]:
         """All values at the path; the prefixes at which an array stood are added to `arrays`."""
-        owners = [root]
-        for at, (key, name) in enumerate(self._steps):
-            below: list[object] = []
-            for owner in owners:
-                if isinstance(owner, Record):
-                    value = cast(object, getattr(owner, name, UNSET))
-                elif isinstance(owner, (dict, Mapping)):
-                    value = cast(Mapping[str, object], owner).get(key, UNSET)
-                else:
-                    continue
-                if isinstance(value, (list, tuple)):
-                    arrays.add(self.path[: at + 1])
-                    below += flat(cast(list[object], value))
-                elif value is not UNSET:
-                    below.append(value)
-            owners = below
-        return [value for value in owners if type(value) in SCALARS or not isinstance(value, (Record, Mapping))]
+        owners: Collection[object] = (root,)
+        kinds: set[type] = set()
+        for at, step in enumerate(self._steps, 1):
+            try:
+                owners = list(map(step.fetch, owners))
+            except AttributeError:
+                owners = [step.member(owner) for owner in owners]
+            kinds = set(map(type, owners))
+            if not kinds.isdisjoint(ARRAYS):
+                arrays.add(self.path[:at])
+                owners = unfolded(owners)
+                kinds = set(map(type, owners))
+        if kinds <= SCALARS:
+            return list(owners)
+        return [one for one in owners if one is not UNSET and not isinstance(one, (Record, Mapping))]
 
 
 class Condition(NamedTuple):

@@ -1,10 +1,11 @@
 """Owns the way of an event through the index's levels.
 
-Most events have no arrays where rules look: then every path has one value or none, and all are fetched at once. Where an
-array is met a list stands for the value. A list cannot be hashed and is no scalar, so just the shapes and checks that meet
-one take the longer way, through a `View` of the event. Refuses to change what is filed.
+Most events have no arrays where rules look: then every path has one value or none, and all are fetched at once. Where
+an array is met a list stands for the value. A list cannot be hashed and is no scalar, so just the shapes and checks
+that meet one take the longer way, through a `View` of the event. Refuses to change what is filed.
 """
 
+from collections.abc import Sequence
 from itertools import product
 from math import prod
 from operator import contains
@@ -12,22 +13,16 @@ from typing import cast
 
 from msgspec import UNSET
 
-from workflow_router.core.patterns.level import Bucket, Items, Level, Shape, Spot, Table
+from workflow_router.core.patterns.level import Bucket, Items, Level, Present, Shape, Spot, Table
 from workflow_router.core.patterns.operators.operator import WHOLE
-from workflow_router.core.patterns.plan import Condition, Entry, K, Place
+from workflow_router.core.patterns.plan import MANY, Condition, Entry, K, Place
 from workflow_router.core.patterns.tree import Path
 from workflow_router.core.patterns.values import SCALARS, Record
 
 
-def search(level: Level[K], root: object) -> list[K]:
-    """The keys of the entries that match, each once."""
-    found: list[K] = []
-    _probe(level, root, found, None)
-    return list(dict.fromkeys(found)) if len(found) > 1 else found
-
-
-def _probe(level: Level[K], root: object, found: list[K], view: "View | None") -> None:
-    fetch, sound, fragile, derived, shapes, present = level.plan
+def search(level: Level[K], root: object, found: list[K], view: "View | None" = None) -> None:
+    """Add the keys of the entries that match; one that is found in several ways is added as often."""
+    fetch, sound, fragile, derived, shapes, present = level.plan or level.planned()
     try:
         values = fetch(root)
     except AttributeError:
@@ -38,35 +33,53 @@ def _probe(level: Level[K], root: object, found: list[K], view: "View | None") -
         values = [*values]
         for at, derive in derived:
             value = values[at]
-            if type(value) is str:
-                values.append(derive(value))
-            else:
-                values.append(value if type(value) is list else UNSET)
+            values.append(derive(value) if isinstance(value, str) else MANY if type(value) is list else UNSET)
     for pick, table, shape in shapes:
         try:
             bucket = table.get(pick(values))
         except TypeError:  # a list cannot be hashed
             view = view or View(root)
-            for bucket in _buckets(table, view.pools(shape, pick(values))):
-                _check_all(bucket.items, found, view)
-                if bucket.level is not None:
-                    _probe(bucket.level, root, found, view)
+            _look_up_all(_buckets(table, view.pools(shape, pick(values))), root, found, view)
         else:
             if bucket is not None:
                 if bucket.items:
                     _check(bucket.items, root, found, view)
                 if bucket.level is not None:
-                    _probe(bucket.level, root, found, view)
+                    search(bucket.level, root, found, view)
+    if present:
+        _look_at_present(present, values, root, found, view)
+    if level.always:
+        _check(level.always, root, found, view)
+
+
+def _look_up_all(buckets: list[Bucket[K]], root: object, found: list[K], view: "View") -> None:
+    for bucket in buckets:
+        _check_all(bucket.items, found, view)
+        if bucket.level is not None:
+            search(bucket.level, root, found, view)
+
+
+def _look_at_present(
+    present: tuple[tuple[int, Place, Present[K]], ...],
+    values: Sequence[object],
+    root: object,
+    found: list[K],
+    view: "View | None",
+) -> None:
     for at, place, items in present:
         value = values[at]
         if type(value) in SCALARS:
-            _check(items, root, found, view)
+            for entry, (test, checks) in items.items():
+                if (
+                    test(value)
+                    and (not checks or _passes(entry, checks, root, view))
+                    and (not entry.others or entry.branch.node.holds(root))
+                ):
+                    found.append(entry.key)
         elif type(value) is list:
             view = view or View(root)
             if view.values(place):
-                _check_all(items, found, view)
-    if level.always:
-        _check(level.always, root, found, view)
+                _check_all({entry: entry.conditions for entry in items}, found, view)
 
 
 def _one_by_one(level: Level[K], places: tuple[Place, ...], root: object) -> list[object]:
@@ -93,24 +106,24 @@ def _value(place: Place, root: object) -> object:
 
 def _check(items: Items[K], root: object, found: list[K], view: "View | None") -> None:
     for entry, checks in items.items():
-        for fetch, test, absent, place, _ in checks:
-            try:
-                value = fetch(root)
-            except AttributeError:
-                value = place.walk(root)
-            if type(value) in SCALARS:
-                if test(value):
-                    continue
-            elif type(value) is list:
-                view = view or View(root)
-                if view.accepts(entry, checks):
-                    found.append(entry.key)
-            elif absent:
-                continue
-            break
-        else:
-            if not entry.others or entry.branch.node.holds(root):
-                found.append(entry.key)
+        if (not checks or _passes(entry, checks, root, view)) and (not entry.others or entry.branch.node.holds(root)):
+            found.append(entry.key)
+
+
+def _passes(entry: Entry[K], checks: tuple[Condition, ...], root: object, view: "View | None") -> bool:
+    for fetch, test, absent, place, _ in checks:
+        try:
+            value = fetch(root)
+        except AttributeError:
+            value = place.walk(root)
+        if type(value) in SCALARS:
+            if not test(value):
+                return False
+        elif type(value) is list:
+            return (view or View(root)).accepts(entry, checks)
+        elif not absent:
+            return False
+    return True
 
 
 def _check_all(items: Items[K], found: list[K], view: "View") -> None:
@@ -120,7 +133,7 @@ def _check_all(items: Items[K], found: list[K], view: "View") -> None:
 
 
 def _buckets(table: Table[K], pools: list[set[object]]) -> list[Bucket[K]]:
-    """The buckets under any combination of keys: the combinations are tried, or the table's keys where those are fewer."""
+    """The buckets under any combination of keys: combinations are tried, or the table's keys where those are fewer."""
     few = prod(map(len, pools)) <= len(table)
     if len(pools) == 1:
         (pool,) = pools
@@ -166,10 +179,10 @@ class View:
         if keys is None:
             place, feature = spot
             values = self.values(place)
-            if feature == WHOLE:
-                keys = set(values)
-            else:
-                keys = set(map(feature.derive(), [value for value in values if isinstance(value, str)]))
+            if feature != WHOLE:
+                derive = feature.derive()
+                values = [derive(value) for value in values if isinstance(value, str)]
+            keys = set(values)
             self._keys[spot] = keys
         return keys
 

@@ -1,10 +1,10 @@
 """Owns a pattern's meaning: conjunctions of field conditions, and when an event's object satisfies one.
 
-`Branch` is the flat form: everything in it must hold, `$or` having become several branches. `Node` is the same as a tree of
-the event's objects: it walks each array once, so time grows with the event and not with combinations of elements. Fields
-written inside one object must be found inside one object; that is the consistency of arrays. What says that something is
-*not* there (`exists: false`, `$not`) or speaks of all values (`all-of`) holds for everything within the objects that the
-rest of the pattern settled on. Refuses JSON syntax and the index.
+`Branch` is the flat form: everything in it must hold, `$or` having become several branches. `Node` is the same as a
+tree of the event's objects: it walks each array once, so time grows with the event, not with combinations of elements.
+Fields written inside one object must be found inside one object; that is the consistency of arrays. What says that
+something is *not* there (`exists: false`, `$not`) or speaks of all values (`all-of`) holds for everything within the
+objects that the rest of the pattern settled on. Refuses JSON syntax and the index.
 """
 
 from collections.abc import Iterable
@@ -115,7 +115,7 @@ class Branch:
     def settled(self, *, at_object: bool) -> "list[Branch]":
         """Several branches that mean the same, in which a field that mixes kinds ("absent or x") is one kind each.
 
-        A field asked of an object that is settled anyway may stay mixed: the root, or one that something else settles on.
+        A field asked of an object that is settled anyway may stay mixed: the root, or one that something else settles.
         """
         for at, (path, one) in enumerate(self.fields):
             if one.absent + bool(one.operators) + len(one.universal) < 2:

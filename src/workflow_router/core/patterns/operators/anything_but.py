@@ -1,4 +1,4 @@
-"""Owns exclusion: any value but these. A value of another type passes; a missing field does not, for it has no value."""
+"""Owns exclusion: any value but these. A value of another type passes; a missing field has none, so it does not."""
 
 from collections.abc import Sequence
 
@@ -22,6 +22,9 @@ def anything_but(literals: Sequence[object]) -> Operator:
     for literal in literals:
         if numbers and number(literal) is None:
             raise ValueError(f"Cannot compare number: {literal}")
+    if strings:
+        names = frozenset(literals)
+        return Operator(lambda value: value not in names)
     excluded = one_of(literals)
     return Operator(lambda value: not excluded(value))
 
@@ -33,17 +36,17 @@ def anything_but_kind(kind: str, wanted: Sequence[object]) -> Operator:
         raise ValueError(f"{kind} match pattern must be a string, or a list of strings")
     if kind in ("prefix", "suffix") and "" in strings:
         raise ValueError("Null prefix/suffix not allowed")
-    excluded = _excluded(kind, strings)
-    return Operator(lambda value: not excluded(value))
+    return Operator(_no(kind, strings))
 
 
-def _excluded(kind: str, strings: list[str]) -> Test:
+def _no(kind: str, strings: list[str]) -> Test:
     ends = tuple(strings)
     if kind == "prefix":
-        return lambda value: isinstance(value, str) and value.startswith(ends)
+        return lambda value: not (isinstance(value, str) and value.startswith(ends))
     if kind == "suffix":
-        return lambda value: isinstance(value, str) and value.endswith(ends)
+        return lambda value: not (isinstance(value, str) and value.endswith(ends))
     tests = [fits(one) if kind == "wildcard" else ignoring_case(one, "whole") for one in strings]
     if len(tests) == 1:
-        return tests[0]
-    return lambda value: any(test(value) for test in tests)
+        (test,) = tests
+        return lambda value: not test(value)
+    return lambda value: not any(test(value) for test in tests)

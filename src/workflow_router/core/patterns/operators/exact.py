@@ -21,7 +21,7 @@ def one_of(literals: Sequence[object]) -> Test:
 
 
 def _keys(literal: object) -> list[Key]:
-    """Python looks up true under 1 and 10**23 not under 1e23: numbers are checked again, and the large have two keys."""
+    """Python finds true under 1, and 10**23 not under 1e23: numbers are checked again, and large ones have two keys."""
     if isinstance(literal, str) or literal is None:
         return [Key(WHOLE, literal, sure=True)]
     keys = [Key(WHOLE, literal, sure=False)]

@@ -1,7 +1,8 @@
 """Owns equality, prefix and suffix without regard to case.
 
-As in event-ruler each character stands for its lower-case and its upper-case form, taken alone and by the root locale, so
-that "straße" finds "STRASSE" and "ς" does not find "σ". Refuses normalisation and the case of characters beyond U+FFFF.
+As in event-ruler each character stands for its lower-case and its upper-case form, taken alone and by the root locale,
+so that "straße" finds "STRASSE", and final sigma does not find sigma. Refuses normalisation and the case of characters
+beyond U+FFFF.
 """
 
 from collections.abc import Callable

@@ -15,8 +15,8 @@ def numeric(terms: Sequence[object]) -> Operator:
     """A number within the terms, for example `[">", 0, "<=", 5]`. Raises ValueError with the reason."""
     if len(terms) > 4:
         raise ValueError("Too many terms in numeric range expression")
-    operators = list(terms[::2])
-    bounds = [_bound(operator, bound) for operator, bound in zip(operators, terms[1::2], strict=False)]
+    operators = list(map(str, terms[::2]))
+    bounds = [_bound(operator, bound) for operator, bound in zip(terms[::2], terms[1::2], strict=False)]
     if len(terms) % 2 or not terms:
         raise ValueError(f"Value of {terms[-1] if terms else 'numeric'} must be numeric")
     if operators[0] == "=":
@@ -56,9 +56,9 @@ def between(low: float, high: float) -> Test:
 
 def _bound(operator: object, bound: object) -> float | int:
     if not isinstance(operator, str):
-        raise ValueError(f"Invalid member in numeric match: {operator}")
+        raise ValueError(f"Invalid member in numeric match: {operator}")  # noqa: TRY004  (the pattern's mistake, not a caller's)
     if isinstance(bound, bool) or not isinstance(bound, (int, float)):
-        raise ValueError(f"Value of {operator} must be numeric")
+        raise ValueError(f"Value of {operator} must be numeric")  # noqa: TRY004  (the same)
     near = number(bound)
     if near is None:
         raise ValueError(f"Cannot compare number: {bound}")

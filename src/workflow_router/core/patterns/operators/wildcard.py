@@ -1,8 +1,11 @@
 r"""Owns wildcards: `*` stands for any characters or none, `\*` and `\\` for themselves.
 
-Matches by searching the segments between the stars from left to right, first find first: time grows with the length of the
-value times the number of segments at worst, and nothing is ever tried twice. Refuses regular expressions.
+Matches by searching the segments between the stars from left to right, each at its first place after the one before:
+time grows with the length of the value and the number of segments, and nothing is tried twice. Refuses regular
+expressions.
 """
+
+from itertools import groupby
 
 from workflow_router.core.patterns.operators.operator import WHOLE, Key, Operator, Test, end_key
 
@@ -43,19 +46,23 @@ def fits(pattern: str) -> Test:
     if not rest:
         return lambda value: isinstance(value, str) and value == first
     *middle, last = rest
-    shortest = len(first) + len(last)
+    shortest = len(first) + len(last) + sum(map(len, middle))
+    rare = min(middle, key=lambda one: (middle.count(one), -len(one)), default="")
+    runs = [(segment, len(list(several))) for segment, several in groupby(middle)]
 
     def passes(value: object) -> bool:
-        if not isinstance(value, str) or len(value) < shortest:
+        if not isinstance(value, str) or len(value) < shortest or rare not in value:
             return False
         if not value.startswith(first) or not value.endswith(last):
             return False
-        at, end = len(first), len(value) - len(last)
-        for segment in middle:
-            at = value.find(segment, at, end)
-            if at < 0:
+        if not runs:
+            return True
+        left = value[len(first) : len(value) - len(last)]
+        for segment, times in runs:
+            parts = left.split(segment, times)
+            if len(parts) <= times:
                 return False
-            at += len(segment)
+            left = parts[-1]
         return True
 
     return passes
