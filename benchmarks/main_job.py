@@ -16,6 +16,7 @@ from workflow_router.cli.demo.child import RouterProcess, free_port
 from workflow_router.utils.clock import SystemClock
 
 CONNECTIONS = 64
+ENTRIES_PER_RUN = 6  # event accepted, run started, three steps, run completed
 AIMS = {"ready_s": "≤ 0.6", "rss_idle_mb": "≤ 80", "runs_per_s": "≥ 1000", "event_to_done_p50_ms": "≤ 10"}
 
 ROUTER = """\
@@ -133,6 +134,8 @@ class Bench:
         accepted_s = time.perf_counter() - begun
         await _all_completed(connections[0], count + 1)
         took_s = time.perf_counter() - begun
+        entries = (await connections[0].get("/api/audit/head"))["position"]
+        assert entries == ENTRIES_PER_RUN * (count + 1), f"{entries} audit entries tell of other work than was asked"
         cpu_s = harness.cpu_s(router.pid) - cpu_before
         for connection in connections:
             connection.close()

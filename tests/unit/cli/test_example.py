@@ -49,6 +49,6 @@ def test_the_first_word_that_fits_is_taken(workflows: ModuleType, answer: str, l
 
 def test_an_example_is_copied_without_the_data_of_earlier_runs(tmp_path: Path) -> None:
     copied = copy_example("github-triage", tmp_path / "copy")
-    assert {path.name for path in copied.iterdir()} == {"README.md", "router.yaml", "workflows.py"}
+    assert {path.name for path in copied.iterdir()} == {".gitignore", "README.md", "router.yaml", "workflows.py"}
     with pytest.raises(NotFound, match="not installed"):
         find_example("no-such-example")
