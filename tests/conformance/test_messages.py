@@ -9,6 +9,7 @@ from tests.conformance.support import SUBSCRIPTION, added, lease, message, publi
 from workflow_router.core.errors import Conflict
 from workflow_router.core.model import Delivery, NewMessage
 from workflow_router.core.states import DeliveryStatus
+from workflow_router.db.repositories.messages import WINDOW
 from workflow_router.db.store import SqlStore
 
 NAME = SUBSCRIPTION.name
@@ -200,5 +201,21 @@ def test_leases_at_once_share_nothing(backend: Backend) -> None:
         assert all(done)
         counts = await store.read(lambda tx: tx.messages.counts(tenant="default"))
         assert counts == {"tickets": {"published": 30, "acked": 30}}
+
+    backend.run(scenario)
+
+
+def test_many_messages_behind_one_key_hide_no_others(backend: Backend) -> None:
+    """More than one lease looks at wait behind a key whose first is leased; other keys and keyless ones get through."""
+
+    async def scenario(store: SqlStore) -> None:
+        crowd = [message(number, key="crowd") for number in range(1, WINDOW + 20)]
+        await publish(store, *crowd, message(9_001, key="late"), message(9_002, key="late"), message(9_003))
+        (first,) = await lease(store, backend.clock, limit=1)
+        assert first.message_id == "m0001"
+        assert ids(await lease(store, backend.clock, tag="second")) == ["m9001", "m9003"]
+        assert await lease(store, backend.clock, tag="third") == []
+        assert await acknowledge(store, first)
+        assert ids(await lease(store, backend.clock, tag="fourth")) == ["m0002"]
 
     backend.run(scenario)

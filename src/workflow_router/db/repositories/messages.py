@@ -1,6 +1,6 @@
 """Storage verbs of the broker (`MessageTransitions`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -9,6 +9,9 @@ from workflow_router.core.model import Delivery, NewMessage, Transition
 from workflow_router.core.states import DeliveryStatus
 from workflow_router.db.database import Row, Session
 from workflow_router.utils.codec import to_json
+
+# How many that wait for an earlier one of their key are passed over before looking key by key instead.
+WINDOW = 200
 
 _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -82,7 +85,7 @@ class Messages:
         )
         for (message_id,) in exhausted:
             self._tell(name, message_id, "message.dead", {"reason": "lease ran out on the last delivery"})
-        rows = await self._session.fetch("due_deliveries", subscription=name, now_ms=now_ms, limit=limit)
+        rows = await self._due(name, limit, now_ms)
         leased: list[Delivery] = []
         for row, token in zip(rows, tokens, strict=False):
             attempt = row[1] + 1
@@ -96,6 +99,13 @@ class Messages:
             )
             leased.append(_read(row, name, DeliveryStatus.LEASED, attempt=attempt, token=token))
         return leased
+
+    async def _due(self, subscription: str, limit: int, now_ms: int) -> Sequence[Row]:
+        due: dict[str, str | int] = {"subscription": subscription, "now_ms": now_ms}
+        rows = await self._session.fetch("due_deliveries", **due, window=limit + WINDOW, limit=limit)
+        if len(rows) < limit and await self._session.fetch("more_are_due", **due, window=limit + WINDOW):
+            rows = await self._session.fetch("due_heads", **due, limit=limit)
+        return rows
 
     async def acknowledge(self, subscription: str, message_id: str, token: str) -> bool:
         landed = await self._session.change(

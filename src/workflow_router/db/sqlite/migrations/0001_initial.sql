@@ -139,8 +139,8 @@ CREATE TABLE deliveries (
 ) STRICT;
 -- For a leased delivery, due_ms is the end of its lease: from then on it is due again.
 CREATE INDEX deliveries_due ON deliveries (subscription, due_ms, position) WHERE status IN ('ready', 'leased');
-CREATE INDEX deliveries_key ON deliveries (subscription, key, position)
-  WHERE key IS NOT NULL AND status IN ('ready', 'leased');
+CREATE INDEX deliveries_leased ON deliveries (subscription, due_ms) WHERE status = 'leased';
+CREATE INDEX deliveries_key ON deliveries (subscription, key, position) WHERE status IN ('ready', 'leased');
 
 CREATE TABLE audit_log (
   position    INTEGER PRIMARY KEY,

@@ -13,14 +13,47 @@ UPDATE deliveries SET status = 'dead', error = 'The lease ran out on the last de
 RETURNING message_id;
 
 -- name: due_deliveries
--- What may be leased now: due, and the oldest open one of its key. Positions are in order of publishing.
+-- Of the first that are due, those that may be leased now: the oldest open one of its key, or without a key. Positions
+-- are in order of publishing.
 SELECT d.message_id, d.attempt, m.topic, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms
   FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
- WHERE d.subscription = :subscription AND d.status IN ('ready', 'leased') AND d.due_ms <= :now_ms
+ WHERE d.position IN (SELECT position FROM deliveries
+                       WHERE subscription = :subscription AND status IN ('ready', 'leased') AND due_ms <= :now_ms
+                       ORDER BY due_ms, position LIMIT :window)
    AND (d.key IS NULL OR NOT EXISTS (
          SELECT 1 FROM deliveries AS earlier
           WHERE earlier.subscription = d.subscription AND earlier.key = d.key
             AND earlier.status IN ('ready', 'leased') AND earlier.position < d.position))
+ ORDER BY d.due_ms, d.position LIMIT :limit;
+
+-- name: more_are_due
+-- Whether more are due than `due_deliveries` looks at.
+SELECT 1 FROM deliveries
+ WHERE subscription = :subscription AND status IN ('ready', 'leased') AND due_ms <= :now_ms
+ ORDER BY due_ms, position LIMIT 1 OFFSET :window;
+
+-- name: due_heads
+-- The same, where many wait behind few keys: goes from key to key, so it costs by the number of keys, not of messages.
+-- The sum keeps the planner from going through all that is due.
+WITH RECURSIVE keys (key) AS (
+  SELECT min(key) FROM deliveries
+   WHERE subscription = :subscription AND key IS NOT NULL AND status IN ('ready', 'leased')
+  UNION ALL
+  SELECT (SELECT min(key) FROM deliveries
+           WHERE subscription = :subscription AND key > keys.key AND status IN ('ready', 'leased'))
+    FROM keys WHERE keys.key IS NOT NULL),
+heads (position) AS (
+  SELECT (SELECT min(position) FROM deliveries
+           WHERE subscription = :subscription AND key = keys.key AND status IN ('ready', 'leased'))
+    FROM keys WHERE keys.key IS NOT NULL),
+keyless (position) AS (
+  SELECT position FROM deliveries
+   WHERE subscription = :subscription AND key IS NULL AND status IN ('ready', 'leased') AND due_ms + 0 <= :now_ms
+   ORDER BY position LIMIT :limit)
+SELECT d.message_id, d.attempt, m.topic, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms
+  FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
+ WHERE d.position IN (SELECT position FROM heads UNION ALL SELECT position FROM keyless)
+   AND d.due_ms <= :now_ms AND d.status IN ('ready', 'leased')
  ORDER BY d.due_ms, d.position LIMIT :limit;
 
 -- name: lease_delivery
