@@ -16,7 +16,7 @@ from workflow_router.core.orchestration.ports import Timer
 from workflow_router.core.orchestration.step_execution_handler import Chain
 from workflow_router.core.ports import Transaction
 from workflow_router.core.runtime import Runtime
-from workflow_router.core.runtime_state.approvals import Answer, answer_of, context_json, form_schema
+from workflow_router.core.runtime_state.approvals import Answer, answer_of, form_schema
 from workflow_router.core.states import ApprovalStatus
 from workflow_router.utils.codec import from_json, to_json, typed_from_json
 
@@ -179,7 +179,7 @@ async def approve(runtime: Runtime, branch: Branch, question: Question) -> Answe
             name=question.name,
             status=ApprovalStatus.OPEN,
             form=form_schema(question.form),
-            context=context_json(question.context),
+            context=to_json(question.context),
             roles=question.roles,
             quorum=max(1, question.quorum),
             tenant=live.run.tenant,

@@ -9,7 +9,7 @@ class DispatchTransitions(Protocol):
     """Storage verbs of dispatch records."""
 
     async def intend(self, record: DispatchRecord) -> bool:
-        """Store the intent before the call leaves. False if this dispatch was intended before (a repeat after a crash)."""
+        """Store the intent before the call leaves. False if a dispatch with this id was intended before."""
         ...
 
     async def finish(self, record: DispatchRecord) -> None:

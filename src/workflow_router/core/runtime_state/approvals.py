@@ -5,7 +5,7 @@ question is asked once however often the run is replayed.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -14,7 +14,7 @@ from workflow_router.core.model import Approval, Run
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.states import ApprovalStatus
 from workflow_router.utils.clock import Clock
-from workflow_router.utils.codec import from_json, to_json
+from workflow_router.utils.codec import to_json
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +67,7 @@ def form_schema(form: Any) -> bytes:
     if form is None:
         return b'{"type":"object"}'
     if isinstance(form, dict):
-        return to_json(form)
+        return to_json(cast("dict[str, object]", form))
     if hasattr(form, "model_json_schema"):
         return to_json(form.model_json_schema())
     return to_json(msgspec.json.schema(form))
@@ -136,13 +136,3 @@ def _status(decisions: Sequence[Decision], quorum: int) -> ApprovalStatus:
     if any(not decision.approved for decision in decisions):
         return ApprovalStatus.REJECTED
     return ApprovalStatus.APPROVED if len(decisions) >= quorum else ApprovalStatus.OPEN
-
-
-def context_json(context: object) -> bytes:
-    """What is shown to those who decide."""
-    return to_json(context)
-
-
-def context_of(approval: Approval) -> object:
-    """What `context_json` was given."""
-    return from_json(approval.context)
