@@ -8,11 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from tests.fixtures.serving import request, served, wr
+from tests.fixtures.serving import request, served, until, wr
 from workflow_router.cli.demo.child import free_port
 from workflow_router.cli.demo.example import copy_example
 from workflow_router.cli.demo.github_events import sign
@@ -250,10 +250,7 @@ def test_every_real_webhook_is_accounted_for(tmp_path: Path, model: str) -> None
         assert len(records) == 238
         assert {"review_pull_request", "triage_issue", "prepare_release"} == set(starts)
         starts["announce_release"] = starts["prepare_release"]
-        deadline = time.monotonic() + 30
-        while (runs := settled(url)) is None:
-            assert time.monotonic() < deadline, request(url, "GET", "/api/state")
-            time.sleep(0.1)
+        runs = until(url, settled)
         assert {name: sum(counts.values()) for name, counts in runs.items()} == starts
         assert all(set(counts) <= {"completed", "waiting"} for counts in runs.values())
         events = json.loads(request(url, "GET", "/api/state")[1])["events"]
@@ -275,9 +272,8 @@ def expected_start(event: str, payload: Json) -> str | None:
             return None
 
 
-def settled(url: str) -> dict[str, dict[str, int]] | None:
+def settled(state: dict[str, Any]) -> dict[str, dict[str, int]] | None:
     """The counts of runs, once none of them goes on by itself and no message is on its way."""
-    state = json.loads(request(url, "GET", "/api/state")[1])
     moving = any(counts.get("running") for counts in state["runs"].values())
     under_way = any(counts.get("ready") or counts.get("leased") for counts in state["messages"].values())
     return None if moving or under_way else state["runs"]

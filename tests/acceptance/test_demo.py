@@ -1,9 +1,18 @@
 """`wr demo` does the main job, survives its own kill, and says truly whether it adds up."""
 
+import functools
 import json
+import sys
 from pathlib import Path
 
+import pytest
+
 from tests.fixtures.serving import wr
+from workflow_router.cli import main
+from workflow_router.cli.demo import run
+from workflow_router.cli.demo.child import RouterProcess
+
+FORGETFUL = Path(__file__).parents[1] / "crash" / "acknowledging_early.py"
 
 
 def test_the_demo_adds_up_and_leaves_a_store_that_verifies(tmp_path: Path) -> None:
@@ -36,3 +45,19 @@ def test_the_demo_tells_people_the_same(tmp_path: Path) -> None:
     for words in ("SIGKILL", "review_pull_request", "classifier-backup", "audit chain verified", "Everything adds up"):
         assert words in done.stdout
     assert "Still serving" not in done.stdout
+
+
+def test_the_demo_of_a_router_that_loses_events_does_not_add_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The control: a router with a planted bug, which acknowledges before it commits."""
+    broken = functools.partial(RouterProcess, arguments=(str(FORGETFUL), "serve"))
+    monkeypatch.setattr(run, "RouterProcess", broken)
+    monkeypatch.setattr(run, "STILL_S", 2.0)
+    monkeypatch.setattr(sys, "argv", ["wr", "demo", "--json", "--port", "0", "--keep", str(tmp_path)])
+    with pytest.raises(SystemExit) as leaving:
+        main.main()
+    assert leaving.value.code == 1
+    result = json.loads(capsys.readouterr().out)
+    assert not result["ok"]
+    assert "accepted, each once" in {mistake["what"] for mistake in result["mistakes"]}

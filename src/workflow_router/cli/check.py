@@ -14,7 +14,7 @@ from workflow_router.cli.terminal import Printer
 def command(ctx: click.Context, folder: Path, as_json: bool) -> None:
     """Tell every mistake of the project in FOLDER, with file, line and remedy."""
     from workflow_router.app import check  # noqa: PLC0415  it imports the whole system
-    from workflow_router.settings import load_project  # noqa: PLC0415
+    from workflow_router.settings import load_project  # noqa: PLC0415  as above
 
     mistakes = check(folder)
     warnings = [] if mistakes else list(load_project(folder).warnings)

@@ -13,9 +13,9 @@ def command(folder: Path, listen: str | None, store: str | None) -> None:
     """Run the project in FOLDER until Ctrl-C or SIGTERM."""
     import asyncio  # noqa: PLC0415  the other commands need none of these
 
-    import uvloop  # noqa: PLC0415
+    import uvloop  # noqa: PLC0415  as above
 
-    from workflow_router.app import serve  # noqa: PLC0415
+    from workflow_router.app import serve  # noqa: PLC0415  as above
 
     def tell(address: str) -> None:
         click.echo(f"Serving {folder} at {address} (Ctrl-C stops it).")

@@ -33,7 +33,7 @@ class Printer:
             click.echo(empty)
             return
         from rich.console import Console  # noqa: PLC0415  its import takes longer than most commands
-        from rich.table import Table  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415  as above
 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in columns:

@@ -38,17 +38,17 @@ def command(
 
 async def _demo(folder: Path, *, count: int, seed: int, port: int, as_json: bool, go_on: bool) -> bool:
     from rich.console import Console  # noqa: PLC0415  these take longer to import than `wr --help` takes
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415  as above
 
-    from workflow_router.cli.demo.result import show  # noqa: PLC0415
-    from workflow_router.cli.demo.run import EXAMPLE, perform, staged  # noqa: PLC0415
-    from workflow_router.cli.terminal import Printer  # noqa: PLC0415
-    from workflow_router.utils.clock import SystemClock  # noqa: PLC0415
+    from workflow_router.cli.demo.result import show  # noqa: PLC0415  as above
+    from workflow_router.cli.demo.run import EXAMPLE, perform, staged  # noqa: PLC0415  as above
+    from workflow_router.cli.terminal import Printer  # noqa: PLC0415  as above
+    from workflow_router.utils.clock import SystemClock  # noqa: PLC0415  as above
 
-    console, clock = Console(stderr=as_json), SystemClock()
+    console, clock = Console(stderr=as_json, highlight=False), SystemClock()
     async with staged(folder, seed=seed, port=port, clock=clock) as stage:
         console.print(f"Router on {EXAMPLE}, ready after {stage.ready_s:.2f} s: {stage.router.address}")
-        console.print(f"Stand-in model server (no model: it makes its answers up): {stage.model_url}\n")
+        console.print(f"Stand-in for a model provider, which is no model: {stage.model_url}\n")
         columns = TextColumn("{task.description:>8}"), BarColumn(), MofNCompleteColumn()
         with Progress(*columns, console=console) as progress:
             sending = progress.add_task("webhooks", total=count)
@@ -67,8 +67,10 @@ async def _demo(folder: Path, *, count: int, seed: int, port: int, as_json: bool
         else:
             console.print()
             show(result, console)
+        if not result.ok:
+            console.print("With --keep FOLDER its store, effects and log stay for a closer look.")
         if go_on:
-            console.print(f"\nStill serving at {stage.router.address}, in {folder} (Ctrl-C stops it).")
+            console.print(f"\nStill serving, until Ctrl-C, in {folder} at {stage.router.address}")
             with contextlib.suppress(asyncio.CancelledError):
                 await stage.router.ended()
         return result.ok
