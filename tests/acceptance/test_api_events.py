@@ -31,7 +31,7 @@ def test_an_event_in_each_mode_starts_its_run_in_one_go() -> None:
             first = await door.send(data={"n": 4})
             assert first.status == 202
             assert set(first.json) == {"id", "duplicate", "matched", "runs"}
-            assert (first.json["duplicate"], first.json["matched"]) == (False, ["shop.orders@1"])
+            assert (first.json["duplicate"], first.json["matched"]) == (False, ["orders@1"])
             (run,) = first.json["runs"]
             assert (await door.runtime.engine.ended(run)).output == b"8"
 
@@ -144,7 +144,7 @@ def test_a_signed_webhook_is_taken_in_once() -> None:
         async with served(shop()) as door:
             first = await door.call("POST", "/webhooks/github", ISSUE, github(ISSUE, "d-1"))
             again = await door.call("POST", "/webhooks/github", ISSUE, github(ISSUE, "d-1"))
-            assert (first.status, first.json["matched"], len(first.json["runs"])) == (202, ["shop.issues@1"], 1)
+            assert (first.status, first.json["matched"], len(first.json["runs"])) == (202, ["issues@1"], 1)
             assert (again.status, again.json["duplicate"], again.json["id"]) == (202, True, first.json["id"])
             kept = (await door.get(f"/api/events/{first.json['id']}"))["event"]
             assert (kept["type"], kept["id"], kept["subject"]) == ("com.github.issues.opened", "d-1", "3")

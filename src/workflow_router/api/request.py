@@ -1,8 +1,9 @@
 """Owns one request and its answer, as endpoints see them. Refuses bodies that are too long, too slow or not JSON."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -15,6 +16,8 @@ from workflow_router.utils.codec import NotJsonError, read_json
 T = TypeVar("T")
 
 BODY_TIMEOUT_S = 30.0
+DISCARD_TIMEOUT_S = 2.0
+DISCARD_MAX_BYTES = 8 * 1024 * 1024
 QUERY_MAX = 32
 JSON = "application/json"
 
@@ -60,12 +63,25 @@ class Request:
         """The whole body. Raises PayloadTooLarge, BodyTooSlow, or InvalidInput where the sender left."""
         announced = self.header(b"content-length")
         if announced is not None and announced.isdigit() and int(announced) > self.body_max_bytes:
-            raise self._too_large()
+            return await self._refuse()
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 return await self._whole()
         except TimeoutError:
             raise BodyTooSlow(f"The body took more than {BODY_TIMEOUT_S:g} s.", remedy="Send it at once.") from None
+
+    async def _refuse(self, *, more: bool = True) -> NoReturn:
+        """Raise PayloadTooLarge, once some of what is still coming was read and thrown away.
+
+        A connection that is closed with unread bytes is reset, and a reset can overtake the answer.
+        """
+        left = DISCARD_MAX_BYTES if more else 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DISCARD_TIMEOUT_S):
+                while left > 0:
+                    message = await self._receive()
+                    left = left - len(message.get("body", b"")) if message.get("more_body", False) else 0
+        raise PayloadTooLarge(f"The body is longer than {self.body_max_bytes} bytes.", remedy="Send less at once.")
 
     async def _whole(self) -> bytes:
         pieces: list[bytes] = []
@@ -79,13 +95,11 @@ class Request:
                 return bytes(piece)
             pieces.append(piece)
             size += len(piece)
+            more: bool = message.get("more_body", False)
             if size > self.body_max_bytes:
-                raise self._too_large()
-            if not message.get("more_body", False):
+                return await self._refuse(more=more)
+            if not more:
                 return b"".join(pieces)
-
-    def _too_large(self) -> PayloadTooLarge:
-        return PayloadTooLarge(f"The body is longer than {self.body_max_bytes} bytes.", remedy="Send less at once.")
 
     async def json(self, decoder: msgspec.json.Decoder[T]) -> T:
         """The body as a typed value. Raises InvalidInput naming the field, UnsupportedMediaType, and as `body`."""
