@@ -85,7 +85,7 @@ TAMPERINGS: dict[str, tuple[list[str], int, str]] = {
     "empty the log": (["DELETE FROM audit_log"], 1, "cut off"),
     "edit the head": (["UPDATE audit_head SET hash = (SELECT hash FROM audit_log WHERE position = 1)"], 9, "head diff"),
     "move the head back": (["UPDATE audit_head SET position = 7"], 7, "head differs"),
-}  # fmt: skip
+}  # fmt: skip  a table reads by its lines
 
 
 def _fill(backend: Backend, first: int = 1) -> tuple[int, bytes]:

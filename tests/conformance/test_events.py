@@ -92,8 +92,7 @@ def test_a_mapping_gets_a_version_only_where_it_changed(backend: Backend) -> Non
             version, entries = await added(store, lambda tx: tx.events.learn_mapping("orders", text, author="ann"))
             return version, len(entries)
 
-        assert [await learn(b"{}"), await learn(b"{}"), await learn(b'{"a":1}'), await learn(b"{}")] == [
-            (1, 1), (1, 0), (2, 1), (3, 1)
-        ]  # fmt: skip
+        learnt = [await learn(text) for text in (b"{}", b"{}", b'{"a":1}', b"{}")]
+        assert learnt == [(1, 1), (1, 0), (2, 1), (3, 1)]
 
     backend.run(scenario)

@@ -21,8 +21,7 @@ STATEMENT_TIMEOUT_S = 30.0
 # A process that was stopped within a transaction holds locks on its shards. The server ends it well within a lease.
 IDLE_TIMEOUT_MS = 5_000
 
-# asyncpg has no types of its own, so it is given the one it has here.
-_connect = cast("Callable[..., Awaitable[Connection]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]
+_connect = cast("Callable[..., Awaitable[Connection]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]  it has no types
 
 
 class PostgresDatabase:
