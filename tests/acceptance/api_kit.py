@@ -16,7 +16,7 @@ import uvicorn
 from workflow_router import Router, embed
 from workflow_router.api.gateway import Gateway
 from workflow_router.api.server import Api
-from workflow_router.core.event_mappings.webhooks import Source
+from workflow_router.core.event_mappings.webhooks import Scheme, Source
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.runtime import Runtime
 
@@ -114,7 +114,8 @@ async def served(router: Router, *, keys: Mapping[str, str] | None = None, **par
     parts.setdefault("subscriptions", [Subscription(name="audit", topic="orders", max_deliveries=2)])
     limit = parts.pop("body_max_bytes", 65_536)
     async with embed(router, **parts) as runtime:
-        sources = {"github": Source("github", "github", lambda: [SECRET])}
+        schemes: tuple[Scheme, ...] = ("github", "slack")
+        sources = {scheme: Source(scheme, scheme, lambda: [SECRET]) for scheme in schemes}
         gateway = Gateway(runtime.dispatcher, runtime.record_later)
         api = Api(runtime, sources=sources, gateway=gateway, keys=keys, body_max_bytes=limit, version="1.2.3")
         # Without the protocol asyncio leaves Nagle's algorithm on, and every answer waits 40 ms for an acknowledgement.

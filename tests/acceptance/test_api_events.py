@@ -1,13 +1,15 @@
 """Events and webhooks over HTTP: taken in once, refused with a reason, and nothing half-written."""
 
 import asyncio
+import hashlib
+import hmac
 import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.api_kit import BATCH, EVENT, STRUCTURED, Door, github, served
+from tests.acceptance.api_kit import BATCH, EVENT, SECRET, STRUCTURED, Door, github, served
 from workflow_router import Router
 
 DATA = Path(__file__).parents[2] / "../shared/data/github-webhooks.jsonl"
@@ -178,6 +180,23 @@ def test_webhooks_that_are_forged_malformed_or_of_nobody_are_refused() -> None:
             await post(ISSUE, github(ISSUE, "d-1"), source="github%2F")
             expected = (413, "payload-too-large")
             await post(b" " * 65_537, {})
+
+    asyncio.run(main())
+
+
+def test_slack_gets_its_challenge_back_if_it_is_slack() -> None:
+    body = b'{"type":"url_verification","challenge":"3eZbrw1a"}'
+
+    async def main() -> None:
+        async with served(shop()) as door:
+            moment = str(door.runtime.clock.now_ms() // 1000)
+            signed = hmac.new(SECRET.encode(), f"v0:{moment}:".encode() + body, hashlib.sha256).hexdigest()
+            headers = {"x-slack-request-timestamp": moment, "x-slack-signature": f"v0={signed}"}
+            answer = await door.call("POST", "/webhooks/slack", body, headers)
+            assert (answer.status, answer.json) == (200, {"challenge": "3eZbrw1a"})
+            headers["x-slack-signature"] = f"v0={signed[::-1]}"
+            (await door.call("POST", "/webhooks/slack", body, headers)).problem(401, "unauthorized")
+            assert await _accepted(door) == 0
 
     asyncio.run(main())
 

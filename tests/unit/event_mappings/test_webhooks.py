@@ -164,6 +164,16 @@ def test_a_type_that_cannot_be_one_is_left_out(body: bytes) -> None:
     assert source("stripe", SECRET).to_event([], body).type == "shop"
 
 
+def test_only_slack_is_answered_with_its_challenge() -> None:
+    body = b'{"type":"url_verification","challenge":"3eZbrw1a"}'
+    assert source("slack", SECRET).challenge(body) == "3eZbrw1a"
+    assert source("github", SECRET).challenge(body) is None
+    for other in (b'{"type":"event_callback","text":"url_verification"}', b'{"type":"url_verification"}', b"{}"):
+        assert source("slack", SECRET).challenge(other) is None
+    with pytest.raises(InvalidEvent):
+        source("slack", SECRET).challenge(b'{"type":"url_verification"')
+
+
 GITHUB = [(b"X-GitHub-Event", b"issues"), (b"X-GitHub-Delivery", b"d-1")]
 
 

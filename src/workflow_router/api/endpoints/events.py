@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
-from workflow_router.api.request import JSON, Request
+from workflow_router.api.request import JSON, Request, Response
 from workflow_router.api.views import EventSummary, EventView
 from workflow_router.core.errors import (
     InvalidEvent,
@@ -22,6 +22,7 @@ from workflow_router.core.errors import (
 from workflow_router.core.event_mappings.cloudevents import BATCH, STRUCTURED, parse_http
 from workflow_router.core.event_mappings.ingest import Accepted
 from workflow_router.core.model import DEFAULT_TENANT, Event
+from workflow_router.utils.codec import to_json
 
 TAG = "events"
 
@@ -100,15 +101,22 @@ async def post_events(context: Context, request: Request) -> Accepted | list[Acc
     errors=(InvalidEvent, Unauthorized, NotFound, PayloadTooLarge, Overloaded),
     public=True,
     consumes={JSON: object},
+    produces={JSON: Accepted},
 )
-async def post_webhook(context: Context, request: Request, source: str) -> Accepted:
-    """Take in a webhook of a configured source. Its signature is its credential; a delivery is taken in once."""
+async def post_webhook(context: Context, request: Request, source: str) -> Accepted | Response:
+    """Take in a webhook of a configured source. Its signature is its credential; a delivery is taken in once.
+
+    When Slack is given the address it sends a challenge, which is answered with status 200 and taken in as nothing.
+    """
     try:
         sender = context.sources.get(source)
         if sender is None:
             raise NotFound("There is no webhook source of this name.", remedy="Declare it under `sources`.")
         body = await request.body()
         sender.verify(request.headers, body, context.runtime.clock.now_ms() / 1000)
+        challenge = sender.challenge(body)
+        if challenge is not None:
+            return Response(to_json({"challenge": challenge}))
         return await _accept(context, sender.to_event(request.headers, body))
     except RouterError:
         context.metrics.events["refused"] += 1

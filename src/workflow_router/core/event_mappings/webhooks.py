@@ -69,16 +69,21 @@ class Source:
             return []
         return [secret for secret in secrets if secret]
 
+    def challenge(self, body: bytes) -> str | None:
+        """What Slack wants to hear back when it is given this address; None for any other request. Raises InvalidEvent."""
+        if self.scheme != "slack" or b"url_verification" not in body:
+            return None
+        payload = _payload(body)
+        given = payload.get("challenge")
+        return given if payload.get("type") == "url_verification" and isinstance(given, str) else None
+
     def to_event(self, headers: Headers, body: bytes) -> Event:
         """The event that a verified request stands for; its data is the body as it came. Raises InvalidEvent."""
         found = {name.lower(): value for name, value in headers}
-        try:
-            payload = read_json(body)
-        except NotJsonError as error:
-            raise InvalidEvent(f"The webhook is not JSON: {error}.", remedy="Send application/json.") from None
+        payload = _payload(body)
         if self.scheme == "github":
-            return _github_event(found, _object(payload), body)
-        kind = _object(payload).get("type")
+            return _github_event(found, payload, body)
+        kind = payload.get("type")
         signed_id = found.get(b"webhook-id") if self.scheme == "standard-webhooks" else None
         return Event(
             id=hashlib.sha256(body).hexdigest() if signed_id is None else _header(found, b"webhook-id", _ID),
@@ -220,6 +225,13 @@ def _header(headers: _Found, name: bytes, form: re.Pattern[str]) -> str:
     if form.fullmatch(text) is None:
         raise InvalidEvent(f"The header {name.decode()} holds characters that it may not.")
     return text
+
+
+def _payload(body: bytes) -> Mapping[str, object]:
+    try:
+        return _object(read_json(body))
+    except NotJsonError as error:
+        raise InvalidEvent(f"The webhook is not JSON: {error}.", remedy="Send application/json.") from None
 
 
 def _object(value: object) -> Mapping[str, object]:
