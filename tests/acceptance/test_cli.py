@@ -1,7 +1,9 @@
 """`wr` against a running router: every command that talks to one, and what happens when something is in the way."""
 
+import contextlib
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -186,6 +188,23 @@ def test_a_new_store_is_migrated_once_and_verifies(tmp_path: Path) -> None:
     assert wr("migrate", store).stdout.startswith("Applied ")
     assert wr("migrate", store).stdout == "It is up to date.\n"
     assert wr("audit", "verify", "--store", store).stdout.startswith("Audit chain verified: 0 entries")
+
+
+def test_a_store_newer_than_the_code_is_told_and_left_alone(tmp_path: Path, project: Path) -> None:
+    file = tmp_path / "newer.db"
+    assert wr("migrate", f"sqlite:///{file}").returncode == 0
+    with contextlib.closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE migrations SET number = 9999")
+    before = file.read_bytes()
+    for command in (
+        ["migrate"],
+        ["audit", "verify", "--store"],
+        ["serve", project, "--listen", "127.0.0.1:0", "--store"],
+    ):
+        done = wr(*command, f"sqlite:///{file}")
+        assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+        assert "newer" in done.stderr
+    assert file.read_bytes() == before
 
 
 def test_check_tells_every_mistake_at_once_with_line_and_remedy(tmp_path: Path) -> None:
