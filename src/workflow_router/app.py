@@ -209,9 +209,9 @@ async def open_project(
 ) -> AsyncGenerator[tuple[Runtime, "Api"], None]:
     """Run a project: its runtime and the HTTP application in front of it. Raises InvalidProject."""
     # A program that embeds routers has no doors, so it need not pay for their import.
-    from workflow_router.api.gateway import Gateway  # noqa: PLC0415
-    from workflow_router.api.server import Api  # noqa: PLC0415
-    from workflow_router.core.event_mappings.webhooks import Source  # noqa: PLC0415
+    from workflow_router.api.gateway import Gateway  # noqa: PLC0415  as above
+    from workflow_router.api.server import Api  # noqa: PLC0415  as above
+    from workflow_router.core.event_mappings.webhooks import Source  # noqa: PLC0415  as above
 
     routers = load_routers(project)
     mistakes = check_references(project, join_workflows(routers))

@@ -1,12 +1,15 @@
 """A dispatcher on the real transport, with a clock that only moves when somebody sleeps."""
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator
+import socket
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+from tests.fixtures.raw_server import Received, Script, Wire, answer
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
-from workflow_router.core.dispatch_route.model import BreakerPolicy, Retry, Route, Target, Timeouts
+from workflow_router.core.dispatch_route.model import BreakerPolicy, Call, Caller, Retry, Route, Target, Timeouts
 from workflow_router.core.model import DispatchRecord
 from workflow_router.network.http import HttpTransport
 from workflow_router.network.secrets import LocalSecrets
@@ -14,6 +17,9 @@ from workflow_router.utils.backoff import Backoff
 from workflow_router.utils.ids import Ids
 
 SECRET = "sk-canary-51c0"
+CHAT = Call(path="/v1/chat/completions", body=b'{"model":"r","messages":[]}')
+OK = answer(b'{"usage":{"total_tokens":3}}', headers=[("Content-Type", "application/json"), ("X-Request-Id", "9")])
+ANYBODY = Caller()
 
 
 class ManualClock:
@@ -69,3 +75,24 @@ def attempts(record: DispatchRecord | None) -> list[dict[str, Any]]:
 def considered(record: DispatchRecord | None) -> dict[str, tuple[bool, str]]:
     assert record is not None
     return {found["target"]: (found["picked"], found["reason"]) for found in json.loads(record.considered)}
+
+
+def dead_url() -> str:
+    """Where nobody listens: the port was free a moment ago."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+def in_turn(*answers: bytes) -> Script:
+    """One answer after the other, the last one for ever."""
+
+    async def script(received: Received, wire: Wire) -> bool:
+        await wire.send(answers[min(received.number, len(answers) - 1)])
+        return True
+
+    return script
+
+
+def run(main: Coroutine[object, object, None]) -> None:
+    asyncio.run(main)
