@@ -241,3 +241,16 @@ def test_a_run_starts_another_with_its_own_history() -> None:
             assert (made.output, made.cause, made.correlation) == (b"42", run.id, run.id)
 
     run_virtually(main())
+
+
+def test_everyone_who_waits_for_a_run_gets_it_as_the_store_has_it() -> None:
+    router = Router()
+    started(router)
+
+    async def main() -> None:
+        async with embed(router, clock=VirtualClock()) as runtime:
+            run_id = await router.start("fulfil", Order(7, ["book"]))
+            first, second = await asyncio.gather(ended(runtime, run_id), ended(runtime, run_id))
+            assert first == second == await runtime.engine.find(run_id) == await ended(runtime, run_id)
+
+    run_virtually(main())

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from workflow_router.core.errors import (
     Conflict,
     Lost,
@@ -27,7 +29,7 @@ from workflow_router.core.orchestration.live import LiveRun, enter
 from workflow_router.core.orchestration.operations import Operations
 from workflow_router.core.orchestration.step_execution_handler import StepExecutionHandler
 from workflow_router.core.orchestration.waits import Waits
-from workflow_router.core.ports import Store
+from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.states import RUN_ENDED, RunStatus
 from workflow_router.utils.clock import Clock
 
@@ -38,6 +40,8 @@ PARKED_MAX = 1_000
 RESCUE_PAGE = 500
 RETRY_S = 0.5
 END_OF_TIME_MS = 2**62
+
+_SETTLED = RUN_ENDED | {RunStatus.SUSPENDED}
 
 
 class Engine:
@@ -65,7 +69,7 @@ class Engine:
         self.operations = Operations(clock, Journal(store, clock), waits, StepExecutionHandler(sleep, random))
         self._live: dict[str, LiveRun] = {}
         self._queue: deque[Run] = deque()
-        self._ended: dict[str, asyncio.Event] = {}
+        self._ended: dict[str, asyncio.Future[Run | None]] = {}
         self._ticking: asyncio.Task[None] | None = None
         self._stopping = False
         self._missed = False
@@ -202,14 +206,23 @@ class Engine:
         return await self.find(run_id)
 
     async def ended(self, run_id: str) -> Run:
-        """Wait until a run of this process has ended. Raises NotFound."""
+        """Wait until a run of this process has ended or is suspended. Raises NotFound."""
         while True:
-            event = self._ended[run_id] = asyncio.Event()
-            run = await self.find(run_id)
-            if run.status in RUN_ENDED or run.status is RunStatus.SUSPENDED:
-                self._ended.pop(run_id, None)
-                return run
-            await event.wait()
+            ending = self._ended.get(run_id)  # to be there before looking, so that no end is missed
+            if ending is None:
+                ending = self._ended[run_id] = asyncio.get_running_loop().create_future()
+            if run_id not in self._live:
+                try:
+                    run = await self.find(run_id)
+                except RouterError:
+                    self._tell_ended(run_id)
+                    raise
+                if run.status in _SETTLED:
+                    self._tell_ended(run_id, run)
+                    return run
+            settled = await asyncio.shield(ending)
+            if settled is not None:
+                return settled
 
     async def find(self, run_id: str) -> Run:
         """The run as the store has it. Raises NotFound."""
@@ -220,13 +233,18 @@ class Engine:
 
     async def _drive(self, live: LiveRun) -> None:
         run = live.run
+        settled: Run | None = None
         try:
             if not live.fresh:
                 live.recall(await self._store.read(lambda tx: tx.runs.history(run.id)))
             status, output, problem = await self._execute(live)
-            await self._store.commit(
-                lambda tx: tx.runs.change_status(run, live.fence, status, output=output, error=problem)
-            )
+
+            async def unit(tx: Transaction) -> Run | None:
+                landed = await tx.runs.change_status(run, live.fence, status, output=output, error=problem)
+                changed = {"status": status, "output": output, "error": problem, "updated_ms": tx.now_ms}
+                return msgspec.structs.replace(run, **changed) if landed else None
+
+            settled = await self._store.commit(unit)
         except Lost:
             _log.info("Run %s belongs to another process now.", run.id)
         except RouterError as error:
@@ -236,7 +254,7 @@ class Engine:
         finally:
             if self._live.get(run.id) is live:
                 del self._live[run.id]
-            self._tell_ended(run.id)
+            self._tell_ended(run.id, settled)
             while self._queue and len(self._live) < LIVE_MAX and not self._stopping:
                 self.adopt(self._queue.popleft())
 
@@ -289,7 +307,8 @@ class Engine:
             del self._live[live.run.id]
             live.task.cancel()
 
-    def _tell_ended(self, run_id: str) -> None:
-        event = self._ended.get(run_id)
-        if event is not None:
-            event.set()
+    def _tell_ended(self, run_id: str, run: Run | None = None) -> None:
+        """Let those who wait for a run's end go on; without the run as it ended, they look for themselves."""
+        ending = self._ended.pop(run_id, None)
+        if ending is not None and not ending.done():
+            ending.set_result(run)
