@@ -70,7 +70,7 @@ class Source:
         return [secret for secret in secrets if secret]
 
     def challenge(self, body: bytes) -> str | None:
-        """What Slack wants to hear back when it is given this address; None for any other request. Raises InvalidEvent."""
+        """What Slack wants to hear back when it is given this address; None for any other request."""
         if self.scheme != "slack" or b"url_verification" not in body:
             return None
         payload = _payload(body)
