@@ -21,18 +21,13 @@ class Backend:
     """A store to be opened, empty at first.
 
     Args:
-        tamper: runs a statement on its tables, behind the back of the store.
+        tamper: runs a statement on its tables, behind the back of the store; nobody can on one in memory.
     """
 
-    def __init__(self, url: str, tamper: Callable[[str], object] | None) -> None:
+    def __init__(self, url: str, tamper: Callable[[str], object] | None = None) -> None:
         self.url = url
         self.clock = HandClock()
         self._tamper = tamper
-
-    @property
-    def lasts(self) -> bool:
-        """Whether it outlives the store that opened it."""
-        return self._tamper is not None
 
     def tamper(self, *statements: str) -> None:
         """Run these statements while no store has it open."""
@@ -74,13 +69,23 @@ def postgres_backend(postgres: PostgresServer, migrated_postgres: str) -> Iterat
     postgres.drop_database(name)
 
 
-@pytest.fixture(params=["file", "memory", "postgres"])
-def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    """Each back-end in turn."""
+def _backend(request: pytest.FixtureRequest, folder: Path) -> Backend:
+    if request.param == "memory":
+        return Backend("sqlite://")
     if request.param == "postgres":
         found: Backend = request.getfixturevalue("postgres_backend")
         return found
-    if request.param == "memory":
-        return Backend("sqlite://", None)
-    path = tmp_path / "store.db"
+    path = folder / "store.db"
     return Backend(f"sqlite:///{path}", lambda statement: _sqlite(path, statement))
+
+
+@pytest.fixture(params=["memory", "file", "postgres"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    """Each back-end."""
+    return _backend(request, tmp_path)
+
+
+@pytest.fixture(params=["file", "postgres"])
+def lasting_backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    """Each back-end that outlives the store that opened it. Memory does not, and has no log beside which to read."""
+    return _backend(request, tmp_path)

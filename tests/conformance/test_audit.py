@@ -96,48 +96,46 @@ def _fill(backend: Backend, first: int = 1) -> tuple[int, bytes]:
             await store.commit(lambda tx, n=number: tx.events.take_in(accepted(n)))
         return await store.read(lambda tx: tx.audit.head())
 
-    if not backend.lasts:
-        pytest.skip("Nobody but its process reaches a store in memory.")
     return backend.run(scenario)
 
 
 @pytest.mark.parametrize("name", TAMPERINGS)
-def test_tampering_is_evident(backend: Backend, name: str) -> None:
-    _fill(backend)
+def test_tampering_is_evident(lasting_backend: Backend, name: str) -> None:
+    _fill(lasting_backend)
     statements, position, reason = TAMPERINGS[name]
-    backend.tamper(*statements)
-    verdict = asyncio.run(verify_store(backend.url))
+    lasting_backend.tamper(*statements)
+    verdict = asyncio.run(verify_store(lasting_backend.url))
     assert verdict.bad_position == position
     assert verdict.reason is not None
     assert reason in verdict.reason
 
 
-def test_what_is_not_tampered_with_is_intact(backend: Backend) -> None:
-    head = _fill(backend)
-    backend.tamper("UPDATE audit_log SET body = body || '' WHERE position = 4", *_renumber(4, 0))
-    verdict = asyncio.run(verify_store(backend.url, kept=head))
+def test_what_is_not_tampered_with_is_intact(lasting_backend: Backend) -> None:
+    head = _fill(lasting_backend)
+    lasting_backend.tamper("UPDATE audit_log SET body = body || '' WHERE position = 4", *_renumber(4, 0))
+    verdict = asyncio.run(verify_store(lasting_backend.url, kept=head))
     assert (verdict.intact, verdict.entries, verdict.head) == (True, ENTRIES, head[1].hex())
 
 
-def test_a_clean_cut_is_evident_only_against_a_head_kept_elsewhere(backend: Backend) -> None:
-    head = _fill(backend)
-    backend.tamper(CUT, MOVE_HEAD)
-    assert asyncio.run(verify_store(backend.url)).intact
-    verdict = asyncio.run(verify_store(backend.url, kept=head))
+def test_a_clean_cut_is_evident_only_against_a_head_kept_elsewhere(lasting_backend: Backend) -> None:
+    head = _fill(lasting_backend)
+    lasting_backend.tamper(CUT, MOVE_HEAD)
+    assert asyncio.run(verify_store(lasting_backend.url)).intact
+    verdict = asyncio.run(verify_store(lasting_backend.url, kept=head))
     assert (verdict.bad_position, verdict.reason) == (
         8,
         "The end of the log was cut off: the head that was kept is further on.",
     )
 
 
-def test_a_log_written_anew_is_evident_only_against_a_head_kept_elsewhere(backend: Backend) -> None:
-    head = _fill(backend)
-    backend.tamper("DELETE FROM audit_log", "UPDATE audit_head SET position = 0")
-    zeros = "decode(repeat('00', 32), 'hex')" if backend.url.startswith("postgres") else "zeroblob(32)"
-    backend.tamper(f"UPDATE audit_head SET hash = {zeros}")  # noqa: S608  one of two texts of this test
-    _fill(backend, first=100)
-    assert asyncio.run(verify_store(backend.url)).intact
-    verdict = asyncio.run(verify_store(backend.url, kept=head))
+def test_a_log_written_anew_is_evident_only_against_a_head_kept_elsewhere(lasting_backend: Backend) -> None:
+    head = _fill(lasting_backend)
+    lasting_backend.tamper("DELETE FROM audit_log", "UPDATE audit_head SET position = 0")
+    zeros = "decode(repeat('00', 32), 'hex')" if lasting_backend.url.startswith("postgres") else "zeroblob(32)"
+    lasting_backend.tamper(f"UPDATE audit_head SET hash = {zeros}")  # noqa: S608  one of two texts of this test
+    _fill(lasting_backend, first=100)
+    assert asyncio.run(verify_store(lasting_backend.url)).intact
+    verdict = asyncio.run(verify_store(lasting_backend.url, kept=head))
     assert (verdict.bad_position, verdict.reason) == (
         ENTRIES,
         "The log was rewritten: the entry differs from the head that was kept.",

@@ -97,10 +97,7 @@ def test_listeners_hear_commits_in_order_before_their_callers(backend: Backend) 
     backend.run(scenario)
 
 
-def test_reading_is_of_one_moment(backend: Backend) -> None:
-    if not backend.lasts:
-        pytest.skip("A database in memory has one reader and no log beside it, so a reader would make the writer wait.")
-
+def test_reading_is_of_one_moment(lasting_backend: Backend) -> None:
     async def scenario(store: SqlStore) -> None:
         await publish(store, message(1))
 
@@ -114,7 +111,7 @@ def test_reading_is_of_one_moment(backend: Backend) -> None:
         counts = await store.read(lambda tx: tx.messages.counts(tenant="default"))
         assert counts == {"tickets": {"published": 2, "ready": 2}}
 
-    backend.run(scenario)
+    lasting_backend.run(scenario)
 
 
 def test_what_is_read_cannot_be_changed(backend: Backend) -> None:
@@ -141,10 +138,7 @@ def test_a_caller_that_gives_up_leaves_the_others_alone(backend: Backend) -> Non
     backend.run(scenario)
 
 
-def test_what_was_committed_is_there_after_a_restart(backend: Backend) -> None:
-    if not backend.lasts:
-        pytest.skip("Memory does not outlive its store.")
-
+def test_what_was_committed_is_there_after_a_restart(lasting_backend: Backend) -> None:
     async def write(store: SqlStore) -> tuple[int, bytes]:
         await start(store)
         return await store.read(lambda tx: tx.audit.head())
@@ -157,8 +151,8 @@ def test_what_was_committed_is_there_after_a_restart(backend: Backend) -> None:
         with pytest.raises(Lost):
             await store.commit(lambda tx: tx.runs.commit_step(run, Fence(run.shard, 1), step(1)))
 
-    head = backend.run(write)
-    backend.run(read)
+    head = lasting_backend.run(write)
+    lasting_backend.run(read)
 
 
 def test_a_closed_store_says_so(backend: Backend) -> None:
