@@ -9,11 +9,11 @@ import pytest
 
 from tests.conformance.conftest import Backend
 from tests.conformance.support import accepted, fence, lease, message, publish, start, step
-from tests.fixtures.postgres import PostgresServer
 from workflow_router.core.errors import Lost, StoreUnavailable
 from workflow_router.core.model import Run
 from workflow_router.core.ports import Transaction
 from workflow_router.core.states import RunStatus
+from workflow_router.db.migrate import load_migrations
 from workflow_router.db.open import migrate_store, open_store
 from workflow_router.db.postgres import connection
 from workflow_router.db.store import SqlStore
@@ -206,12 +206,12 @@ def test_two_consumers_share_no_delivery_and_keep_the_order(postgres_backend: Ba
     asyncio.run(main())
 
 
-def test_processes_that_migrate_at_once_do_it_once(postgres: PostgresServer, postgres_dsn: str) -> None:
+def test_processes_that_migrate_at_once_do_it_once(postgres_dsn: str) -> None:
     async def main() -> list[int]:
         applied = await asyncio.gather(*(migrate_store(postgres_dsn) for _ in range(4)))
-        return sorted(len(migrations) for migrations in applied)
+        return sorted(migration.number for migrations in applied for migration in migrations)
 
-    assert asyncio.run(main()) == [0, 0, 0, 1]
+    assert asyncio.run(main()) == [migration.number for migration in load_migrations("postgres")]
     assert asyncio.run(migrate_store(postgres_dsn)) == []
 
 
