@@ -31,8 +31,10 @@ from workflow_router.network.http import HttpTransport
 from workflow_router.network.secrets import LocalSecrets
 from workflow_router.settings import (
     Project,
+    api_keys_of,
     check_references,
     load_project,
+    api_keys_of,
     mappings_of,
     routes_of,
     secrets_of,
@@ -233,18 +235,15 @@ async def open_project(
             )
             for name, source in declared.sources.items()
         }
-        limit = declared.settings.body_max_bytes
-        gateway = Gateway(runtime.dispatcher, runtime.record_later, limit)
-        yield (
+        api = Api(
             runtime,
-            Api(
-                runtime,
-                sources=sources,
-                gateway=gateway,
-                body_max_bytes=limit,
-                version=metadata.version("workflow-router"),
-            ),
+            sources=sources,
+            gateway=Gateway(runtime.dispatcher, runtime.record_later),
+            body_max_bytes=declared.settings.body_max_bytes,
+            keys=api_keys_of(project),
+            version=metadata.version("workflow-router"),
         )
+        yield runtime, api
 
 
 async def serve(
@@ -267,20 +266,20 @@ async def serve(
     project = load_project(folder)
     host, _, port = (listen or project.router.settings.listen).rpartition(":")
     host = host.strip("[]")
-    if host not in LOOPBACK:
+    if host not in LOOPBACK and not project.router.settings.api_keys:
         raise Forbidden(
             f"Listening on {host} would let anybody in.",
-            remedy="Listen on 127.0.0.1, behind a proxy that authenticates.",
+            remedy="Declare settings.api_keys in router.yaml, or listen on 127.0.0.1.",
         )
     with _listening(host, int(port)) as listener:
-        transport = HttpTransport()
-        async with open_project(project, store=store, transport=transport) as (_, api):
-            await _serve(api, listener, on_ready, transport.warm)
-        await transport.close()
+        async with open_project(project, store=store) as (_, api):
+            await _serve(api, listener, on_ready)
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named TCP, so that asyncio switches Nagle's algorithm off, which would hold small answers back for 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -294,9 +293,7 @@ def _listening(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _serve(
-    api: "Api", listener: socket.socket, on_ready: Callable[[str], None], warm: Callable[[], Awaitable[None]]
-) -> None:
+async def _serve(api: "Api", listener: socket.socket, on_ready: Callable[[str], None]) -> None:
     import uvicorn  # noqa: PLC0415  its import costs 100 ms, which `check` and `embed` need not pay
 
     config = uvicorn.Config(
@@ -328,5 +325,4 @@ async def _serve(
     if server.started:
         host, port = listener.getsockname()[:2]
         on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        await warm()
     await serving

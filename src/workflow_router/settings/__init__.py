@@ -3,13 +3,14 @@
 from workflow_router.settings.convert import mappings_of, routes_of, subscriptions_of
 from workflow_router.settings.load import FILE, check_references, load_project
 from workflow_router.settings.model import Project, Reference
-from workflow_router.settings.resolve import Secret, secrets_of, store_of
+from workflow_router.settings.resolve import Secret, api_keys_of, secrets_of, store_of
 
 __all__ = [
     "FILE",
     "Project",
     "Reference",
     "Secret",
+    "api_keys_of",
     "check_references",
     "load_project",
     "mappings_of",

@@ -54,11 +54,12 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the router runs. A relative SQLite path starts at the project folder."""
+    """How the router runs. A relative SQLite path starts at the project folder. With `api_keys` each call needs one."""
 
     listen: Listen = "127.0.0.1:8787"
     store: Store | Reference = "sqlite:///data/router.db"
     body_max_bytes: Annotated[int, Meta(ge=1_024, le=104_857_600)] = 1_048_576
+    api_keys: dict[Name, Reference] = {}
 
     @property
     def address(self) -> tuple[str, int]:

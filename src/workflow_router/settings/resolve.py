@@ -3,6 +3,7 @@
 Refuses to keep or to print a secret: it is read again at each use, so that a rotated one is used at once.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 
@@ -52,6 +53,19 @@ def secrets_of(project: Project, source: str, *, environ: Mapping[str, str] = os
     if not found:
         raise InvalidProject(problems)
     return tuple(found)
+
+
+def api_keys_of(project: Project, *, environ: Mapping[str, str] = os.environ) -> dict[str, str] | None:
+    """Names of the API keys by SHA-256 of the key, in hex; None where none are declared.
+
+    Raises:
+        InvalidProject: one of them cannot be had; a missing key must not open the door.
+    """
+    found: dict[str, str] = {}
+    for name, reference in project.router.settings.api_keys.items():
+        value = value_of(project, reference, ("settings", "api_keys", name), environ)
+        found[hashlib.sha256(value.encode()).hexdigest()] = name
+    return found or None
 
 
 def store_of(project: Project, *, environ: Mapping[str, str] = os.environ) -> str:
