@@ -34,7 +34,6 @@ from workflow_router.settings import (
     api_keys_of,
     check_references,
     load_project,
-    api_keys_of,
     mappings_of,
     routes_of,
     secrets_of,
