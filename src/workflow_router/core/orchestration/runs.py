@@ -95,30 +95,37 @@ class Engine:
 
     @property
     def backlog(self) -> int:
-        """Runs in memory that go on or wait for their turn; parked ones do not count."""
-        return len(self._queue) + sum(1 for live in self._live.values() if not live.parked)
+        """Runs in memory, and those that wait for their turn."""
+        return len(self._queue) + len(self._live)
 
     async def _tick(self) -> None:
         """Hold the shards, take up runs of those gained, and wake runs whose timer is due."""
         while True:
             await self._until_due()
             try:
-                gained = await self._store.tend() if self._store.poll_s is not None else []
-                if self._missed:
+                shared = self._store.poll_s is not None
+                if shared:
+                    await self._store.tend()
+                if shared or self._missed:  # other processes start and wake runs of our shards, too
                     self._missed = False
-                    gained = sorted(self._store.fences())
-                if gained:
-                    await self._rescue(gained)
+                    await self._rescue(sorted(self._store.fences()))
                 await self._wake_due()
             except StoreError as error:
                 _log.warning("The store did not answer: %s", error)
 
     async def _rescue(self, shards: list[int]) -> None:
         after = ""
+        if self._queue:  # what waits here is running in the store, too: to read it again would queue it twice
+            self._missed = True
+            return
         while shards:
             page = await self._store.read(lambda tx, a=after: tx.runs.unfinished(shards, after=a, limit=RESCUE_PAGE))
             for run in page:
-                self.adopt(run)
+                live = self._live.get(run.id)
+                if live is None:
+                    self.adopt(run)
+                elif live.waits and run.wakes > min(live.waits.values()):  # another process woke it
+                    self.woken(run)
             if len(page) < RESCUE_PAGE:
                 return
             after = page[-1].id
