@@ -6,11 +6,13 @@ Declare with `Router`, run with `wr serve FOLDER`, or inside your own program wi
 from workflow_router.app import embed
 from workflow_router.core.errors import (
     ApprovalRejected,
+    ChildFailed,
     DispatchFailed,
     InvalidInput,
     Nondeterminism,
     RouterError,
     StepFailed,
+    WaitExpired,
 )
 from workflow_router.core.model import Event, Run
 from workflow_router.core.orchestration.definitions import Retry
@@ -22,6 +24,7 @@ from workflow_router.core.runtime_state.approvals import Answer
 __all__ = [
     "Answer",
     "ApprovalRejected",
+    "ChildFailed",
     "DispatchFailed",
     "Event",
     "InvalidInput",
@@ -33,5 +36,6 @@ __all__ = [
     "Run",
     "StepCall",
     "StepFailed",
+    "WaitExpired",
     "embed",
 ]

@@ -142,13 +142,18 @@ class World:
                 await router.sleep(1)
             approved = number % 4 != 0 or (await router.approve("go", within="1h")).approved
             await router.publish("done", {"n": number}, key=str(number % 2))
-            return [first, second, answer, approved, await work("c")]
+            await router.correlate(number)
+            paid = await router.receive("paid")
+            assert paid == number, f"run {number} received the signal of {paid}"
+            return [first, second, answer, approved, paid, await work("c")]
 
         @router.workflow
         async def tell(message: dict[str, int]) -> str:
             return await work(f"told {message['n']}")
 
         router.on({"type": ["wanted"]}, start=main, input="${ event.data.n }")
+        paid = {"workflow": main, "name": "paid", "key": "${ event.data.n }", "value": "${ event.data.n }"}
+        router.on({"type": ["paid"]}, signal=paid)
         assert tell
         return router
 
@@ -166,7 +171,9 @@ async def live(world: World, store: SqlStore, *, until_done: bool) -> None:
         randomness=world.chance,
     ) as runtime:
         people = asyncio.create_task(_decide(runtime))
-        sending = asyncio.gather(*(_send(world, runtime, number) for number in range(EVENTS)))
+        sending = asyncio.gather(
+            *(_send(world, runtime, number, kind) for number in range(EVENTS) for kind in ("wanted", "paid"))
+        )
         try:
             await sending
             for _ in range(2_000):
@@ -180,12 +187,12 @@ async def live(world: World, store: SqlStore, *, until_done: bool) -> None:
             await asyncio.gather(people, sending, return_exceptions=True)
 
 
-async def _send(world: World, runtime: Runtime, number: int) -> None:
-    name = f"event-{number}"
+async def _send(world: World, runtime: Runtime, number: int, kind: str) -> None:
+    name = f"{kind}-{number}"
     if name in world.accepted:
         return
     await asyncio.sleep(world.chance.random())
-    event = Event(id=name, source="/simulated", type="wanted", data=to_json({"n": number}))
+    event = Event(id=name, source="/simulated", type=kind, data=to_json({"n": number}))
     world.accepted[name] = (await runtime.accept(event)).id
 
 
@@ -243,7 +250,7 @@ async def check(world: World, store: SqlStore, inner: SqliteDatabase) -> None:
     assert messages["done"]["published"] == messages["done"]["acked"] == EVENTS, messages
     async with inner.snapshot() as session:
         doubled = await session.fetch("event_counts", tenant="default")
-    assert doubled[0][0] == EVENTS
+    assert doubled[0][0] == 2 * EVENTS
     for found_run in await store.read(lambda tx: tx.runs.list_runs(RunFilter(limit=1_000))):
         history = await store.read(lambda tx, i=found_run.id: tx.runs.history(i))
         assert [step.seq for step in history] == list(range(1, len(history) + 1)), found_run.id

@@ -24,6 +24,8 @@ RouterError
 ├── DispatchFailed              502
 │   └── NoTarget                503
 ├── StepFailed                  500   (a step gave up; carries the last error)
+│   └── ChildFailed             500   (a child run ended without a result)
+├── WaitExpired                 504   (what a run waited for did not come in time; also a TimeoutError)
 ├── Nondeterminism              500   (replay found another step than history has)
 └── ApprovalRejected            403
 """
@@ -257,6 +259,19 @@ class StepFailed(RouterError):
     """A step used up its tries; the message carries the last error's type and text."""
 
     type = "step-failed"
+
+
+class ChildFailed(StepFailed):
+    """A child run faulted or was cancelled; the message carries its id and its error."""
+
+    type = "child-failed"
+
+
+class WaitExpired(RouterError, TimeoutError):
+    """What a run waited for did not come within the time it gave."""
+
+    type = "wait-expired"
+    status = 504
 
 
 class Nondeterminism(RouterError):

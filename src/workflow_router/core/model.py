@@ -94,7 +94,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run to be started. `input` is JSON."""
+    """A run to be started. `input` is JSON; `parent` is the run that waits for its end."""
 
     id: str
     workflow: str
@@ -103,6 +103,7 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str = DEFAULT_TENANT
     cause: str | None = None
     correlation: str | None = None
+    parent: str | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +111,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         wakes: how often something it may wait for has happened; a run parks only if that is as it was when it looked.
+        parent: the run that waits for its end, which wakes it and outside of which it does not go on.
     """
 
     id: str
@@ -126,6 +128,29 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     created_ms: int
     updated_ms: int
     wakes: int = 0
+    parent: str | None = None
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """A value sent to a run, kept until the run receives it.
+
+    Attributes:
+        id: a second signal of the same id (in the same tenant) is the same signal.
+        run: the run it is for; None while no run has its key.
+        workflow, key: how it finds its run, where it was not sent to a run's id.
+        value: JSON.
+        cause: id of the event or run that sent it.
+    """
+
+    id: str
+    name: str
+    value: bytes
+    run: str | None = None
+    workflow: str | None = None
+    key: str | None = None
+    tenant: str = DEFAULT_TENANT
+    cause: str | None = None
+    sent_ms: int = 0
 
 
 class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +159,8 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         key: position of the step in its run, `<branch>/<index>`; unique in the run.
         seq: 1, 2, 3 … in commit order within the run, without gaps.
-        kind: step, dispatch, publish, approval, sleep, now, random or uuid.
+        kind: step, dispatch, publish, approval, sleep, start, child, parallel, signal, receive, correlate, patch,
+            now, random or uuid.
         output: JSON of the result, where completed.
         error: problem document as JSON, where faulted.
     """

@@ -11,7 +11,7 @@ from workflow_router.core.dispatch_route.journal import DispatchTransitions
 from workflow_router.core.event_mappings.ports import EventTransitions
 from workflow_router.core.message_broker.ports import MessageTransitions
 from workflow_router.core.model import Transition
-from workflow_router.core.orchestration.ports import Fence, RunReads, RunTransitions
+from workflow_router.core.orchestration.ports import Fence, RunReads, RunTransitions, SignalTransitions
 from workflow_router.core.runtime_state.ports import ApprovalTransitions, AuditReads
 
 T = TypeVar("T")
@@ -33,6 +33,8 @@ class Transaction(Protocol):
     def events(self) -> EventTransitions: ...
     @property
     def runs(self) -> RunVerbs: ...
+    @property
+    def signals(self) -> SignalTransitions: ...
     @property
     def messages(self) -> MessageTransitions: ...
     @property

@@ -5,179 +5,27 @@ once. Refuses to open anything: `workflow_router.embed` and `wr serve` join a ro
 """
 
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any
 
 from workflow_router.core import run_verbs
+from workflow_router.core.declare import Declarations
 from workflow_router.core.dispatch_route.model import Caller
 from workflow_router.core.errors import InvalidInput
-from workflow_router.core.event_mappings.ingest import specification_of
-from workflow_router.core.event_mappings.mapping import Mapping as EventMapping
-from workflow_router.core.event_mappings.mapping import PublishTo
-from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.model import DEFAULT_TENANT, NewMessage
-from workflow_router.core.orchestration.definitions import ONCE, Retry, Step, Workflow
+from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.live import current
-from workflow_router.core.orchestration.step_execution_handler import Chain
-from workflow_router.core.patterns import Pattern
-from workflow_router.core.runtime import Runtime
 from workflow_router.core.runtime_state.approvals import Answer
-from workflow_router.utils.codec import to_json
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from workflow_router.utils.codec import Codec, to_json
 
 
-class StepDecorator(Protocol):
-    """What `router.step(...)` returns."""
-
-    @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Step[P, R]: ...
-
-
-class WorkflowDecorator(Protocol):
-    """What `router.workflow(...)` returns."""
-
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
-
-
-class Router:
+class Router(Declarations):
     """Steps, workflows and mappings of one part of a project, and the verbs its workflows use.
 
     Args:
         name: where mappings declared here come from, as shown in records.
     """
-
-    def __init__(self, name: str = "default") -> None:
-        self.name = name
-        self.steps: dict[str, Step[..., Any]] = {}
-        self.workflows: dict[str, dict[str, Workflow[..., Any]]] = {}
-        self.mappings: list[EventMapping] = []
-        self.chain = Chain()
-        self._runtime: Runtime | None = None
-
-    # --- declaring --------------------------------------------------------------------------------------------------
-
-    @overload
-    def step(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
-    @overload
-    def step(self, function: Callable[P, R], /) -> Step[P, R]: ...
-    @overload
-    def step(
-        self, *, name: str | None = None, retry: Retry = ONCE, timeout_s: float | None = None
-    ) -> StepDecorator: ...
-    def step(
-        self,
-        function: Callable[..., Any] | None = None,
-        *,
-        name: str | None = None,
-        retry: Retry = ONCE,
-        timeout_s: float | None = None,
-    ) -> Any:
-        """Declare a durable step. A plain function runs in a thread.
-
-        Args:
-            name: defaults to the function's; must be unique in the router.
-            retry: when it is tried again; by default it is not.
-            timeout_s: deadline of one attempt, seconds.
-        """
-
-        def declare(declared: Callable[..., Any]) -> Step[..., Any]:
-            step: Step[..., Any] = Step(declared, name or declared.__name__, retry, timeout_s, self._call_step)
-            if step.name in self.steps:
-                raise InvalidInput(f"Two steps are named {step.name}.", remedy="Give one of them another `name`.")
-            self.steps[step.name] = step
-            return step
-
-        return declare if function is None else declare(function)
-
-    @overload
-    def workflow(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
-    @overload
-    def workflow(self, *, name: str | None = None, version: str = "1") -> WorkflowDecorator: ...
-    def workflow(
-        self, function: Callable[..., Any] | None = None, *, name: str | None = None, version: str = "1"
-    ) -> Any:
-        """Declare a workflow. Versions of a name may stand side by side; new runs take the one declared last."""
-
-        def declare(declared: Callable[..., Any]) -> Workflow[..., Any]:
-            workflow = Workflow(declared, name or declared.__name__, version)
-            versions = self.workflows.setdefault(workflow.name, {})
-            if version in versions:
-                raise InvalidInput(
-                    f"Two workflows are named {workflow.name} in version {version}.",
-                    remedy="Give one of them another `name` or `version`.",
-                )
-            versions[version] = workflow
-            return workflow
-
-        return declare if function is None else declare(function)
-
-    def on(
-        self,
-        pattern: Mapping[str, object],
-        *,
-        start: Workflow[..., Any] | str | None = None,
-        publish: Mapping[str, object] | None = None,
-        when: str | None = None,
-        input: object = "${ event.data }",  # noqa: A002  the word users know from router.yaml
-        name: str | None = None,
-    ) -> None:
-        """Map events to a workflow or a topic.
-
-        Args:
-            pattern: event pattern, see docs/patterns.md.
-            start: the workflow to start.
-            publish: `{"topic": …, "key": …, "body": …}`; key and body are templates.
-            when: CEL condition besides the pattern.
-            input: template of the run's input.
-
-        Raises:
-            InvalidPattern, InvalidExpression, InvalidInput.
-        """
-        workflow = start.name if isinstance(start, Workflow) else start
-        target = workflow or (str(publish["topic"]) if publish else "")
-        label = name or f"{self.name}.{target}" + (f"-{len(self.mappings) + 1}" if self._named(target) else "")
-        rule = {"on": pattern, "when": when, "start": workflow, "publish": publish, "input": input}
-        self.mappings.append(
-            EventMapping(
-                name=label,
-                pattern=Pattern.parse(dict(pattern)),
-                condition=None if when is None else compile_condition(when),
-                input=compile_template(input),
-                start=workflow,
-                publish=None if publish is None else publish_to(publish),
-                specification=specification_of(rule),
-            )
-        )
-
-    def _named(self, target: str) -> bool:
-        return any(mapping.name == f"{self.name}.{target}" for mapping in self.mappings)
-
-    # --- joining a running system -----------------------------------------------------------------------------------
-
-    def join(self, runtime: Runtime | None) -> None:
-        """Make this router's verbs act on a running system; None parts them."""
-        self._runtime = runtime
-
-    @property
-    def runtime(self) -> Runtime:
-        """The running system. Raises InvalidInput where there is none."""
-        if self._runtime is None:
-            raise InvalidInput(
-                f"The router {self.name} is not running.", remedy="Use `async with embed(router)` or `wr serve`."
-            )
-        return self._runtime
-
-    def _call_step(
-        self, step: Step[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
-    ) -> Coroutine[Any, Any, object]:
-        return run_verbs.call_step(self._runtime, self.chain, step, args, kwargs)
-
-    # --- verbs ------------------------------------------------------------------------------------------------------
 
     async def start(
         self,
@@ -261,6 +109,42 @@ class Router:
             ),
         )
 
+    async def signal(self, run_id: str, name: str, value: object = None) -> str:
+        """Send a value to a run, which gets it from `receive`, now or later; returns the signal's id.
+
+        Raises:
+            NotFound, Conflict (the run has ended); inside a run StepFailed.
+        """
+        branch = current()
+        if branch is None:
+            return await self.runtime.signals.send(run_id, name, to_json(value))
+        return await self.runtime.signals.send_within(branch, run_id, name, to_json(value))
+
+    async def receive(self, name: str, *, of: Any = Any, within: str | float | timedelta | None = None) -> Any:
+        """Wait durably for the next signal of this name: each is received once, in the order sent. Only inside a run.
+
+        Args:
+            of: type of the value; plain data by default.
+            within: deadline, as for `approve`.
+
+        Raises:
+            WaitExpired: none came in time. It is a TimeoutError.
+        """
+        branch = run_verbs.inside("receive")
+        text = await self.runtime.signals.receive(branch, name, seconds(within))
+        return Codec(of).decode(text)
+
+    async def correlate(self, key: str | int) -> None:
+        """Take a key for this run until it ends: signals that mappings send to the key are received here.
+
+        Signals that came before a run had the key are received too. Only inside a run.
+
+        Raises:
+            StepFailed: another run of this workflow has the key.
+        """
+        branch = run_verbs.inside("correlate")
+        await self.runtime.signals.correlate(branch, str(key))
+
     async def sleep(self, duration: str | float | timedelta) -> None:
         """Sleep durably: a restart does not lengthen it. Only inside a run."""
         branch = run_verbs.inside("sleep")
@@ -295,16 +179,3 @@ def seconds(duration: str | float | timedelta | None) -> float | None:
         raise InvalidInput(
             f"{duration!r} is not a duration.", remedy="Write a number and a unit: ms, s, m, h or d, such as `2d`."
         ) from None
-
-
-def publish_to(rule: Mapping[str, object]) -> PublishTo:
-    """The publishing target of a mapping. Raises InvalidInput, InvalidExpression."""
-    unknown = set(rule) - {"topic", "key", "body"}
-    if unknown or "topic" not in rule:
-        raise InvalidInput("`publish` takes topic, key and body.", remedy="Remove or add fields accordingly.")
-    key = rule.get("key")
-    return PublishTo(
-        topic=str(rule["topic"]),
-        key=None if key is None else compile_template(key),
-        body=compile_template(rule.get("body", "${ event.data }")),
-    )

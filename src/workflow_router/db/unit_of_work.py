@@ -8,6 +8,7 @@ from workflow_router.db.repositories.dispatches import Dispatches
 from workflow_router.db.repositories.events import Events
 from workflow_router.db.repositories.messages import Messages
 from workflow_router.db.repositories.runs import Runs
+from workflow_router.db.repositories.signals import Signals
 
 
 class UnitOfWork:
@@ -27,6 +28,7 @@ class UnitOfWork:
         self.record = self.transitions.append
         self.events = Events(session, self.record, now_ms)
         self.runs = Runs(session, self.record, now_ms, epochs, shard_count)
+        self.signals = Signals(session, self.record, now_ms, epochs)
         self.messages = Messages(session, self.record, now_ms)
         self.dispatches = Dispatches(session, self.record)
         self.approvals = Approvals(session, self.record)

@@ -3,7 +3,7 @@
 Refuses to execute runs or deliver messages: it says what was started, others go on from there.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
@@ -11,7 +11,7 @@ from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.event_mappings.match import Matcher
 from workflow_router.core.event_mappings.plan import Plan, plan
 from workflow_router.core.event_mappings.ports import AcceptedEvent
-from workflow_router.core.model import DEFAULT_TENANT, Event, NewMessage, Run, Transition
+from workflow_router.core.model import DEFAULT_TENANT, Event, NewMessage, Run, Signal, Transition
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.codec import to_canonical_json
@@ -42,6 +42,8 @@ class Ingest:
         version_of: the version that new runs of a workflow begin with. Raises NotFound for an unknown workflow.
         on_started: told of runs after they were committed.
         on_published: told of topics after messages were committed to them.
+        deliver: sends a signal to its key within a transaction; returns the run that this wakes.
+        on_woken: told of runs that were woken, after it was committed.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Ingest:
         version_of: Callable[[str], str],
         on_started: Callable[[Run], None],
         on_published: Callable[[str], None],
+        deliver: Callable[[Transaction, Signal], Awaitable[Run | None]],
+        on_woken: Callable[[Run], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -62,6 +66,8 @@ class Ingest:
         self._version_of = version_of
         self._on_started = on_started
         self._on_published = on_published
+        self._deliver = deliver
+        self._on_woken = on_woken
         self._matcher = Matcher()
 
     @property
@@ -92,19 +98,23 @@ class Ingest:
         accepted = AcceptedEvent(
             id=own_id, event=event, matched=made.matched, received_ms=self._clock.now_ms(), tenant=tenant
         )
-        taken, started = await self._store.commit(lambda tx: self._take_in(tx, accepted, made))
+        taken, started, woken = await self._store.commit(lambda tx: self._take_in(tx, accepted, made))
         if taken is not None:
             return Accepted(id=taken, duplicate=True, matched=[], runs=[])
         for run in started:
             self._on_started(run)
         for message in made.messages:
             self._on_published(message.topic)
+        for run in woken:
+            self._on_woken(run)
         return Accepted(id=own_id, duplicate=False, matched=made.matched, runs=[run.id for run in started])
 
-    async def _take_in(self, tx: Transaction, accepted: AcceptedEvent, made: Plan) -> tuple[str | None, list[Run]]:
+    async def _take_in(
+        self, tx: Transaction, accepted: AcceptedEvent, made: Plan
+    ) -> tuple[str | None, list[Run], list[Run]]:
         taken = await tx.events.take_in(accepted)
         if taken is not None:
-            return taken, []
+            return taken, [], []
         for name, reason in made.failures.items():
             tx.record(
                 Transition(
@@ -119,7 +129,8 @@ class Ingest:
         started = [await tx.runs.start(run) for run in made.runs]
         for message in made.messages:
             await tx.messages.publish(message, self._recipients(message))
-        return None, [run for run in started if run is not None]
+        woken = [await self._deliver(tx, signal) for signal in made.signals]
+        return None, [run for run in started if run is not None], [run for run in woken if run is not None]
 
 
 def specification_of(rule: object) -> bytes:

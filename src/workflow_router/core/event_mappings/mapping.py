@@ -15,6 +15,15 @@ class PublishTo(msgspec.Struct, frozen=True, kw_only=True):
     body: Template
 
 
+class SignalTo(msgspec.Struct, frozen=True, kw_only=True):
+    """A mapping's target that is a run: the one of `workflow` that has the key. `key` and `value` are templates."""
+
+    workflow: str
+    name: str
+    key: Template
+    value: Template
+
+
 class Mapping(msgspec.Struct, frozen=True, kw_only=True):
     """A named, versioned rule.
 
@@ -23,6 +32,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True):
         condition: what must hold besides, where a pattern is not enough.
         start: name of the workflow it starts, with `input` as the run's input.
         publish: topic it publishes to.
+        signal: run it sends a signal to.
         specification: canonical JSON of the rule as it was written; a changed one is a new version.
     """
 
@@ -32,13 +42,14 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True):
     input: Template
     start: str | None = None
     publish: PublishTo | None = None
+    signal: SignalTo | None = None
     specification: bytes = b"{}"
     version: int = 1
 
     def __post_init__(self) -> None:
-        if (self.start is None) == (self.publish is None):
+        if sum(target is not None for target in (self.start, self.publish, self.signal)) != 1:
             raise InvalidInput(
-                f"Mapping {self.name} must have one target.", remedy="Give it either `start` or `publish`."
+                f"Mapping {self.name} must have one target.", remedy="Give it either `start`, `publish` or `signal`."
             )
 
     @property

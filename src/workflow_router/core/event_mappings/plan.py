@@ -6,7 +6,7 @@ import msgspec
 
 from workflow_router.core.errors import ExpressionFailed
 from workflow_router.core.event_mappings.mapping import Mapping
-from workflow_router.core.model import DEFAULT_TENANT, NewMessage, NewRun
+from workflow_router.core.model import DEFAULT_TENANT, NewMessage, NewRun, Signal
 from workflow_router.utils.codec import to_json
 
 
@@ -21,6 +21,7 @@ class Plan(msgspec.Struct):
     matched: list[str]
     runs: list[NewRun]
     messages: list[NewMessage]
+    signals: list[Signal]
     failures: dict[str, str]
 
 
@@ -33,8 +34,8 @@ def plan(
     version_of: Callable[[str], str],
     tenant: str = DEFAULT_TENANT,
 ) -> Plan:
-    """Render the mappings' templates into runs and messages that the event with our id `own_id` causes."""
-    made = Plan([mapping.label for mapping in mappings], [], [], {})
+    """Render the mappings' templates into the runs, messages and signals that the event with our id `own_id` causes."""
+    made = Plan([mapping.label for mapping in mappings], [], [], [], {})
     for mapping in mappings:
         try:
             if mapping.start is not None:
@@ -62,6 +63,24 @@ def plan(
                         correlation=own_id,
                     )
                 )
+            elif mapping.signal is not None:
+                made.signals.append(
+                    Signal(
+                        id=new_id(),
+                        name=mapping.signal.name,
+                        value=to_json(mapping.signal.value.render(scope)),
+                        workflow=mapping.signal.workflow,
+                        key=_key(mapping.signal.key.render(scope)),
+                        tenant=tenant,
+                        cause=own_id,
+                    )
+                )
         except ExpressionFailed as error:
             made.failures[mapping.name] = error.message
     return made
+
+
+def _key(rendered: object) -> str:
+    if rendered is None or isinstance(rendered, dict | list):
+        raise ExpressionFailed("The signal's `key` is no text or number.", remedy="Point it to what names the run.")
+    return str(rendered)

@@ -25,6 +25,7 @@ class LiveRun:
         unused: keys of committed steps that this execution has not asked for yet.
         busy: durable operations under way that are not waits.
         waits: by key of each wait under way, the run's `wakes` when it last looked.
+        receiving: ids of signals that an operation under way is about to receive.
         parked: whether the store says, or is about to say, that the run waits.
         stopped: why this execution must not go on, whatever the user's code catches.
     """
@@ -38,6 +39,7 @@ class LiveRun:
         self.seq = 0
         self.busy = 0
         self.waits: dict[str, int] = {}
+        self.receiving: set[str] = set()
         self.parked = False
         self.stopped: Exception | None = None
         self.task: asyncio.Task[None] | None = None

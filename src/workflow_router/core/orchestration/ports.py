@@ -4,7 +4,7 @@ from typing import Protocol
 
 import msgspec
 
-from workflow_router.core.model import DEFAULT_TENANT, NewRun, Run, StepRecord
+from workflow_router.core.model import DEFAULT_TENANT, NewRun, Run, Signal, StepRecord
 from workflow_router.core.states import RunStatus
 
 
@@ -77,6 +77,10 @@ class RunReads(Protocol):
         """Its committed steps in commit order."""
         ...
 
+    async def open_children(self, run_id: str) -> list[str]:
+        """Ids of the runs whose parent this is and that have not ended."""
+        ...
+
     async def unfinished(self, shards: list[int], *, after: str, limit: int) -> list[Run]:
         """Running runs of these shards in id order, to be taken up again after a restart."""
         ...
@@ -91,4 +95,32 @@ class RunReads(Protocol):
 
     async def counts(self, *, tenant: str) -> dict[str, dict[str, int]]:
         """Number of runs by workflow and status."""
+        ...
+
+
+class SignalTransitions(Protocol):
+    """Storage verbs of signals. A key belongs to one run of a workflow at a time, until that run ends."""
+
+    async def send(self, signal: Signal) -> bool:
+        """Keep a signal for its run, or under its key while no run has it; False if its id was sent before."""
+        ...
+
+    async def correlated(self, *, tenant: str, workflow: str, key: str) -> str | None:
+        """The run that has the key. Until this transaction ends, no other gives the key to a run or asks for it."""
+        ...
+
+    async def correlate(self, run: Run, fence: Fence, key: str) -> bool:
+        """Give the key to the run, with the signals that wait under it; False if another run has it.
+
+        Raises:
+            Lost: a stale owner.
+        """
+        ...
+
+    async def waiting(self, run_id: str, name: str, *, limit: int) -> list[Signal]:
+        """Signals that the run has not received, in the order in which they were sent."""
+        ...
+
+    async def receive(self, run: Run, fence: Fence, signal_id: str, step_key: str) -> None:
+        """Note at which step the run received a signal. Raises Lost for a stale owner, Conflict if it had been."""
         ...

@@ -12,7 +12,7 @@ from workflow_router.utils.codec import to_json
 
 _AFTER_ALL_IDS = "~"
 # Kinds of step that may have a timer, which their result makes pointless.
-_TIMED = frozenset({"sleep", "approval"})
+_TIMED = frozenset({"sleep", "approval", "receive"})
 
 
 def _text(value: bytes | None) -> str | None:
@@ -25,7 +25,7 @@ def _bytes(value: str | None) -> bytes | None:
 
 def _read_run(row: Row) -> Run:
     run_id, workflow, version, status, given, output, error, tenant, shard, cause, correlation, *rest = row
-    created_ms, updated_ms, wakes = rest
+    created_ms, updated_ms, wakes, parent = rest
     return Run(
         id=run_id,
         workflow=workflow,
@@ -41,6 +41,7 @@ def _read_run(row: Row) -> Run:
         created_ms=created_ms,
         updated_ms=updated_ms,
         wakes=wakes,
+        parent=parent,
     )
 
 
@@ -89,6 +90,7 @@ class Runs:
             input=run.input.decode(),
             cause=run.cause,
             correlation=run.correlation or run.id,
+            parent=run.parent,
             now_ms=self._now_ms,
         )
         if not landed:
@@ -107,6 +109,7 @@ class Runs:
             correlation=run.correlation or run.id,
             created_ms=self._now_ms,
             updated_ms=self._now_ms,
+            parent=run.parent,
         )
         self._tell(started, "run.started", {"workflow": run.workflow, "version": run.version})
         return started
@@ -179,6 +182,9 @@ class Runs:
 
     async def history(self, run_id: str) -> list[StepRecord]:
         return [_read_step(row) for row in await self._session.fetch("run_history", run_id=run_id)]
+
+    async def open_children(self, run_id: str) -> list[str]:
+        return [child for (child,) in await self._session.fetch("open_children", run_id=run_id)]
 
     async def unfinished(self, shards: list[int], *, after: str, limit: int) -> list[Run]:
         rows = await self._session.fetch("unfinished_runs", shards=to_json(shards).decode(), after=after, limit=limit)

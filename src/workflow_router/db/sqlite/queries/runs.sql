@@ -1,6 +1,6 @@
 -- name: insert_run
-INSERT INTO runs (id, tenant, workflow, version, status, shard, input, cause, correlation, created_ms, updated_ms)
-VALUES (:id, :tenant, :workflow, :version, 'running', :shard, :input, :cause, :correlation, :now_ms, :now_ms)
+INSERT INTO runs (id, tenant, workflow, version, status, shard, input, cause, correlation, parent, created_ms, updated_ms)
+VALUES (:id, :tenant, :workflow, :version, 'running', :shard, :input, :cause, :correlation, :parent, :now_ms, :now_ms)
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
@@ -36,10 +36,10 @@ UPDATE runs
    SET wakes = wakes + 1, updated_ms = :now_ms,
        status = CASE WHEN status = 'waiting' OR (:resume AND status = 'suspended') THEN 'running' ELSE status END
  WHERE id = :id AND status NOT IN ('completed', 'faulted', 'cancelled')
-RETURNING id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes;
+RETURNING id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes, parent;
 
 -- name: run
-SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes
+SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes, parent
   FROM runs WHERE id = :id;
 
 -- name: run_history
@@ -47,7 +47,7 @@ SELECT key, seq, name, kind, status, output, error, attempts, started_ms, finish
   FROM steps WHERE run_id = :run_id ORDER BY seq;
 
 -- name: unfinished_runs
-SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes
+SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes, parent
   FROM runs WHERE status = 'running' AND shard IN (SELECT value FROM json_each(:shards)) AND id > :after
  ORDER BY id LIMIT :limit;
 
@@ -57,7 +57,7 @@ SELECT t.run_id, t.step_key, t.due_ms FROM timers AS t JOIN runs AS r ON r.id = 
  ORDER BY t.due_ms LIMIT :limit;
 
 -- name: list_runs
-SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes
+SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes, parent
   FROM runs
  WHERE tenant = :tenant AND (:workflow IS NULL OR workflow = :workflow) AND (:status IS NULL OR status = :status)
    AND id < :before
@@ -65,3 +65,6 @@ SELECT id, workflow, version, status, input, output, error, tenant, shard, cause
 
 -- name: run_counts
 SELECT workflow, status, count(*) FROM runs WHERE tenant = :tenant GROUP BY workflow, status;
+
+-- name: open_children
+SELECT id FROM runs WHERE parent = :run_id AND status NOT IN ('completed', 'faulted', 'cancelled') ORDER BY id;

@@ -1,0 +1,203 @@
+"""Owns declaring: steps, workflows and mappings of a router. Refuses to run them; `Router` adds the verbs."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
+
+from workflow_router.core import run_verbs
+from workflow_router.core.errors import InvalidInput
+from workflow_router.core.event_mappings.ingest import specification_of
+from workflow_router.core.event_mappings.mapping import Mapping as EventMapping
+from workflow_router.core.event_mappings.mapping import PublishTo, SignalTo
+from workflow_router.core.expressions import compile_condition, compile_template
+from workflow_router.core.orchestration.definitions import ONCE, Retry, Step, Workflow
+from workflow_router.core.orchestration.step_execution_handler import Chain
+from workflow_router.core.patterns import Pattern
+from workflow_router.core.runtime import Runtime
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class StepDecorator(Protocol):
+    """What `router.step(...)` returns."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Step[P, R]: ...
+
+
+class WorkflowDecorator(Protocol):
+    """What `router.workflow(...)` returns."""
+
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
+
+
+class Declarations:
+    """Steps, workflows and mappings of one part of a project.
+
+    Args:
+        name: where mappings declared here come from, as shown in records.
+    """
+
+    def __init__(self, name: str = "default") -> None:
+        self.name = name
+        self.steps: dict[str, Step[..., Any]] = {}
+        self.workflows: dict[str, dict[str, Workflow[..., Any]]] = {}
+        self.mappings: list[EventMapping] = []
+        self.chain = Chain()
+        self._runtime: Runtime | None = None
+
+    # --- declaring --------------------------------------------------------------------------------------------------
+
+    @overload
+    def step(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
+    @overload
+    def step(self, function: Callable[P, R], /) -> Step[P, R]: ...
+    @overload
+    def step(
+        self, *, name: str | None = None, retry: Retry = ONCE, timeout_s: float | None = None
+    ) -> StepDecorator: ...
+    def step(
+        self,
+        function: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+        retry: Retry = ONCE,
+        timeout_s: float | None = None,
+    ) -> Any:
+        """Declare a durable step. A plain function runs in a thread.
+
+        Args:
+            name: defaults to the function's; must be unique in the router.
+            retry: when it is tried again; by default it is not.
+            timeout_s: deadline of one attempt, seconds.
+        """
+
+        def declare(declared: Callable[..., Any]) -> Step[..., Any]:
+            step: Step[..., Any] = Step(declared, name or declared.__name__, retry, timeout_s, self._call_step)
+            if step.name in self.steps:
+                raise InvalidInput(f"Two steps are named {step.name}.", remedy="Give one of them another `name`.")
+            self.steps[step.name] = step
+            return step
+
+        return declare if function is None else declare(function)
+
+    @overload
+    def workflow(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
+    @overload
+    def workflow(self, *, name: str | None = None, version: str = "1") -> WorkflowDecorator: ...
+    def workflow(
+        self, function: Callable[..., Any] | None = None, *, name: str | None = None, version: str = "1"
+    ) -> Any:
+        """Declare a workflow. Versions of a name may stand side by side; new runs take the one declared last."""
+
+        def declare(declared: Callable[..., Any]) -> Workflow[..., Any]:
+            workflow = Workflow(declared, name or declared.__name__, version)
+            versions = self.workflows.setdefault(workflow.name, {})
+            if version in versions:
+                raise InvalidInput(
+                    f"Two workflows are named {workflow.name} in version {version}.",
+                    remedy="Give one of them another `name` or `version`.",
+                )
+            versions[version] = workflow
+            return workflow
+
+        return declare if function is None else declare(function)
+
+    def on(
+        self,
+        pattern: Mapping[str, object],
+        *,
+        start: Workflow[..., Any] | str | None = None,
+        publish: Mapping[str, object] | None = None,
+        signal: Mapping[str, object] | None = None,
+        when: str | None = None,
+        input: object = "${ event.data }",  # noqa: A002  the word users know from router.yaml
+        name: str | None = None,
+    ) -> None:
+        """Map events to a workflow, a topic, or the run that has a key.
+
+        Args:
+            pattern: event pattern, see docs/patterns.md.
+            start: the workflow to start.
+            publish: `{"topic": …, "key": …, "body": …}`; key and body are templates.
+            signal: `{"workflow": …, "name": …, "key": …, "value": …}`; key and value are templates. The run that has
+                taken the key with `router.correlate` receives it, even if it takes the key only later.
+            when: CEL condition besides the pattern.
+            input: template of the run's input.
+
+        Raises:
+            InvalidPattern, InvalidExpression, InvalidInput.
+        """
+        workflow = start.name if isinstance(start, Workflow) else start
+        sent = None if signal is None else signal_to(signal)
+        target = workflow or (str(publish["topic"]) if publish else "") or (sent.name if sent else "")
+        label = name or f"{self.name}.{target}" + (f"-{len(self.mappings) + 1}" if self._named(target) else "")
+        rule = {"on": pattern, "when": when, "start": workflow, "publish": publish, "input": input}
+        if signal is not None:
+            rule["signal"] = {**signal, "workflow": sent.workflow if sent else None}
+        self.mappings.append(
+            EventMapping(
+                name=label,
+                pattern=Pattern.parse(dict(pattern)),
+                condition=None if when is None else compile_condition(when),
+                input=compile_template(input),
+                start=workflow,
+                publish=None if publish is None else publish_to(publish),
+                signal=sent,
+                specification=specification_of(rule),
+            )
+        )
+
+    def _named(self, target: str) -> bool:
+        return any(mapping.name == f"{self.name}.{target}" for mapping in self.mappings)
+
+    # --- joining a running system -----------------------------------------------------------------------------------
+
+    def join(self, runtime: Runtime | None) -> None:
+        """Make this router's verbs act on a running system; None parts them."""
+        self._runtime = runtime
+
+    @property
+    def runtime(self) -> Runtime:
+        """The running system. Raises InvalidInput where there is none."""
+        if self._runtime is None:
+            raise InvalidInput(
+                f"The router {self.name} is not running.", remedy="Use `async with embed(router)` or `wr serve`."
+            )
+        return self._runtime
+
+    def _call_step(
+        self, step: Step[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> Coroutine[Any, Any, object]:
+        return run_verbs.call_step(self._runtime, self.chain, step, args, kwargs)
+
+
+def publish_to(rule: Mapping[str, object]) -> PublishTo:
+    """The publishing target of a mapping. Raises InvalidInput, InvalidExpression."""
+    unknown = set(rule) - {"topic", "key", "body"}
+    if unknown or "topic" not in rule:
+        raise InvalidInput("`publish` takes topic, key and body.", remedy="Remove or add fields accordingly.")
+    key = rule.get("key")
+    return PublishTo(
+        topic=str(rule["topic"]),
+        key=None if key is None else compile_template(key),
+        body=compile_template(rule.get("body", "${ event.data }")),
+    )
+
+
+def signal_to(rule: Mapping[str, object]) -> SignalTo:
+    """The signalling target of a mapping. Raises InvalidInput, InvalidExpression."""
+    unknown = set(rule) - {"workflow", "name", "key", "value"}
+    if unknown or not {"workflow", "name", "key"} <= set(rule):
+        raise InvalidInput(
+            "`signal` takes workflow, name, key and value.", remedy="Remove or add fields; only value may be left out."
+        )
+    workflow = rule["workflow"]
+    return SignalTo(
+        workflow=cast("Workflow[..., Any]", workflow).name if isinstance(workflow, Workflow) else str(workflow),
+        name=str(rule["name"]),
+        key=compile_template(rule["key"]),
+        value=compile_template(rule.get("value", "${ event.data }")),
+    )
