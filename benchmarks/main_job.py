@@ -123,6 +123,8 @@ class Bench:
         await router.start()
         connections = [await Connection.open(port) for _ in range(CONNECTIONS)]
         await connections[0].post_event("warm-up", 0)
+        await _all_completed(connections[0], 1)
+        entries_before = await _audit_entries(connections[0])
         numbers = iter(range(count))
 
         async def send(connection: Connection) -> None:
@@ -134,8 +136,8 @@ class Bench:
         accepted_s = time.perf_counter() - begun
         await _all_completed(connections[0], count + 1)
         took_s = time.perf_counter() - begun
-        entries = (await connections[0].get("/api/audit/head"))["position"]
-        assert entries == ENTRIES_PER_RUN * (count + 1), f"{entries} audit entries tell of other work than was asked"
+        entries = await _audit_entries(connections[0]) - entries_before
+        assert entries == ENTRIES_PER_RUN * count, f"{entries} audit entries tell of other work than was asked"
         cpu_s = harness.cpu_s(router.pid) - cpu_before
         for connection in connections:
             connection.close()
@@ -171,6 +173,12 @@ class Bench:
             "event_to_done_p50_ms": harness.percentile(warm, 0.5),
             "event_to_done_p99_ms": harness.percentile(warm, 0.99),
         }
+
+
+async def _audit_entries(connection: Connection) -> int:
+    position = (await connection.get("/api/audit/head"))["position"]
+    assert isinstance(position, int)
+    return position
 
 
 async def _all_completed(connection: Connection, count: int) -> None:
