@@ -135,6 +135,10 @@ class World:
             return f"{name}:{world.chance.randrange(10**9)}"
 
         @router.workflow
+        async def part(name: str) -> str:
+            return await work(name)
+
+        @router.workflow
         async def main(number: int) -> list[object]:
             first, second = await asyncio.gather(work("a"), work("b"))
             answer = await router.dispatch("model", {"n": number})
@@ -145,7 +149,7 @@ class World:
             await router.correlate(number)
             paid = await router.receive("paid")
             assert paid == number, f"run {number} received the signal of {paid}"
-            return [first, second, answer, approved, paid, await work("c")]
+            return [first, second, answer, approved, paid, await router.run(part, "c")]
 
         @router.workflow
         async def tell(message: dict[str, int]) -> str:
@@ -212,7 +216,7 @@ async def _done(runtime: Runtime) -> bool:
     runs = await runtime.store.read(lambda tx: tx.runs.counts(tenant="default"))
     ended = sum(sum(by_status.values()) for by_status in runs.values())
     completed = sum(by_status.get("completed", 0) for by_status in runs.values())
-    return completed == ended == 2 * EVENTS
+    return completed == ended == 3 * EVENTS
 
 
 async def simulate(seed: int, *, lies: bool = False) -> None:
@@ -242,7 +246,7 @@ async def simulate(seed: int, *, lies: bool = False) -> None:
 async def check(world: World, store: SqlStore, inner: SqliteDatabase) -> None:
     """The promises: nothing acknowledged is lost, nothing committed is repeated, histories and audit are whole."""
     runs = await store.read(lambda tx: tx.runs.counts(tenant="default"))
-    assert runs == {"main": {"completed": EVENTS}, "tell": {"completed": EVENTS}}, runs
+    assert runs == {name: {"completed": EVENTS} for name in ("main", "part", "tell")}, runs
     for own_id in world.accepted.values():
         found = await store.read(lambda tx, i=own_id: tx.events.find(i, tenant="default"))
         assert found is not None, f"the acknowledged event {own_id} is lost"

@@ -7,7 +7,7 @@ once. Refuses to open anything: `workflow_router.embed` and `wr serve` join a ro
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from workflow_router.core import run_verbs
 from workflow_router.core.declare import Declarations
@@ -18,6 +18,8 @@ from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.live import current
 from workflow_router.core.runtime_state.approvals import Answer
 from workflow_router.utils.codec import Codec, to_json
+
+R = TypeVar("R")
 
 
 class Router(Declarations):
@@ -41,6 +43,18 @@ class Router(Declarations):
         if branch is None:
             return await self.runtime.start(name, given, run_id=run_id)
         return await run_verbs.start(self.runtime, branch, name, given, run_id)
+
+    @overload
+    async def run(self, workflow: Workflow[..., R], input: object = None) -> R: ...
+    @overload
+    async def run(self, workflow: str, input: object = None) -> Any: ...
+    async def run(self, workflow: Workflow[..., Any] | str, input: object = None) -> Any:  # noqa: A002  as in `on`
+        """Run a workflow as a child and return its result; the child ends with this run. Only inside a run.
+
+        Raises:
+            ChildFailed: it faulted or was cancelled. It is a StepFailed.
+        """
+        return await run_verbs.run_child(self.runtime, run_verbs.inside("run"), workflow, to_json(input))
 
     async def dispatch(
         self,

@@ -8,7 +8,7 @@ import msgspec
 from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
 from workflow_router.core.errors import DispatchFailed, InvalidInput, NotFound
 from workflow_router.core.model import Approval, DispatchRecord, NewMessage, NewRun, Run
-from workflow_router.core.orchestration.definitions import Step
+from workflow_router.core.orchestration.definitions import Step, Workflow
 from workflow_router.core.orchestration.journal import Outcome, Problem
 from workflow_router.core.orchestration.live import Branch, LiveRun, current
 from workflow_router.core.orchestration.operations import operation_id
@@ -77,6 +77,14 @@ async def start(runtime: Runtime, branch: Branch, workflow: str, given: bytes, r
     for run in started:
         runtime.engine.adopt(run, fresh=True)
     return str(from_json(text))
+
+
+async def run_child(runtime: Runtime, branch: Branch, workflow: Workflow[..., Any] | str, given: bytes) -> object:
+    """Run a workflow as a child and wait for its result."""
+    name = workflow.name if isinstance(workflow, Workflow) else workflow
+    version = runtime.version_of(name)
+    output = await runtime.children.run(branch, name, version, given)
+    return runtime.workflows[name][version].codec.decode(output)
 
 
 async def publish(

@@ -4,19 +4,20 @@ It is what a running system is. A `Router` is what users declare; doors (HTTP, C
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
 from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
-from workflow_router.core.errors import DispatchFailed, NotFound, Overloaded, StoreError
+from workflow_router.core.dispatch_route.recorder import Recorder
+from workflow_router.core.errors import DispatchFailed, NotFound, Overloaded
 from workflow_router.core.event_mappings.ingest import Accepted, Ingest
 from workflow_router.core.message_broker.deliver import Deliveries
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.message_broker.publish import Topics
 from workflow_router.core.message_broker.redeliver import Redelivery
 from workflow_router.core.model import DEFAULT_TENANT, AuditEntry, DispatchRecord, Event, NewMessage, NewRun, Run
+from workflow_router.core.orchestration.children import Children
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.runs import Engine
 from workflow_router.core.orchestration.signals import Signals, deliver
@@ -27,8 +28,6 @@ from workflow_router.core.runtime_state.observe import Observation
 from workflow_router.core.states import DispatchStatus
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.ids import Ids
-
-_log = logging.getLogger(__name__)
 
 # Beyond this many runs that go on or wait for their turn, new work is refused before anything is written.
 BACKLOG_MAX = 20_000
@@ -61,6 +60,7 @@ class Runtime:
         self.workflows = workflows
         self.topics = Topics()
         self.engine = Engine(store, clock, workflows, sleep=sleep, random=random)
+        self.children = Children(store, self.engine)
         self.signals = Signals(store, clock, ids, self.engine)
         self.observation = Observation(store)
         self.approvals = Approvals(store, clock, self.engine.woken)
@@ -86,7 +86,7 @@ class Runtime:
             deliver=deliver,
             on_woken=self.engine.woken,
         )
-        self._recording: set[asyncio.Task[None]] = set()
+        self.recorder = Recorder(store, sleep)
 
     async def open(self) -> None:
         """Take up what the store holds: unfinished runs and undelivered messages."""
@@ -97,8 +97,7 @@ class Runtime:
         """Let go of everything; what is committed stays, what is not has not happened."""
         await self.deliveries.close()
         await self.engine.close()
-        if self._recording:
-            await asyncio.gather(*self._recording, return_exceptions=True)
+        await self.recorder.close()
 
     def set_topics(self, topics: Iterable[str], subscriptions: Iterable[Subscription]) -> None:
         """Put topics and subscriptions in force."""
@@ -187,16 +186,8 @@ class Runtime:
             self.record_later(record)
 
     def record_later(self, record: DispatchRecord) -> None:
-        """Make the outcome of a pass-through call durable with the next commits, without waiting for it."""
-        task = asyncio.get_running_loop().create_task(self._record(record))
-        self._recording.add(task)
-        task.add_done_callback(self._recording.discard)
-
-    async def _record(self, record: DispatchRecord) -> None:
-        try:
-            await self.store.commit(lambda tx: tx.dispatches.finish(record))
-        except (StoreError, Overloaded) as error:
-            _log.warning("The outcome of dispatch %s was not recorded: %s", record.id, error)
+        """Make the outcome of a pass-through call durable within 50 ms, without waiting for it."""
+        self.recorder.later(record)
 
     def observe(self, *, after: int | None = None, pattern: Pattern | None = None) -> AsyncGenerator[AuditEntry, None]:
         """Transitions as they are committed, from now on or after a position."""

@@ -25,6 +25,7 @@ class LiveRun:
         unused: keys of committed steps that this execution has not asked for yet.
         busy: durable operations under way that are not waits.
         waits: by key of each wait under way, the run's `wakes` when it last looked.
+        children: it may have children that have not ended.
         receiving: ids of signals that an operation under way is about to receive.
         parked: whether the store says, or is about to say, that the run waits.
         stopped: why this execution must not go on, whatever the user's code catches.
@@ -39,6 +40,7 @@ class LiveRun:
         self.seq = 0
         self.busy = 0
         self.waits: dict[str, int] = {}
+        self.children = False
         self.receiving: set[str] = set()
         self.parked = False
         self.stopped: Exception | None = None
@@ -49,6 +51,7 @@ class LiveRun:
         """Take the history from the store, before the workflow is executed again."""
         self.history = {record.key: record for record in history}
         self.unused = set(self.history)
+        self.children = any(record.kind == "child" for record in history)
         self.seq = len(history)
 
     def next_seq(self) -> int:

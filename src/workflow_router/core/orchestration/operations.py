@@ -26,7 +26,7 @@ _STOPS = (Lost, StoreError, Overloaded, Nondeterminism)
 
 def operation_id(run_id: str, key: str) -> str:
     """An id for what an operation makes outside the run (a dispatch, a message), the same on every replay (UUIDv5)."""
-    return str(uuid.uuid5(uuid.UUID(run_id), key))
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{run_id}/{key}"))
 
 
 class Operations:

@@ -8,10 +8,8 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
-
-import msgspec
 
 from workflow_router.core.errors import (
     Conflict,
@@ -24,12 +22,13 @@ from workflow_router.core.errors import (
 )
 from workflow_router.core.model import Run
 from workflow_router.core.orchestration.definitions import Workflow
+from workflow_router.core.orchestration.ending import Ended, end
 from workflow_router.core.orchestration.journal import Journal, Problem
 from workflow_router.core.orchestration.live import LiveRun, enter
 from workflow_router.core.orchestration.operations import Operations
 from workflow_router.core.orchestration.step_execution_handler import StepExecutionHandler
 from workflow_router.core.orchestration.waits import Waits
-from workflow_router.core.ports import Store, Transaction
+from workflow_router.core.ports import Store
 from workflow_router.core.states import RUN_ENDED, RunStatus
 from workflow_router.utils.clock import Clock
 
@@ -191,16 +190,24 @@ class Engine:
     async def cancel(self, run_id: str) -> Run:
         """Stop a run for good. Raises NotFound, or Conflict where it has ended."""
         run = await self.find(run_id)
-        fence = self._store.fences().get(run.shard)
-        if fence is None:
+        fences = self._store.fences()
+        if run.shard not in fences:
             raise Lost(f"Run {run_id} belongs to another process.", remedy="Cancel it there.")
-        if not await self._store.commit(lambda tx: tx.runs.change_status(run, fence, RunStatus.CANCELLED)):
+        ended = await self._store.commit(lambda tx: end(tx, run, fences, RunStatus.CANCELLED))
+        if not ended.runs:
             raise Conflict(f"Run {run_id} has ended before.")
-        live = self._live.get(run_id)
-        if live is not None and live.task is not None:
-            live.task.cancel()
-        self._tell_ended(run_id)
+        self._stop(ended, ended.runs)
         return await self.find(run_id)
+
+    def _stop(self, ended: Ended, cancelled: Iterable[Run]) -> None:
+        """Act on what a commit ended."""
+        for run in cancelled:
+            live = self._live.get(run.id)
+            if live is not None and live.task is not None:
+                live.task.cancel()
+            self._tell_ended(run.id, run)
+        if ended.woken is not None:
+            self.woken(ended.woken)
 
     async def resume(self, run_id: str) -> Run:
         """Go on with a suspended run. Raises NotFound, or Conflict where it is not suspended."""
@@ -246,12 +253,12 @@ class Engine:
                 live.recall(await self._store.read(lambda tx: tx.runs.history(run.id)))
             status, output, problem = await self._execute(live)
 
-            async def unit(tx: Transaction) -> Run | None:
-                landed = await tx.runs.change_status(run, live.fence, status, output=output, error=problem)
-                changed = {"status": status, "output": output, "error": problem, "updated_ms": tx.now_ms}
-                return msgspec.structs.replace(run, **changed) if landed else None
-
-            settled = await self._store.commit(unit)
+            fences = {**self._store.fences(), run.shard: live.fence}
+            ended = await self._store.commit(
+                lambda tx: end(tx, run, fences, status, output=output, error=problem, children=live.children)
+            )
+            settled = ended.runs[0] if ended.runs else None
+            self._stop(ended, ended.runs[1:])
         except Lost:
             _log.info("Run %s belongs to another process now.", run.id)
         except RouterError as error:
