@@ -8,6 +8,7 @@ Refuses bodies over a limit, and to store records: each final one is handed to `
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -25,6 +26,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 BODY_MAX_BYTES = 16 * 1024 * 1024
+PRESENCE_AFTER_S = 0.05  # a watch over whether the caller is still there costs more than most answers that come before
 
 _MODEL_DOORS = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages"})
 _MODELS = "/v1/models"
@@ -82,7 +84,20 @@ _ERROR_TYPES = {
     429: "rate_limit_error",
     503: "overloaded_error",
 }
+_PROBLEM, _OPENAI = _Door("problem", ""), _Door("openai", "POST")
+_DOORS = {"/v1/messages": _Door("messages", "POST"), _MODELS: _Door("openai", "GET")}
 _asked = msgspec.json.Decoder(_Asked)
+
+
+@lru_cache(maxsize=512)
+def _text(name: bytes) -> str:
+    """A header's name; most come again and again."""
+    return name.decode("latin-1")
+
+
+@lru_cache(maxsize=512)
+def _bytes(name: str) -> bytes:
+    return name.encode("latin-1")
 
 
 def _anybody(_: Headers) -> Caller:
@@ -175,9 +190,7 @@ class _Exchange:
         self.raw_path: str = scope.get("raw_path", self.path.encode()).decode("latin-1")
         query: bytes = scope["query_string"]
         self.query = f"?{query.decode('latin-1')}" if query else ""
-        self.headers: Headers = tuple(
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
-        )
+        self.headers: Headers = tuple([(_text(name), value.decode("latin-1")) for name, value in scope["headers"]])
         self.started = False
         self._ended = False
         self._events = False
@@ -206,9 +219,11 @@ class _Exchange:
 
     async def while_present(self, work: Awaitable[None]) -> None:
         """Do the work, and cancel it if the caller leaves before it is done."""
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None  # noqa: S101  an ASGI application runs in a task
         left = False
+        watcher: asyncio.Task[None] | None = None
 
         async def watch() -> None:
             nonlocal left
@@ -218,7 +233,11 @@ class _Exchange:
                 left = True
                 task.cancel()
 
-        watcher = asyncio.create_task(watch())
+        def begin() -> None:
+            nonlocal watcher
+            watcher = loop.create_task(watch())
+
+        soon = loop.call_later(PRESENCE_AFTER_S, begin)
         try:
             await work
         except asyncio.CancelledError:
@@ -226,7 +245,9 @@ class _Exchange:
                 raise
             task.uncancel()
         finally:
-            watcher.cancel()
+            soon.cancel()
+            if watcher is not None:
+                watcher.cancel()
 
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer at once."""
@@ -238,15 +259,13 @@ class _Exchange:
         """Answer piece by piece."""
         self.started = True
         self._events = any(name == "content-type" and value.startswith("text/event-stream") for name, value in headers)
-        encoded = [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers if name not in _SERVERS_OWN
-        ]
+        encoded = [(_bytes(name), value.encode("latin-1")) for name, value in headers if name not in _SERVERS_OWN]
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
     async def piece(self, data: bytes) -> None:
         """The next piece, on its way before this returns."""
         if self._events:
-            self._tail = (self._tail + data)[-4:]
+            self._tail = data[-4:] if len(data) >= 4 else (self._tail + data)[-4:]
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self) -> None:
@@ -283,9 +302,7 @@ class _Exchange:
 
 
 def _door(path: str) -> _Door:
-    if path.startswith(_DISPATCH):
-        return _Door("problem", "")
-    return _Door("messages" if path == "/v1/messages" else "openai", "GET" if path == _MODELS else "POST")
+    return _PROBLEM if path.startswith(_DISPATCH) else _DOORS.get(path, _OPENAI)
 
 
 def _read(exchange: _Exchange, body: bytes) -> _Asked:

@@ -83,7 +83,14 @@ class _Told(msgspec.Struct):
     error: object = None
 
 
+class _Counted(msgspec.Struct):
+    """The one member of a whole answer that matters here."""
+
+    usage: dict[str, object] | None = None
+
+
 _told = msgspec.json.Decoder(_Told)
+_counted = msgspec.json.Decoder(_Counted)
 _ENDS = frozenset({"message_stop", "response.completed", "response.failed", "response.incomplete", "error"})
 _MARKS = (
     b'"usage"',
@@ -100,7 +107,7 @@ def usage_of(body: bytes) -> bytes | None:
     if b'"usage"' not in body:
         return None
     try:
-        usage = _told.decode(body).usage
+        usage = _counted.decode(body).usage
     except (msgspec.DecodeError, RecursionError):
         return None
     return None if usage is None else to_json(usage)

@@ -13,7 +13,7 @@ from workflow_router.core.dispatch_route.answer import usage_of, wait_hint_s
 from workflow_router.core.dispatch_route.breaker import Breaker
 from workflow_router.core.dispatch_route.flight import Flight, Lane, Try
 from workflow_router.core.dispatch_route.model import BreakerPolicy, Call, Caller, Dispatched, Route, Target
-from workflow_router.core.dispatch_route.pick import Health, pick
+from workflow_router.core.dispatch_route.pick import HEALTHY, Choice, Health, pick
 from workflow_router.core.dispatch_route.ports import Answer, Outgoing, Secrets, Transport, TransportFailed
 from workflow_router.core.dispatch_route.request import build, check_call, idempotency_key, may_repeat, returned
 from workflow_router.core.dispatch_route.stream import OnFinal, Stream
@@ -81,7 +81,7 @@ class Dispatcher:
                 key = (target.name, target.url, target.model, target.key, target.breaker)
                 known = breakers.get(key) or self._breakers.get(key) or Breaker(target.breaker)
                 own[target.name] = breakers[key] = known
-            lanes[route.name] = Lane(route, own)
+            lanes[route.name] = Lane(route, own, pick(route, {}, 0.0))
         self._breakers, self._lanes = breakers, lanes
 
     def health(self, route: str) -> dict[str, Health]:
@@ -165,8 +165,7 @@ class Dispatcher:
         missed: _Missed | None = None
         cycle = 0
         while True:
-            states = _health(lane, self._clock.monotonic_s())
-            choice = pick(lane.route, states, self._randomness())
+            choice = self._choose(lane)
             flight.consider(choice)
             tried = len(flight.attempts)
             for target in choice.order:
@@ -182,6 +181,12 @@ class Dispatcher:
             if missed is None or len(flight.attempts) == tried or wait_s > retry.wait_max_s:
                 raise self._failure(flight, missed)
             await self._sleep(wait_s + _EPSILON_S)
+
+    def _choose(self, lane: Lane) -> Choice:
+        states = _health(lane, self._clock.monotonic_s())
+        if lane.route.policy == "failover" and all(state is HEALTHY for state in states.values()):
+            return lane.usual
+        return pick(lane.route, states, self._randomness())
 
     async def _try(
         self, flight: Flight, target: Target, on_intent: OnIntent | None, *, whole: bool

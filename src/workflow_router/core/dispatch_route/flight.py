@@ -18,6 +18,7 @@ class Lane(NamedTuple):
 
     route: Route
     breakers: dict[str, Breaker]
+    usual: Choice  # where every target is healthy, and no chance is involved
 
 
 class Flight:

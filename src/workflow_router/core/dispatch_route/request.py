@@ -53,6 +53,7 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+_NOT_RETURNED = HOP_BY_HOP | {"content-encoding", "set-cookie", "set-cookie2"}
 # Set here and nowhere else.
 _OURS = frozenset({"accept-encoding", "authorization", "idempotency-key"})
 
@@ -79,9 +80,11 @@ def check_call(call: Call) -> None:
 def idempotency_key(call: Call, caller: Caller) -> str | None:
     """The key that makes a repeated call the same call: the run's own, or the one the caller sent as a header."""
     key = caller.stable_key()
-    if key is not None:
-        return key
-    return next((value for name, value in call.headers if name.lower() == "idempotency-key"), None)
+    if key is None:
+        for name, value in call.headers:
+            if name.lower() == "idempotency-key":
+                return value
+    return key
 
 
 def may_repeat(target: Target, call: Call, key: str | None) -> bool:
@@ -96,9 +99,9 @@ def build(target: Target, call: Call, key: str | None, secret: str | None) -> Ou
     headers.append(("accept-encoding", "identity"))  # a compressed stream could not be passed on piece by piece
     if key is not None:
         headers.append(("idempotency-key", key))
-    for name, value in headers:
-        if _CONTROL.search(value):
-            raise InvalidInput(f"The header {name} holds a control character.", remedy="Send it on one line.")
+    if _CONTROL.search("".join([value for _, value in headers])):
+        name = next(name for name, value in headers if _CONTROL.search(value))
+        raise InvalidInput(f"The header {name} holds a control character.", remedy="Send it on one line.")
     if secret is not None:
         bearer = target.key_header.lower() == "authorization"
         headers.append((target.key_header.lower(), f"Bearer {secret}" if bearer else secret))
@@ -118,9 +121,11 @@ def returned(headers: Headers) -> Headers:
 
     A cookie set by a target would reach callers that share the gateway, so none is handed on.
     """
-    named = {token.strip().lower() for name, value in headers if name == "connection" for token in value.split(",")}
-    drop = HOP_BY_HOP | named | {"content-encoding", "set-cookie", "set-cookie2"}
-    return tuple((name, value) for name, value in headers if name not in drop)
+    drop = _NOT_RETURNED
+    for name, value in headers:
+        if name == "connection":
+            drop = drop.union(token.strip().lower() for token in value.split(","))
+    return tuple([header for header in headers if header[0] not in drop])
 
 
 @lru_cache(maxsize=1024)
