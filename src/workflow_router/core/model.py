@@ -1,6 +1,7 @@
 """Owns the words as frozen data: event, run, step, message, dispatch, approval, transition. Refuses behaviour.
 
 Payloads are JSON bytes as they came or as they will be stored, so that nothing is decoded only to be encoded again.
+What is made many times for each run cannot be part of a reference cycle, so the garbage collector need not look at it.
 """
 
 import msgspec
@@ -55,7 +56,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
-class Transition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Transition(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A change of state, as the audit log and observers see it. Holds no payload and no secret.
 
     Attributes:
@@ -76,7 +77,7 @@ class Transition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: dict[str, object] = {}
 
 
-class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line of the tamper-evident log.
 
     Attributes:
@@ -93,7 +94,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     hash: bytes
 
 
-class NewRun(msgspec.Struct, frozen=True, kw_only=True):
+class NewRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A run to be started. `input` is JSON; `parent` is the run that waits for its end."""
 
     id: str
@@ -106,7 +107,7 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One execution of a workflow. `input` and `output` are JSON, `error` is a problem document as JSON.
 
     Attributes:
@@ -153,7 +154,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     sent_ms: int = 0
 
 
-class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
+class StepRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A committed step of a run.
 
     Attributes:

@@ -17,7 +17,7 @@ from workflow_router.utils.codec import to_canonical_json
 GENESIS = bytes(32)
 
 
-class _Body(msgspec.Struct, frozen=True):
+class _Body(msgspec.Struct, frozen=True, gc=False):
     """What an entry's hash covers."""
 
     position: int
@@ -42,22 +42,14 @@ async def append(session: Session, transitions: Sequence[Transition], now_ms: in
         return []
     ((position, digest),) = await session.fetch("lock_audit_head")
     entries: list[AuditEntry] = []
-    rows: list[dict[str, Value]] = []
+    rows: list[tuple[Value, ...]] = []
     for transition in transitions:
         position += 1
         body = to_canonical_json(_Body(position, now_ms, transition))
         digest = hashlib.sha256(digest + body).digest()
         entries.append(AuditEntry(position=position, time_ms=now_ms, transition=transition, body=body, hash=digest))
         rows.append(
-            {
-                "position": position,
-                "time_ms": now_ms,
-                "kind": transition.kind,
-                "subject": transition.subject,
-                "correlation": transition.correlation,
-                "body": body.decode(),
-                "hash": digest,
-            }
+            (position, now_ms, transition.kind, transition.subject, transition.correlation, body.decode(), digest)
         )
     await session.execute_many("insert_audit_entry", rows)
     await session.execute("move_audit_head", position=position, hash=digest)

@@ -1,6 +1,6 @@
 """Owns the seam between repositories and a database: sessions that run named queries. Refuses SQL in Python."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias
 
@@ -40,8 +40,8 @@ class Session(Protocol):
         """Run a query for its effect. It may be sent later, together with others, but before any later `fetch`."""
         ...
 
-    async def execute_many(self, query: str, /, rows: Sequence[Mapping[str, Value]]) -> None:
-        """Run a query once for each row of values."""
+    async def execute_many(self, query: str, /, rows: Sequence[tuple[Value, ...]]) -> None:
+        """Run a query once for each row of values, which are in the order in which the query first names them."""
         ...
 
     async def flush(self) -> None:

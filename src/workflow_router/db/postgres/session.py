@@ -131,9 +131,8 @@ class PostgresSession:
     async def execute(self, query: str, /, **values: Value) -> None:
         self._put(query, [self._link.queries[query].bind(values)])
 
-    async def execute_many(self, query: str, /, rows: Sequence[Mapping[str, Value]]) -> None:
-        bind = self._link.queries[query].bind
-        self._put(query, [bind(row) for row in rows])
+    async def execute_many(self, query: str, /, rows: Sequence[tuple[Value, ...]]) -> None:
+        self._put(query, rows)
 
     async def flush(self) -> None:
         try:
@@ -164,12 +163,12 @@ class PostgresSession:
         except FAILURES as error:
             raise translated(error) from error
 
-    def _put(self, query: str, rows: list[tuple[Value, ...]], *, assumed: bool = False) -> None:
+    def _put(self, query: str, rows: Sequence[tuple[Value, ...]], *, assumed: bool = False) -> None:
         groups = self._put_off.setdefault(self._link.queries[query].table, [])
         if groups and groups[-1].query == query:
             groups[-1].rows.extend(rows)
         else:
-            groups.append(_Group(query, rows, assumed))
+            groups.append(_Group(query, list(rows), assumed))
 
     async def _send(self) -> None:
         put_off, self._put_off = self._put_off, {}
