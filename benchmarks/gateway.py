@@ -115,7 +115,9 @@ def ratios(kept: dict[str, dict[str, float]]) -> dict[str, float]:
     for name in kept.keys() - {"ours", "direct"}:
         peer = kept[name]
         by_cpu = peer["cpu_us_per_request"] / ours["cpu_us_per_request"]
-        found[f"rps_vs_{name}"] = min(ours["rps"] / peer["rps"], by_cpu) if name == "nginx" else ours["rps"] / peer["rps"]
+        found[f"rps_vs_{name}"] = (
+            min(ours["rps"] / peer["rps"], by_cpu) if name == "nginx" else ours["rps"] / peer["rps"]
+        )
         found[f"cpu_vs_{name}"] = 1 / by_cpu
         added, theirs = (one["alone_p50_us"] - direct["alone_p50_us"] for one in (ours, peer))
         found[f"added_p50_vs_{name}"] = added / theirs
