@@ -3,72 +3,17 @@
 import asyncio
 import gc
 import gzip
-import shutil
 import socket
 import ssl
-import subprocess
 import tracemalloc
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.fixtures.raw_server import RawServer, Received, Script, Wire, always, answer, chunk, chunked_head, serving
-from workflow_router.core.dispatch_route.model import Headers, Timeouts
-from workflow_router.core.dispatch_route.ports import Answer, Outgoing, TransportFailed
+from tests.unit.network.kit import against, failure, outgoing, raw, self_signed, whole
+from workflow_router.core.dispatch_route.model import Timeouts
 from workflow_router.network.http import HttpTransport
-
-SECRET = "sk-canary-7f3a"
-SHORT = Timeouts(connect_s=0.5, first_byte_s=0.5, idle_s=0.5, total_s=1.5)
-
-
-def outgoing(
-    url: str,
-    *,
-    method: str = "POST",
-    headers: Headers = (("authorization", f"Bearer {SECRET}"),),
-    body: bytes = b"{}",
-    timeouts: Timeouts = SHORT,
-    answer_max_bytes: int = 1_000_000,
-) -> Outgoing:
-    return Outgoing(
-        method=method,
-        url=url,
-        headers=headers,
-        body=body,
-        timeouts=timeouts,
-        allow_private=True,
-        answer_max_bytes=answer_max_bytes,
-    )
-
-
-def against(script: Script, use: Callable[[HttpTransport, RawServer], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with serving(script) as server:
-            transport = HttpTransport()
-            try:
-                await use(transport, server)
-            finally:
-                await transport.close()
-
-    asyncio.run(main())
-
-
-async def whole(reply: Answer) -> bytes:
-    pieces: list[bytes] = []
-    while piece := await reply.chunk():
-        pieces.append(piece)
-    return b"".join(pieces)
-
-
-async def failure(transport: HttpTransport, request: Outgoing) -> TransportFailed:
-    with pytest.raises(TransportFailed) as failed:
-        await whole(await transport.send(request))
-    error: BaseException | None = failed.value
-    while error is not None:  # neither the error nor what it came from may hold the secret
-        assert SECRET not in repr(error) + str(error) + repr(vars(error))
-        error = error.__cause__ or error.__context__
-    return failed.value
 
 
 def test_request_and_answer_pass_unchanged() -> None:
@@ -159,13 +104,6 @@ async def _endless_head(_: Received, wire: Wire) -> None:
         await wire.send(b"x-more: " + b"y" * 1000 + b"\r\n")
 
 
-def _raw(data: bytes) -> Script:
-    async def script(_: Received, wire: Wire) -> None:
-        await wire.send(data)
-
-    return script
-
-
 @pytest.mark.parametrize(
     ("script", "kind"),
     [
@@ -178,12 +116,12 @@ def _raw(data: bytes) -> Script:
         pytest.param(_close, "broken", id="close"),
         pytest.param(_endless, "too-large", id="endless body"),
         pytest.param(_endless_head, "broken", id="endless head"),
-        pytest.param(_raw(b"\x00\xffgarbage\r\n\r\n" * 10), "broken", id="garbage"),
-        pytest.param(_raw(b"HTTP/1.1 200 OK\r\nx-long: " + b"y" * 100_000 + b"\r\n\r\n"), "broken", id="long header"),
-        pytest.param(_raw(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000 + b"\r\n"), "broken", id="many headers"),
-        pytest.param(_raw(chunked_head() + b"zz\r\nabc\r\n0\r\n\r\n"), "broken", id="chunk size that is no number"),
+        pytest.param(raw(b"\x00\xffgarbage\r\n\r\n" * 10), "broken", id="garbage"),
+        pytest.param(raw(b"HTTP/1.1 200 OK\r\nx-long: " + b"y" * 100_000 + b"\r\n\r\n"), "broken", id="long header"),
+        pytest.param(raw(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000 + b"\r\n"), "broken", id="many headers"),
+        pytest.param(raw(chunked_head() + b"zz\r\nabc\r\n0\r\n\r\n"), "broken", id="chunk size that is no number"),
         pytest.param(
-            _raw(
+            raw(
                 b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
                 + chunk(b"abcde")
                 + chunk(b"")
@@ -192,9 +130,9 @@ def _raw(data: bytes) -> Script:
             id="length and chunks",
         ),
         pytest.param(
-            _raw(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde"), "broken", id="two lengths"
+            raw(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabcde"), "broken", id="two lengths"
         ),
-        pytest.param(_raw(answer(b"no gzip", headers=[("Content-Encoding", "gzip")])), "broken", id="false encoding"),
+        pytest.param(raw(answer(b"no gzip", headers=[("Content-Encoding", "gzip")])), "broken", id="false encoding"),
     ],
 )
 def test_a_fault_is_named_and_bounded(script: Script, kind: str) -> None:
@@ -236,14 +174,14 @@ def test_a_decompression_bomb_is_stopped_in_bounded_memory() -> None:
         finally:
             tracemalloc.stop()
 
-    against(_raw(bomb), use)
+    against(raw(bomb), use)
 
 
 def test_what_is_compressed_is_handed_on_plain() -> None:
     async def use(transport: HttpTransport, server: RawServer) -> None:
         assert await whole(await transport.send(outgoing(server.url))) == b"hello"
 
-    against(_raw(answer(gzip.compress(b"hello"), headers=[("Content-Encoding", "gzip")])), use)
+    against(raw(answer(gzip.compress(b"hello"), headers=[("Content-Encoding", "gzip")])), use)
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
@@ -329,16 +267,7 @@ def test_closing_an_answer_cancels_the_call_at_the_target() -> None:
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> None:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed, and it makes the certificate of this test")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run(command, check=True, capture_output=True)
-    serving_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    serving_context.load_cert_chain(certificate, key)
+    certificate, serving_context = self_signed(tmp_path)
 
     async def main() -> None:
         async with serving(always(answer(b"ok")), tls=serving_context) as server:
