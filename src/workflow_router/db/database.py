@@ -29,7 +29,7 @@ class Session(Protocol):
         ...
 
     async def change(self, query: str, /, **values: Value) -> bool:
-        """Run a query that returns a row if it changed something; whether it did.
+        """Run a query that changes one row or none; whether it did.
 
         A session that was begun with `assume` may answer yes and send it later: whether all of them did is known at the
         next `fetch` or `flush`, which raises AssumedError if not.

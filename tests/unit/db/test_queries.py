@@ -36,6 +36,14 @@ def test_what_is_put_off_touches_one_table_and_reads_no_other() -> None:
         assert set(tables) - {"generate_series", "clock_timestamp"} == {queries[name].table}, name
 
 
+def test_a_change_says_whether_it_landed_as_its_database_tells_it() -> None:
+    sqlite, postgres = load_queries("sqlite"), load_queries("postgres")
+    changes = re.findall(r'\.change\(\s*"([a-z_]+)"', PYTHON)
+    assert "insert_run" in changes
+    for name in changes:  # SQLite counts the rows of a statement that has ended, which one that returns rows has not
+        assert ("RETURNING" in sqlite[name], "RETURNING" in postgres[name]) == (False, True), name
+
+
 def test_values_become_numbers_and_casts_stay() -> None:
     query = Query("UPDATE t SET a = :a, b = :b::text, c = :a WHERE d = 'x'::text")
     assert (query.sql, query.names, query.table) == (

@@ -3,8 +3,7 @@ INSERT INTO dispatches (id, route, status, target, run_id, step_key, tenant, cal
                         attempts, considered, usage, created_ms, finished_ms)
 VALUES (:id, :route, :status, :target, :run_id, :step_key, :tenant, :caller, :cause, :correlation,
         :attempts, :considered, :usage, :created_ms, :finished_ms)
-ON CONFLICT (id) DO NOTHING
-RETURNING id;
+ON CONFLICT (id) DO NOTHING;
 
 -- name: upsert_dispatch
 INSERT INTO dispatches (id, route, status, target, run_id, step_key, tenant, caller, cause, correlation,

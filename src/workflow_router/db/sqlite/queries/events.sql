@@ -2,8 +2,7 @@
 -- Returns a row only if it landed: the identity of an event is its tenant, source and id.
 INSERT INTO events (id, tenant, source, event_id, type, attributes, data, matched, received_ms)
 VALUES (:id, :tenant, :source, :event_id, :type, :attributes, :data, :matched, :received_ms)
-ON CONFLICT (tenant, source, event_id) DO NOTHING
-RETURNING position;
+ON CONFLICT (tenant, source, event_id) DO NOTHING;
 
 -- name: event_id_taken
 SELECT id FROM events WHERE tenant = :tenant AND source = :source AND event_id = :event_id;

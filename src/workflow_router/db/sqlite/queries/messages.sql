@@ -62,8 +62,7 @@ UPDATE deliveries SET status = 'leased', attempt = :attempt, token = :token, due
 
 -- name: acknowledge_delivery
 UPDATE deliveries SET status = 'acked', error = NULL
- WHERE subscription = :subscription AND message_id = :message_id AND status = 'leased' AND token = :token
-RETURNING attempt;
+ WHERE subscription = :subscription AND message_id = :message_id AND status = 'leased' AND token = :token;
 
 -- name: return_delivery
 UPDATE deliveries
@@ -73,8 +72,7 @@ RETURNING status, attempt;
 
 -- name: extend_delivery
 UPDATE deliveries SET due_ms = :until_ms
- WHERE subscription = :subscription AND message_id = :message_id AND status = 'leased' AND token = :token
-RETURNING attempt;
+ WHERE subscription = :subscription AND message_id = :message_id AND status = 'leased' AND token = :token;
 
 -- name: dead_deliveries
 SELECT d.message_id, d.attempt, m.topic, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms,
@@ -84,8 +82,7 @@ SELECT d.message_id, d.attempt, m.topic, m.key, m.body, m.headers, m.tenant, m.c
 
 -- name: redrive_delivery
 UPDATE deliveries SET status = 'ready', attempt = 0, due_ms = :now_ms, token = ''
- WHERE subscription = :subscription AND message_id = :message_id AND status = 'dead'
-RETURNING message_id;
+ WHERE subscription = :subscription AND message_id = :message_id AND status = 'dead';
 
 -- name: next_due
 SELECT min(due_ms) FROM deliveries WHERE subscription = :subscription AND status IN ('ready', 'leased');

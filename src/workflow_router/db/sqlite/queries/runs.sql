@@ -1,8 +1,7 @@
 -- name: insert_run
 INSERT INTO runs (id, tenant, workflow, version, status, shard, input, cause, correlation, parent, created_ms, updated_ms)
 VALUES (:id, :tenant, :workflow, :version, 'running', :shard, :input, :cause, :correlation, :parent, :now_ms, :now_ms)
-ON CONFLICT (id) DO NOTHING
-RETURNING id;
+ON CONFLICT (id) DO NOTHING;
 
 -- name: insert_step
 INSERT INTO steps (run_id, key, seq, name, kind, status, output, error, attempts, started_ms, finished_ms)
@@ -11,8 +10,7 @@ VALUES (:run_id, :key, :seq, :name, :kind, :status, :output, :error, :attempts, 
 -- name: change_run_status
 -- A run that has ended stays as it is, so the first end wins.
 UPDATE runs SET status = :status, output = :output, error = :error, updated_ms = :now_ms
- WHERE id = :id AND status NOT IN ('completed', 'faulted', 'cancelled')
-RETURNING id;
+ WHERE id = :id AND status NOT IN ('completed', 'faulted', 'cancelled');
 
 -- name: delete_timers
 DELETE FROM timers WHERE run_id = :run_id;
@@ -28,8 +26,7 @@ RETURNING due_ms;
 
 -- name: park_run
 -- Only if nothing has happened since the run looked, so that no wake is lost.
-UPDATE runs SET status = 'waiting', updated_ms = :now_ms WHERE id = :id AND status = 'running' AND wakes = :wakes
-RETURNING id;
+UPDATE runs SET status = 'waiting', updated_ms = :now_ms WHERE id = :id AND status = 'running' AND wakes = :wakes;
 
 -- name: wake_run
 UPDATE runs

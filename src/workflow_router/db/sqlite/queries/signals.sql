@@ -19,13 +19,11 @@ UPDATE signals SET run_id = :run_id WHERE tenant = :tenant AND workflow = :workf
 -- name: insert_signal
 INSERT INTO signals (id, tenant, run_id, workflow, key, name, value, cause, sent_ms)
 VALUES (:id, :tenant, :run_id, :workflow, :key, :name, :value, :cause, :sent_ms)
-ON CONFLICT (tenant, id) DO NOTHING
-RETURNING id;
+ON CONFLICT (tenant, id) DO NOTHING;
 
 -- name: open_signals
 SELECT id, tenant, run_id, workflow, key, name, value, cause, sent_ms FROM signals
  WHERE run_id = :run_id AND name = :name AND step_key IS NULL ORDER BY position LIMIT :limit;
 
 -- name: receive_signal
-UPDATE signals SET step_key = :step_key WHERE run_id = :run_id AND id = :id AND step_key IS NULL
-RETURNING id;
+UPDATE signals SET step_key = :step_key WHERE run_id = :run_id AND id = :id AND step_key IS NULL;
