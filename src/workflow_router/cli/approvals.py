@@ -1,5 +1,7 @@
 """Owns `wr approvals`. Refuses to touch a store: it asks the server."""
 
+import os
+
 import click
 
 from workflow_router.cli.client import Client, run_by_default, segment, talks
@@ -30,7 +32,7 @@ def list_approvals(client: Client, printer: Printer, status: str, limit: int) ->
 @command.command("decide")
 @click.argument("approval")
 @click.option("--approve/--reject", "approved", default=None, help="The answer.")
-@click.option("--by", required=True, envvar="USER", help="Who says so (env USER).")
+@click.option("--by", help="Who says so; by default the name of the API key, or the user who types.")
 @click.option("--role", "roles", multiple=True, help="As what; can be given more than once.")
 @click.option("--reason", default="", help="Why.")
 @click.option("--values", default="{}", metavar="JSON", help="The form's fields.")
@@ -40,7 +42,7 @@ def decide(
     printer: Printer,
     approval: str,
     approved: bool | None,
-    by: str,
+    by: str | None,
     roles: tuple[str, ...],
     reason: str,
     values: str,
@@ -52,6 +54,8 @@ def decide(
         fields = from_json(values)
     except ValueError as error:
         raise InvalidInput(f"--values is not JSON: {error}.", remedy="Quote it for your shell.") from None
+    if by is None:
+        by = "" if client.has_key else os.environ.get("USER", "")
     decision = {"by": by, "approved": approved, "reason": reason, "roles": list(roles), "values": fields}
     answer = client.post(f"/api/approvals/{segment(approval)}", decision)
     printer.say(f"{approval} is {answer.get('status')}.", answer)

@@ -43,6 +43,9 @@ class Client:
     Args:
         url: where it is, without a path.
         api_key: sent as a bearer token, where there is one.
+
+    Attributes:
+        has_key: whether the server knows the caller by a key.
     """
 
     def __init__(self, url: str, api_key: str | None = None) -> None:
@@ -53,6 +56,7 @@ class Client:
         self._path = parts.path.rstrip("/")
         self._api_key = api_key
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self.has_key = bool(api_key)
         self._connect = functools.partial(kind, parts.hostname, parts.port, timeout=TIMEOUT_S)
 
     def get(self, path: str, **query: object) -> dict[str, object]:

@@ -158,7 +158,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A committed step of a run.
 
     Attributes:
-        key: position of the step in its run, `<branch>/<index>`; unique in the run.
+        key: position of the step in its run, such as `2`, or `2/0` in a branch; unique in the run.
         seq: 1, 2, 3 … in commit order within the run, without gaps.
         kind: step, dispatch, publish, approval, sleep, start, child, parallel, signal, receive, correlate, patch,
             now, random or uuid.

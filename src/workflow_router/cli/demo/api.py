@@ -1,11 +1,12 @@
 """Owns what the demo asks of the running router's management API, typed. Refuses to interpret it."""
 
-import aiohttp
 import msgspec
 
 from workflow_router.cli.chain import PAGE as AUDIT_PAGE
 from workflow_router.cli.chain import Chain, Entry, Head
 from workflow_router.cli.demo.child import RouterFailed
+from workflow_router.cli.demo.client import Client
+from workflow_router.utils.codec import to_json
 
 PAGE = 500
 Counts = dict[str, dict[str, int]]
@@ -65,8 +66,8 @@ class Audit(msgspec.Struct):
 class Api:
     """The management API of the router at an address."""
 
-    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
-        self._session = session
+    def __init__(self, client: Client, address: str) -> None:
+        self._client = client
         self._address = address
 
     async def state(self) -> State:
@@ -94,9 +95,11 @@ class Api:
     async def decide(self, approval: str, *, by: str, role: str, approved: bool, comment: str) -> None:
         """Answer an approval. That it was answered before is no mistake: the answer to that was lost in the kill."""
         decision = {"by": by, "roles": [role], "approved": approved, "values": {"comment": comment}}
-        async with self._session.post(f"{self._address}/api/approvals/{approval}", json=decision) as answer:
-            if answer.status not in {200, 409}:
-                raise RouterFailed(f"Deciding {approval} got {answer.status}: {await answer.text()}")
+        status, content = await self._client.request(
+            "POST", f"{self._address}/api/approvals/{approval}", to_json(decision), {"content-type": "application/json"}
+        )
+        if status not in {200, 409}:
+            raise RouterFailed(f"Deciding {approval} got {status}: {content.decode(errors='replace')}")
 
     async def audit(self) -> Audit:
         """The whole audit log, its hash chain followed from the beginning."""
@@ -112,8 +115,7 @@ class Api:
         return Audit(chain.reason is None, head.hash, entries)
 
     async def _get(self, path: str) -> bytes:
-        async with self._session.get(self._address + path) as answer:
-            content = await answer.read()
-            if answer.status != 200:
-                raise RouterFailed(f"GET {path} got {answer.status}: {content[:300].decode(errors='replace')}")
-            return content
+        status, content = await self._client.request("GET", self._address + path)
+        if status != 200:
+            raise RouterFailed(f"GET {path} got {status}: {content[:300].decode(errors='replace')}")
+        return content

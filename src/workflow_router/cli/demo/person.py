@@ -3,9 +3,8 @@
 import asyncio
 from hashlib import sha256
 
-import aiohttp
-
 from workflow_router.cli.demo.api import Api
+from workflow_router.core.dispatch_route.ports import TransportFailed
 
 NAME, ROLE = "ada-l", "maintainer"
 LOOK_EVERY_S = 0.1
@@ -32,6 +31,6 @@ class Person:
                     comment = "Thank you." if agree else "Please split this up."
                     self.decided[approval.id] = agree
                     await self._api.decide(approval.id, by=NAME, role=ROLE, approved=agree, comment=comment)
-            except (aiohttp.ClientError, TimeoutError):  # the router is down; it comes back
+            except TransportFailed:  # the router is down; it comes back
                 pass
             await asyncio.sleep(LOOK_EVERY_S)

@@ -6,12 +6,12 @@ import secrets
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
-import aiohttp
 import msgspec
 
 from workflow_router.cli.demo.account import Found, checks, expected_runs, repeated_effects
 from workflow_router.cli.demo.api import Api, State
 from workflow_router.cli.demo.child import RouterProcess, free_port
+from workflow_router.cli.demo.client import Client
 from workflow_router.cli.demo.example import copy_example
 from workflow_router.cli.demo.github_events import Delivery, make_deliveries
 from workflow_router.cli.demo.person import Person
@@ -76,9 +76,9 @@ async def perform(
         if so_far >= len(deliveries) // 2:
             half.set()
 
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        api = Api(session, stage.router.address)
-        sender, person = Sender(session, f"{stage.router.address}/webhooks/github", answered), Person(api)
+    async with contextlib.aclosing(Client()) as client:
+        api = Api(client, stage.router.address)
+        sender, person = Sender(client, f"{stage.router.address}/webhooks/github", answered), Person(api)
         working = asyncio.create_task(person.work())
         try:
             sending = asyncio.create_task(sender.send_all(deliveries))

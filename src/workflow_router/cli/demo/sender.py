@@ -7,14 +7,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import cast
 
-import aiohttp
 import msgspec
 
 from workflow_router.cli.demo.child import RouterFailed
+from workflow_router.cli.demo.client import Client
 from workflow_router.cli.demo.github_events import Delivery
+from workflow_router.core.dispatch_route.ports import TransportFailed
 
 CONCURRENCY = 16
-ANSWER_WITHIN_S = 10.0
 GIVE_UP_AFTER = 200
 WAIT_S = 0.1
 
@@ -44,8 +44,8 @@ class Sender:
         on_answer: told of each answer, with the number of those so far.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, on_answer: Callable[[int], None]) -> None:
-        self._session = session
+    def __init__(self, client: Client, url: str, on_answer: Callable[[int], None]) -> None:
+        self._client = client
         self._url = url
         self._on_answer = on_answer
         self.answers: list[Answer] = []
@@ -62,18 +62,14 @@ class Sender:
         await asyncio.gather(*(work() for _ in range(concurrency)))
 
     async def _send(self, delivery: Delivery) -> Answer:
-        limit = aiohttp.ClientTimeout(total=ANSWER_WITHIN_S)
         for tries in range(1, GIVE_UP_AFTER):
             try:
-                async with self._session.post(
-                    self._url, data=delivery.body, headers=delivery.headers, timeout=limit
-                ) as answer:
-                    content = await answer.read()
-            except (aiohttp.ClientError, TimeoutError):
+                status, content = await self._client.request("POST", self._url, delivery.body, delivery.headers)
+            except TransportFailed:
                 await asyncio.sleep(WAIT_S)
                 continue
-            if answer.status not in {429, 503}:
-                return _read(delivery, answer.status, tries, content)
+            if status not in {429, 503}:
+                return _read(delivery, status, tries, content)
             await asyncio.sleep(WAIT_S)
         raise RouterFailed(f"Delivery {delivery.id} got no answer in {GIVE_UP_AFTER} tries.")
 

@@ -5,15 +5,19 @@ Refuses requests without a key, as providers do. `python -m workflow_router.cli.
 """
 
 import asyncio
+import contextlib
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from hashlib import sha256
 from typing import TypeAlias
 
 import msgspec
-from aiohttp import web
+import uvicorn
 
-Reply: TypeAlias = tuple[str, float]
+from workflow_router.api.asgi import Message, Receive, Send
+
+Reply: TypeAlias = tuple[int, object] | AsyncGenerator[bytes, None]  # status and JSON, or events
 
 MODELS = ("gpt-4.1", "gpt-4.1-mini")
 FAILING: Mapping[str, float] = {"gpt-4.1-mini": 0.2}
@@ -45,34 +49,63 @@ class StandInModel:
     def __init__(self, seed: int = 0, failing: Mapping[str, float] = FAILING) -> None:
         self._seed = seed
         self._failing = failing
-        self._runner: web.AppRunner | None = None
+        self._server: uvicorn.Server | None = None
+        self._serving: asyncio.Task[None] | None = None
         self.answered: dict[str, int] = {}
         self.failed: dict[str, int] = {}
 
     async def start(self, port: int = 0) -> str:
         """Listen on this machine; returns the address to use as MODEL_URL. Port 0 takes a free one."""
-        app = web.Application()
-        app.router.add_get("/v1/models", self._models)
-        app.router.add_post("/v1/chat/completions", self._complete)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", port).start()
-        return f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+        listener = socket.create_server(("127.0.0.1", port), backlog=1024)
+        config = uvicorn.Config(
+            self._serve,
+            interface="asgi3",
+            ws="none",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = _Server(config)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/v1"  # the system takes connections from here on
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            await self._serving
 
-    async def _models(self, _: web.Request) -> web.Response:
+    async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        match scope["method"], scope["path"]:
+            case "GET", "/v1/models":
+                reply = self._models()
+            case "POST", "/v1/chat/completions":
+                reply = await self._complete(dict(scope["headers"]), body)
+            case _:
+                reply = _error(404, "There is nothing under this path.", "invalid_request_error")
+        status, content = reply if isinstance(reply, tuple) else (200, None)
+        kind = b"text/event-stream" if content is None else b"application/json"
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind)]})
+        if not isinstance(reply, tuple):
+            async for event in reply:
+                await send({"type": "http.response.body", "body": event, "more_body": True})
+        await send({"type": "http.response.body", "body": b"" if content is None else msgspec.json.encode(content)})
+
+    def _models(self) -> Reply:
         data = [{"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "stand-in"} for name in MODELS]
-        return web.json_response({"object": "list", "data": data})
+        return 200, {"object": "list", "data": data}
 
-    async def _complete(self, request: web.Request) -> web.StreamResponse:
-        if not request.headers.get("authorization", "").startswith("Bearer "):
+    async def _complete(self, headers: Mapping[bytes, bytes], body: bytes) -> Reply:
+        if not headers.get(b"authorization", b"").startswith(b"Bearer "):
             return _error(401, "No key was given.", "invalid_request_error")
         try:
-            question = msgspec.json.decode(await request.read(), type=_Question)
+            question = msgspec.json.decode(body, type=_Question)
         except msgspec.DecodeError as error:
             return _error(400, str(error), "invalid_request_error")
         chance, asked = self._chance(question), sum(len(message.content) for message in question.messages)
@@ -83,27 +116,34 @@ class StandInModel:
         self.answered[question.model] = self.answered.get(question.model, 0) + 1
         text = answer_to(question.messages[0].content, question.messages[-1].content, chance("answer"))
         if question.stream:
-            return await _stream(request, question.model, text)
+            return _stream(question.model, text)
         usage = {
             "prompt_tokens": asked // 4,
             "completion_tokens": len(text) // 4,
             "total_tokens": (asked + len(text)) // 4,
         }
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        return web.json_response(
-            {
-                "id": f"chatcmpl-{round(chance('id') * 2**48):012x}",
-                "object": "chat.completion",
-                "created": 1_700_000_000,
-                "model": question.model,
-                "choices": [choice],
-                "usage": usage,
-            }
-        )
+        return 200, {
+            "id": f"chatcmpl-{round(chance('id') * 2**48):012x}",
+            "object": "chat.completion",
+            "created": 1_700_000_000,
+            "model": question.model,
+            "choices": [choice],
+            "usage": usage,
+        }
 
     def _chance(self, question: _Question) -> "_Chance":
         said = "\n".join(message.content for message in question.messages)
         return _Chance(f"{self._seed}|{question.model}|{said}")
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the demo."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """See `uvicorn.Server`."""
+        yield
 
 
 class _Chance:
@@ -125,22 +165,18 @@ def answer_to(task: str, about: str, chance: float) -> str:
     return f"In short: {about.partition(chr(10))[0][:160]}"
 
 
-def _error(status: int, message: str, kind: str) -> web.Response:
-    return web.json_response({"error": {"message": message, "type": kind, "code": None}}, status=status)
+def _error(status: int, message: str, kind: str) -> Reply:
+    return status, {"error": {"message": message, "type": kind, "code": None}}
 
 
-async def _stream(request: web.Request, model: str, text: str) -> web.StreamResponse:
+async def _stream(model: str, text: str) -> AsyncGenerator[bytes, None]:
     """The answer word by word, as server-sent events."""
-    response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
-    await response.prepare(request)
     words = text.split(" ")
     for index, word in enumerate(words):
         delta = {"content": word if index == 0 else f" {word}"}
-        await response.write(_chunk(model, {"index": 0, "delta": delta, "finish_reason": None}))
+        yield _chunk(model, {"index": 0, "delta": delta, "finish_reason": None})
         await asyncio.sleep(0.005)
-    await response.write(_chunk(model, {"index": 0, "delta": {}, "finish_reason": "stop"}) + b"data: [DONE]\n\n")
-    await response.write_eof()
-    return response
+    yield _chunk(model, {"index": 0, "delta": {}, "finish_reason": "stop"}) + b"data: [DONE]\n\n"
 
 
 def _chunk(model: str, choice: dict[str, object]) -> bytes:

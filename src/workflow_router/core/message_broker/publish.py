@@ -92,5 +92,6 @@ class Topics:
     def _reader(self, name: str) -> _Reader:
         reader = self._readers.get(name)
         if reader is None:
-            raise NotFound(f"There is no subscription {name}.", remedy="List them with `wr topics`.")
+            known = ", ".join(self._readers) or "none"
+            raise NotFound(f"There is no subscription {name}; known are: {known}.", remedy="Check the name.")
         return reader
