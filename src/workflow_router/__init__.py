@@ -7,6 +7,7 @@ from workflow_router.app import embed
 from workflow_router.core.errors import (
     ApprovalRejected,
     ChildFailed,
+    CompensationFailed,
     DispatchFailed,
     InvalidInput,
     Nondeterminism,
@@ -25,6 +26,7 @@ __all__ = [
     "Answer",
     "ApprovalRejected",
     "ChildFailed",
+    "CompensationFailed",
     "DispatchFailed",
     "Event",
     "InvalidInput",

@@ -3,11 +3,11 @@
 import pytest
 
 from tests.conformance.conftest import Backend
-from tests.conformance.support import added, fence, start
+from tests.conformance.support import added, approval, fence, start
 from workflow_router.core.errors import Conflict, Lost
 from workflow_router.core.model import NewRun, Signal
-from workflow_router.core.orchestration.ports import Fence
-from workflow_router.core.states import RunStatus
+from workflow_router.core.orchestration.ports import Fence, Timer
+from workflow_router.core.states import ApprovalStatus, RunStatus
 from workflow_router.db.store import SqlStore
 
 
@@ -102,5 +102,30 @@ def test_children_are_known_until_they_end(backend: Backend) -> None:
         assert child is not None
         await store.commit(lambda tx: tx.runs.change_status(child, fence(store, child), RunStatus.FAULTED))
         assert await store.read(lambda tx: tx.runs.open_children("r1")) == ["c2"]
+
+    backend.run(scenario)
+
+
+def test_what_a_run_left_to_wait_for_is_known(backend: Backend) -> None:
+    async def scenario(store: SqlStore) -> None:
+        run = await start(store)
+        owned = fence(store, run)
+
+        async def waits() -> bool:
+            return await store.read(lambda tx: tx.runs.has_open_waits("r1"))
+
+        assert not await waits()
+        await store.commit(lambda tx: tx.runs.set_timer(run, owned, Timer("r1", "0/1", 5)))
+        assert await waits()
+        with pytest.raises(Lost):
+            await store.commit(lambda tx: tx.runs.drop_timer(run, Fence(run.shard, owned.epoch - 1), "0/1"))
+        await store.commit(lambda tx: tx.runs.drop_timer(run, owned, "0/1"))
+        assert not await waits()
+        await store.commit(lambda tx: tx.approvals.ask(approval()))
+        assert await waits()
+        await store.commit(lambda tx: tx.approvals.decide(approval(), b"[{}]", ApprovalStatus.APPROVED))
+        assert not await waits()
+        await store.commit(lambda tx: tx.runs.start(NewRun(id="c1", workflow="w", parent="r1")))
+        assert await waits()
 
     backend.run(scenario)

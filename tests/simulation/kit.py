@@ -149,7 +149,7 @@ class World:
             await router.correlate(number)
             paid = await router.receive("paid")
             assert paid == number, f"run {number} received the signal of {paid}"
-            return [first, second, answer, approved, paid, await router.run(part, "c")]
+            return [first, second, answer, approved, paid, await router.run(part, "c"), *await router.map(work, "de")]
 
         @router.workflow
         async def tell(message: dict[str, int]) -> str:

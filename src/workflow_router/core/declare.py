@@ -1,6 +1,6 @@
 """Owns declaring: steps, workflows and mappings of a router. Refuses to run them; `Router` adds the verbs."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from workflow_router.core import run_verbs
@@ -10,6 +10,8 @@ from workflow_router.core.event_mappings.mapping import Mapping as EventMapping
 from workflow_router.core.event_mappings.mapping import PublishTo, SignalTo
 from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.orchestration.definitions import ONCE, Retry, Step, Workflow
+from workflow_router.core.orchestration.graph import graph_function
+from workflow_router.core.orchestration.parallel import Part, in_parallel
 from workflow_router.core.orchestration.step_execution_handler import Chain
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.runtime import Runtime
@@ -56,7 +58,12 @@ class Declarations:
     def step(self, function: Callable[P, R], /) -> Step[P, R]: ...
     @overload
     def step(
-        self, *, name: str | None = None, retry: Retry = ONCE, timeout_s: float | None = None
+        self,
+        *,
+        name: str | None = None,
+        retry: Retry = ONCE,
+        timeout_s: float | None = None,
+        depends_on: Sequence[Step[..., Any] | str] = (),
     ) -> StepDecorator: ...
     def step(
         self,
@@ -65,6 +72,7 @@ class Declarations:
         name: str | None = None,
         retry: Retry = ONCE,
         timeout_s: float | None = None,
+        depends_on: Sequence[Step[..., Any] | str] = (),
     ) -> Any:
         """Declare a durable step. A plain function runs in a thread.
 
@@ -72,10 +80,12 @@ class Declarations:
             name: defaults to the function's; must be unique in the router.
             retry: when it is tried again; by default it is not.
             timeout_s: deadline of one attempt, seconds.
+            depends_on: steps that come before it in a `graph`; a parameter named like one gets its result.
         """
+        before = tuple(one if isinstance(one, str) else one.name for one in depends_on)
 
         def declare(declared: Callable[..., Any]) -> Step[..., Any]:
-            step: Step[..., Any] = Step(declared, name or declared.__name__, retry, timeout_s, self._call_step)
+            step: Step[..., Any] = Step(declared, name or declared.__name__, retry, timeout_s, self._call_step, before)
             if step.name in self.steps:
                 raise InvalidInput(f"Two steps are named {step.name}.", remedy="Give one of them another `name`.")
             self.steps[step.name] = step
@@ -104,6 +114,26 @@ class Declarations:
             return workflow
 
         return declare if function is None else declare(function)
+
+    def graph(self, name: str, *steps: Step[..., Any] | str, version: str = "1") -> Workflow[..., Any]:
+        """Declare a workflow made of steps that run as soon as the steps they depend on have.
+
+        Parameters that no dependency fills are the workflow's input. Its result is that of the step on which no other
+        depends; of several, an object of theirs by name.
+
+        Raises:
+            InvalidInput: a cycle, an unknown step, or a parameter that cannot be filled; the message has the path.
+        """
+        unknown = [step for step in steps if isinstance(step, str) and step not in self.steps]
+        if unknown:
+            known = ", ".join(self.steps) or "none"
+            raise InvalidInput(f"In the graph {name}, there is no step {unknown[0]}.", remedy=f"Known are: {known}.")
+        listed = [self.steps[step] if isinstance(step, str) else step for step in steps]
+        return self.workflow(name=name, version=version)(graph_function(name, listed, self._run_parts))
+
+    def _run_parts(self, name: str, parts: Sequence[Part[object]]) -> Awaitable[list[object]]:
+        runtime = self._runtime
+        return in_parallel(None if runtime is None else runtime.engine.operations, name, parts)
 
     def on(
         self,

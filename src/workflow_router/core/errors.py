@@ -25,6 +25,7 @@ RouterError
 │   └── NoTarget                503
 ├── StepFailed                  500   (a step gave up; carries the last error)
 │   └── ChildFailed             500   (a child run ended without a result)
+├── CompensationFailed          500   (a saga could not undo all of what it had done)
 ├── WaitExpired                 504   (what a run waited for did not come in time; also a TimeoutError)
 ├── Nondeterminism              500   (replay found another step than history has)
 └── ApprovalRejected            403
@@ -265,6 +266,12 @@ class ChildFailed(StepFailed):
     """A child run faulted or was cancelled; the message carries its id and its error."""
 
     type = "child-failed"
+
+
+class CompensationFailed(RouterError):
+    """A saga failed, and so did some of its compensations; the message names them."""
+
+    type = "compensation-failed"
 
 
 class WaitExpired(RouterError, TimeoutError):

@@ -5,21 +5,24 @@ once. Refuses to open anything: `workflow_router.embed` and `wr serve` join a ro
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar, overload
+from typing import Any, Concatenate, Literal, TypeVar, overload
 
 from workflow_router.core import run_verbs
 from workflow_router.core.declare import Declarations
 from workflow_router.core.dispatch_route.model import Caller
-from workflow_router.core.errors import InvalidInput
+from workflow_router.core.errors import InvalidInput, StepFailed
 from workflow_router.core.model import DEFAULT_TENANT, NewMessage
-from workflow_router.core.orchestration.definitions import Workflow
+from workflow_router.core.orchestration.definitions import Step, Workflow
 from workflow_router.core.orchestration.live import current
+from workflow_router.core.orchestration.parallel import Errors
+from workflow_router.core.orchestration.saga import Saga
 from workflow_router.core.runtime_state.approvals import Answer
 from workflow_router.utils.codec import Codec, to_json
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Router(Declarations):
@@ -55,6 +58,53 @@ class Router(Declarations):
             ChildFailed: it faulted or was cancelled. It is a StepFailed.
         """
         return await run_verbs.run_child(self.runtime, run_verbs.inside("run"), workflow, to_json(input))
+
+    @overload
+    async def map(
+        self,
+        target: Step[Concatenate[T, ...], R] | Workflow[Concatenate[T, ...], R],
+        items: Iterable[T],
+        *,
+        concurrency: int = 10,
+        errors: Literal["raise"] = "raise",
+    ) -> list[R]: ...
+    @overload
+    async def map(
+        self,
+        target: Step[Concatenate[T, ...], R] | Workflow[Concatenate[T, ...], R],
+        items: Iterable[T],
+        *,
+        concurrency: int = 10,
+        errors: Literal["collect"],
+    ) -> list[R | StepFailed]: ...
+    async def map(
+        self,
+        target: Step[..., Any] | Workflow[..., Any],
+        items: Iterable[Any],
+        *,
+        concurrency: int = 10,
+        errors: Errors = "raise",
+    ) -> list[Any]:
+        """Run a step, or a workflow as a child, for each item; results are in the order of the items.
+
+        Only inside a run.
+
+        Args:
+            concurrency: how many go on at once.
+            errors: `raise` ends the others at the first failure; `collect` gives failures among the results.
+
+        Raises:
+            StepFailed: the first failure.
+        """
+        branch = run_verbs.inside("map")
+        return await run_verbs.map_items(self.runtime, branch, target, items, concurrency, errors)
+
+    def saga(self) -> Saga:
+        """A block that undoes what it did where it fails: `async with router.saga() as saga:`. Only inside a run.
+
+        `saga.compensate(step, *args)` says what to call then; compensations run in reverse, and the error goes on.
+        """
+        return Saga(run_verbs.inside("saga"))
 
     async def dispatch(
         self,
@@ -169,6 +219,20 @@ class Router(Declarations):
         clock = self.runtime.clock
         read = await self.runtime.engine.operations.read_once(run_verbs.inside("now"), "now", clock.now_ms)
         return datetime.fromtimestamp(float(str(read)) / 1000, UTC)
+
+    async def random(self) -> float:
+        """A random number in [0, 1); the same on replay. Only inside a run."""
+        branch = run_verbs.inside("random")
+        return float(str(await self.runtime.engine.operations.read_once(branch, "random", self.runtime.random)))
+
+    async def patched(self, name: str) -> bool:
+        """Whether to take a path that was added to the code later. Only inside a run.
+
+        Runs that began before the change and had gone past this point go on the old way; others take the new one.
+        Decided once a run. When no old runs are left, the condition can go from the code.
+        """
+        branch = run_verbs.inside("patched")
+        return await run_verbs.patched(self.runtime, branch, name)
 
     async def uuid(self) -> uuid.UUID:
         """A new id (UUIDv7); the same on replay. Only inside a run."""

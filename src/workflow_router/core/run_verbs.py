@@ -1,6 +1,6 @@
 """Owns the verbs of code inside a run: each is one durable operation over the engines. Refuses declarations."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, cast
 
 import msgspec
@@ -12,6 +12,7 @@ from workflow_router.core.orchestration.definitions import Step, Workflow
 from workflow_router.core.orchestration.journal import Outcome, Problem
 from workflow_router.core.orchestration.live import Branch, LiveRun, current
 from workflow_router.core.orchestration.operations import operation_id
+from workflow_router.core.orchestration.parallel import Errors, collected, in_parallel
 from workflow_router.core.orchestration.ports import Timer
 from workflow_router.core.orchestration.step_execution_handler import Chain
 from workflow_router.core.ports import Transaction
@@ -85,6 +86,42 @@ async def run_child(runtime: Runtime, branch: Branch, workflow: Workflow[..., An
     version = runtime.version_of(name)
     output = await runtime.children.run(branch, name, version, given)
     return runtime.workflows[name][version].codec.decode(output)
+
+
+async def map_items(
+    runtime: Runtime,
+    branch: Branch,
+    target: Step[..., Any] | Workflow[..., Any],
+    items: Iterable[object],
+    concurrency: int,
+    errors: Errors,
+) -> list[Any]:
+    """Run a step or child for each item, so many at once; results are in the order of the items."""
+
+    async def one(item: object) -> object:
+        if isinstance(target, Step):
+            return await target(item)
+        return await run_child(runtime, cast("Branch", current()), target, to_json(item))
+
+    def part(item: object) -> Callable[[], Awaitable[object]]:
+        return (lambda: one(item)) if errors == "raise" else (lambda: collected(branch.live, lambda: one(item)))
+
+    parts = [(str(number), part(item)) for number, item in enumerate(items)]
+    return await in_parallel(runtime.engine.operations, f"map {target.name}", parts, concurrency=concurrency)
+
+
+async def patched(runtime: Runtime, branch: Branch, name: str) -> bool:
+    """Whether the run takes the new path: decided once, by whether it still repeats what it did before."""
+
+    async def perform(live: LiveRun, _: str) -> Outcome:
+        new = live.fresh or not (
+            live.unused or await runtime.store.read(lambda tx: tx.runs.has_open_waits(live.run.id))
+        )
+        return Outcome(output=to_json(new))
+
+    async with branch.live.patching:
+        record = await runtime.engine.operations.durable(branch, "patch", name, perform, key=f"patch:{name}")
+    return record.output == b"true"
 
 
 async def publish(

@@ -58,6 +58,7 @@ class Runtime:
         self.ids = ids
         self.dispatcher = dispatcher
         self.workflows = workflows
+        self.random = random
         self.topics = Topics()
         self.engine = Engine(store, clock, workflows, sleep=sleep, random=random)
         self.children = Children(store, self.engine)

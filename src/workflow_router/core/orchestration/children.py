@@ -4,7 +4,10 @@ A child's id is made of its parent's and the step that starts it, so it is start
 replayed. Its end wakes the parent in the same commit; when the parent ends, what is left of its children is cancelled.
 """
 
-from workflow_router.core.errors import ChildFailed, Lost
+import asyncio
+import contextlib
+
+from workflow_router.core.errors import ChildFailed, Lost, RouterError
 from workflow_router.core.model import NewRun, Run
 from workflow_router.core.orchestration.journal import Outcome, Problem
 from workflow_router.core.orchestration.live import Branch, LiveRun
@@ -57,7 +60,13 @@ class Children:
                 child = await tx.runs.find(new.id)
                 return child if child is not None and child.status in RUN_ENDED else None
 
-            child = await self._engine.operations.waits.until(live, key, look)
+            try:
+                child = await self._engine.operations.waits.until(live, key, look)
+            except asyncio.CancelledError:
+                if live.task is not None and not live.task.cancelling():  # only this part of the run was given up
+                    with contextlib.suppress(RouterError):
+                        await self._engine.cancel(new.id)
+                raise
             if child.status is RunStatus.COMPLETED:
                 return Outcome(output=child.output)
             return Outcome(error=Problem(type=ChildFailed.type, message=_reason(child)))

@@ -53,15 +53,23 @@ class Step(Generic[P, R]):
     Attributes:
         name: unique in its router.
         timeout_s: deadline of one attempt, seconds; None for none.
+        depends_on: names of the steps that come before it in a graph.
     """
 
     def __init__(
-        self, function: Callable[P, Any], name: str, retry: Retry, timeout_s: float | None, call: "StepCaller"
+        self,
+        function: Callable[P, Any],
+        name: str,
+        retry: Retry,
+        timeout_s: float | None,
+        call: "StepCaller",
+        depends_on: tuple[str, ...] = (),
     ) -> None:
         self.function = function
         self.name = name
         self.retry = retry
         self.timeout_s = timeout_s
+        self.depends_on = depends_on
         self.is_async = inspect.iscoroutinefunction(function)
         self._call = call
         self._codec: Codec | None = None

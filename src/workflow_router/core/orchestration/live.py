@@ -26,6 +26,7 @@ class LiveRun:
         busy: durable operations under way that are not waits.
         waits: by key of each wait under way, the run's `wakes` when it last looked.
         children: it may have children that have not ended.
+        patching: held while a patch is looked up or decided.
         receiving: ids of signals that an operation under way is about to receive.
         parked: whether the store says, or is about to say, that the run waits.
         stopped: why this execution must not go on, whatever the user's code catches.
@@ -41,6 +42,7 @@ class LiveRun:
         self.busy = 0
         self.waits: dict[str, int] = {}
         self.children = False
+        self.patching = asyncio.Lock()
         self.receiving: set[str] = set()
         self.parked = False
         self.stopped: Exception | None = None
@@ -50,8 +52,8 @@ class LiveRun:
     def recall(self, history: list[StepRecord]) -> None:
         """Take the history from the store, before the workflow is executed again."""
         self.history = {record.key: record for record in history}
-        self.unused = set(self.history)
-        self.children = any(record.kind == "child" for record in history)
+        self.unused = {record.key for record in history if record.kind != "patch"}  # patches may go from the code
+        self.children = any(record.kind in {"child", "parallel"} for record in history)
         self.seq = len(history)
 
     def next_seq(self) -> int:
@@ -109,9 +111,9 @@ class Branch:
 _current: ContextVar[Branch | None] = ContextVar("workflow_router_branch", default=None)
 
 
-def enter(live: LiveRun) -> None:
-    """Make the current task the root branch of a run."""
-    _current.set(Branch(live, "", asyncio.current_task()))
+def enter(live: LiveRun, path: str = "") -> None:
+    """Make the current task the branch of a run that has this path; the root by default."""
+    _current.set(Branch(live, path, asyncio.current_task()))
 
 
 @contextlib.contextmanager

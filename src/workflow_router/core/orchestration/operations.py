@@ -38,8 +38,13 @@ class Operations:
         self.waits = waits
         self._steps = steps
 
-    async def durable(self, branch: Branch, kind: str, name: str, perform: Perform) -> StepRecord:
+    async def durable(
+        self, branch: Branch, kind: str, name: str, perform: Perform, *, key: str | None = None
+    ) -> StepRecord:
         """Return the committed result of the branch's next operation, performing it if there is none yet.
+
+        Args:
+            key: of an operation that has a place of its own instead of the next one.
 
         Raises:
             Nondeterminism: history has another operation here.
@@ -48,7 +53,8 @@ class Operations:
         live = branch.live
         if live.stopped is not None:
             raise live.stopped
-        key = branch.next_key()
+        if key is None:
+            key = branch.next_key()
         live.busy += 1
         try:
             record = live.recorded(key, name, kind)

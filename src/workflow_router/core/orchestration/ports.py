@@ -54,6 +54,10 @@ class RunTransitions(Protocol):
         """Remember that a step waits until `due_ms`; returns the moment, which is the first that was ever set."""
         ...
 
+    async def drop_timer(self, run: Run, fence: Fence, step_key: str) -> None:
+        """Forget a timer that no step waits for any more. Raises Lost for a stale owner."""
+        ...
+
     async def park(self, run: Run, fence: Fence, *, wakes: int) -> bool:
         """Move a running run to waiting; False if it was woken since `wakes` was read, or is not running."""
         ...
@@ -75,6 +79,10 @@ class RunReads(Protocol):
 
     async def history(self, run_id: str) -> list[StepRecord]:
         """Its committed steps in commit order."""
+        ...
+
+    async def has_open_waits(self, run_id: str) -> bool:
+        """Whether it has a timer, an open approval or a child that has not ended."""
         ...
 
     async def open_children(self, run_id: str) -> list[str]:

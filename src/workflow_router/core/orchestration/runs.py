@@ -26,6 +26,7 @@ from workflow_router.core.orchestration.ending import Ended, end
 from workflow_router.core.orchestration.journal import Journal, Problem
 from workflow_router.core.orchestration.live import LiveRun, enter
 from workflow_router.core.orchestration.operations import Operations
+from workflow_router.core.orchestration.ports import Timer
 from workflow_router.core.orchestration.step_execution_handler import StepExecutionHandler
 from workflow_router.core.orchestration.waits import Waits
 from workflow_router.core.ports import Store
@@ -68,7 +69,7 @@ class Engine:
         self.operations = Operations(clock, Journal(store, clock), waits, StepExecutionHandler(sleep, random))
         self._live: dict[str, LiveRun] = {}
         self._queue: deque[Run] = deque()
-        self._ended: dict[str, asyncio.Future[Run | None]] = {}
+        self._ended: dict[str, list[asyncio.Future[Run | None]]] = {}
         self._ticking: asyncio.Task[None] | None = None
         self._stopping = False
         self._missed = False
@@ -154,9 +155,18 @@ class Engine:
         now_ms = self._clock.now_ms()
         due = await self._store.read(lambda tx: tx.runs.timers(shards, before_ms=now_ms, limit=RESCUE_PAGE))
         for timer in due:
+            live = self._live.get(timer.run)
+            if live is not None and live.parked and timer.step_key not in live.waits:
+                await self._drop_timer(live, timer)
+                continue
             run = await self._store.commit(lambda tx, run_id=timer.run: tx.runs.wake(run_id))
             if run is not None:
                 self.woken(run)
+
+    async def _drop_timer(self, live: LiveRun, timer: Timer) -> None:
+        """Forget the timer of a wait that the run has given up, which would wake it for ever."""
+        with contextlib.suppress(Lost):
+            await self._store.commit(lambda tx: tx.runs.drop_timer(live.run, live.fence, timer.step_key))
 
     # --- taking up, waking and ending a run -------------------------------------------------------------------------
 
@@ -222,9 +232,8 @@ class Engine:
     async def ended(self, run_id: str) -> Run:
         """Wait until a run of this process has ended or is suspended. Raises NotFound."""
         while True:
-            ending = self._ended.get(run_id)  # to be there before looking, so that no end is missed
-            if ending is None:
-                ending = self._ended[run_id] = asyncio.get_running_loop().create_future()
+            ending: asyncio.Future[Run | None] = asyncio.get_running_loop().create_future()
+            self._ended.setdefault(run_id, []).append(ending)  # before looking, so that no end is missed
             if run_id not in self._live:
                 try:
                     run = await self.find(run_id)
@@ -234,7 +243,7 @@ class Engine:
                 if run.status in _SETTLED:
                     self._tell_ended(run_id, run)
                     return run
-            settled = await asyncio.shield(ending)
+            settled = await ending
             if settled is not None:
                 return settled
 
@@ -323,6 +332,6 @@ class Engine:
 
     def _tell_ended(self, run_id: str, run: Run | None = None) -> None:
         """Let those who wait for a run's end go on; without the run as it ended, they look for themselves."""
-        ending = self._ended.pop(run_id, None)
-        if ending is not None and not ending.done():
-            ending.set_result(run)
+        for ending in self._ended.pop(run_id, ()):
+            if not ending.done():
+                ending.set_result(run)

@@ -161,6 +161,10 @@ class Runs:
         )
         return due_ms
 
+    async def drop_timer(self, run: Run, fence: Fence, step_key: str) -> None:
+        self._check(run, fence)
+        await self._session.execute("delete_timer", run_id=run.id, step_key=step_key)
+
     async def park(self, run: Run, fence: Fence, *, wakes: int) -> bool:
         self._check(run, fence)
         landed = await self._session.change("park_run", id=run.id, wakes=wakes, now_ms=self._now_ms)
@@ -182,6 +186,10 @@ class Runs:
 
     async def history(self, run_id: str) -> list[StepRecord]:
         return [_read_step(row) for row in await self._session.fetch("run_history", run_id=run_id)]
+
+    async def has_open_waits(self, run_id: str) -> bool:
+        ((found,),) = await self._session.fetch("has_open_waits", run_id=run_id)
+        return bool(found)
 
     async def open_children(self, run_id: str) -> list[str]:
         return [child for (child,) in await self._session.fetch("open_children", run_id=run_id)]

@@ -65,3 +65,9 @@ SELECT workflow, status, count(*) FROM runs WHERE tenant = :tenant GROUP BY work
 
 -- name: open_children
 SELECT id FROM runs WHERE parent = :run_id AND status NOT IN ('completed', 'faulted', 'cancelled') ORDER BY id;
+
+-- name: has_open_waits
+-- Whether it left something in the store that it waits for.
+SELECT EXISTS (SELECT 1 FROM timers WHERE run_id = :run_id)
+    OR EXISTS (SELECT 1 FROM approvals WHERE run_id = :run_id AND status = 'open')
+    OR EXISTS (SELECT 1 FROM runs WHERE parent = :run_id AND status NOT IN ('completed', 'faulted', 'cancelled'));

@@ -1,0 +1,52 @@
+"""Owns compensation: what a part of a run has to undo when it fails, in reverse order, durably.
+
+Refuses to undo when it is not the workflow that failed: a run that stops for a restart goes on later.
+"""
+
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, ParamSpec
+
+from workflow_router.core.errors import CompensationFailed, StepFailed
+from workflow_router.core.orchestration.live import Branch
+
+P = ParamSpec("P")
+
+
+class Saga:
+    """The compensations of one `async with` block."""
+
+    def __init__(self, branch: Branch) -> None:
+        self._live = branch.live
+        self._undo: list[Callable[[], Coroutine[Any, Any, object]]] = []
+
+    def compensate(self, step: Callable[P, Coroutine[Any, Any, Any]], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call this step if the block fails later; the last one added is called first."""
+        self._undo.append(lambda: step(*args, **kwargs))
+
+    async def __aenter__(self) -> "Saga":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Compensate where the block failed; its error goes on.
+
+        Raises:
+            CompensationFailed: some compensations failed; the others were done.
+        """
+        if not isinstance(error, Exception) or self._live.stopped is not None:
+            return
+        failures: list[str] = []
+        for undo in reversed(self._undo):
+            try:
+                await undo()
+            except StepFailed as failed:
+                if self._live.stopped is not None:
+                    raise
+                failures.append(failed.message)
+        if failures:
+            raise CompensationFailed(
+                f"After {type(error).__name__}: {error} these compensations failed: {'; '.join(failures)}.",
+                remedy="Undo them by hand; the run's history tells what was done.",
+            ) from error
