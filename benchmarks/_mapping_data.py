@@ -141,11 +141,11 @@ def _webhook(seed: random.Random) -> Webhook:
 
 
 def _repo(seed: random.Random) -> str:
-    return f"org{seed.randrange(200)}/repo{seed.randrange(60)}"
+    return f"org{seed.randrange(40)}/repo{seed.randrange(25)}"
 
 
 def _login(seed: random.Random) -> str:
-    return f"user{seed.randrange(20_000)}"
+    return f"user{seed.randrange(2_000)}"
 
 
 def _label(seed: random.Random) -> str:
@@ -166,7 +166,7 @@ def webhook_rules() -> "Callable[[int], list[Rule]]":
         },
         lambda: {"type": kind(), "data": {"sender": {"login": [_login(seed)]}}},
         lambda: {"source": [f"/github/{_repo(seed)}"], "data": {"issue": {"number": [{"numeric": [">", 4500]}]}}},
-        lambda: {"type": kind(), "data": {"ref": [{"prefix": f"refs/heads/team-{seed.randrange(30_000)}/"}]}},
+        lambda: {"type": kind(), "data": {"ref": [{"prefix": f"refs/heads/team-{seed.randrange(3_000)}/"}]}},
         lambda: {
             "data": {"issue": {"labels": {"name": [_label(seed)]}}, "sender": {"login": [_login(seed), _login(seed)]}}
         },

@@ -6,7 +6,8 @@ a phantom: an instance that has nothing. Refuses text that is not JSON. No sourc
 `defstruct`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -17,8 +18,7 @@ from workflow_router.core.patterns.tree import Path
 from workflow_router.core.patterns.values import Record, attribute
 
 MEMBERS_MAX = 96  # a struct looks members up one by one; an object with more of them is decoded whole
-
-_Trie = dict[str, "_Trie"]
+_AWKWARD = re.compile(r'[\\"\x00-\x1f]')  # msgspec refuses such a name
 
 
 class _Shape(NamedTuple):
@@ -29,67 +29,100 @@ class _Shape(NamedTuple):
     struct: type[Record] | None
 
 
+_WHOLE = _Shape(Any, UNSET, None)
+
+
+class _Member:
+    """A named member of events and those named in it, with how often; its shape is kept until they change."""
+
+    __slots__ = ("_shape", "members", "uses")
+
+    def __init__(self) -> None:
+        self.members: dict[str, _Member] = {}
+        self.uses = 0
+        self._shape: _Shape | None = None
+
+    def name(self, path: Path) -> None:
+        """Name the member at a path once more."""
+        self.uses += 1
+        if path:
+            inner = self.members.get(path[0])
+            if inner is None:
+                inner = self.members[path[0]] = _Member()
+            inner.name(path[1:])
+            self._shape = None
+
+    def forget(self, path: Path) -> None:
+        """Take back that a path was named."""
+        self.uses -= 1
+        if path:
+            inner = self.members[path[0]]
+            inner.forget(path[1:])
+            if not inner.uses:
+                del self.members[path[0]]
+            self._shape = None
+
+    def shape(self) -> _Shape:
+        """How to decode it. An object with too many or awkward names is decoded whole."""
+        if self._shape is None:
+            names = self.members
+            whole = not names or len(names) > MEMBERS_MAX or any(map(_AWKWARD.search, names))
+            self._shape = _WHOLE if whole else _made([(key, inner.shape()) for key, inner in names.items()])
+        return self._shape
+
+
 class Decoder:
     """Decodes whole documents, or envelopes: attributes beside the JSON text of `data`."""
 
-    __slots__ = ("_data", "_make", "_names", "_no_data", "_shapes", "decode")
+    __slots__ = ("_data", "_decode", "_make", "_names", "_no_data", "_root", "_stale")
 
     def __init__(self) -> None:
-        self._shapes: dict[object, _Shape] = {}
-        self.rebuild(())
+        self._root = _Member()
+        self._root.name(("data",))  # always there, and always first, so that `envelope` knows where it goes
+        self._stale = True
 
-    def rebuild(self, paths: Iterable[Path]) -> None:
-        """Decode these paths from now on. The structs of objects whose members did not change are kept."""
-        trie: _Trie = {}
-        for path in paths:
-            owner = trie
-            for key in path:
-                owner = owner.setdefault(key, {})
-        data = trie.pop("data", None)
-        if data is not None:
-            trie["data"] = data  # last, as `envelope` passes it
-        kept, self._shapes = self._shapes, {}
-        root = self._shape(trie, kept)
-        shapes = [(key, self._shape(inner, kept)) for key, inner in trie.items()]
-        self._names = [(key, shape.missing) for key, shape in shapes if key != "data"]
-        self._make: Callable[..., object] | None = root.struct
-        self.decode: Callable[[bytes], object] = msgspec.json.Decoder(root.struct or dict[str, Any]).decode
-        self._data: Callable[[bytes], object] | None = None
-        self._no_data: object = UNSET
-        if data is not None:
-            self._data = msgspec.json.Decoder(shapes[-1][1].kind).decode
-            self._no_data = shapes[-1][1].missing
+    def name(self, path: Path) -> None:
+        """Decode what is at this path from now on."""
+        self._root.name(path)
+        self._stale = True
+
+    def forget(self, path: Path) -> None:
+        """Undo one `name`."""
+        self._root.forget(path)
+        self._stale = True
 
     def document(self, text: bytes) -> object:
         """Decode a JSON object. Raises `InvalidEvent` where it is none."""
+        if self._stale:
+            self._rebuild()
         try:
-            return self.decode(text)
+            return self._decode(text)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise InvalidEvent(f"The event is not a JSON object: {error}.") from None
 
     def envelope(self, attributes: Mapping[str, str | int | bool], data: bytes | None) -> object:
         """Put attributes and the JSON text of `data` together. Raises `InvalidEvent` where `data` is no JSON."""
+        if self._stale:
+            self._rebuild()
         content = self._no_data
-        if data is not None and self._data is not None:
+        if data is not None:
             try:
                 content = self._data(data)
             except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
                 raise InvalidEvent(f"The event's data is not JSON: {error}.") from None
         if self._make is None:
             return {**attributes, "data": content}
-        values = [attributes.get(name, missing) for name, missing in self._names]
-        if self._data is not None:
-            values.append(content)
-        return self._make(*values)
+        return self._make(content, *[attributes.get(name, missing) for name, missing in self._names])
 
-    def _shape(self, trie: _Trie, kept: dict[object, _Shape]) -> _Shape:
-        if not trie or len(trie) > MEMBERS_MAX or any(map(_awkward, trie)):
-            return _Shape(Any, UNSET, None)
-        inner = [(key, self._shape(below, kept)) for key, below in trie.items()]
-        signature = tuple((key, shape.struct) for key, shape in inner)
-        shape = self._shapes.get(signature) or kept.get(signature) or _made(inner)
-        self._shapes[signature] = shape
-        return shape
+    def _rebuild(self) -> None:
+        struct = self._root.shape().struct
+        data, *others = [(key, inner.shape()) for key, inner in self._root.members.items()]
+        self._decode: Callable[[bytes], object] = msgspec.json.Decoder(struct or dict[str, Any]).decode
+        self._make: Callable[..., object] | None = struct
+        self._names = [(key, shape.missing) for key, shape in others]
+        self._data: Callable[[bytes], object] = msgspec.json.Decoder(data[1].kind).decode
+        self._no_data = data[1].missing
+        self._stale = False
 
 
 def _made(members: list[tuple[str, _Shape]]) -> _Shape:
@@ -106,8 +139,3 @@ def _made(members: list[tuple[str, _Shape]]) -> _Shape:
     nested = struct | list[Any] | scalar
     kind = struct | list[struct | list[nested] | scalar] | scalar
     return _Shape(kind, phantom(), cast(type[Record], struct))
-
-
-def _awkward(key: str) -> bool:
-    """Whether msgspec refuses the name."""
-    return "\\" in key or '"' in key or any(character < " " for character in key)

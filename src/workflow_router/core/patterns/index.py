@@ -19,14 +19,13 @@ from workflow_router.core.patterns.tree import Path
 class PatternIndex(Generic[K]):
     """Rules by key, and the keys of those that match an event. Keys are hashable; each has one pattern."""
 
-    __slots__ = ("_decoder", "_places", "_rules", "_stale", "_top")
+    __slots__ = ("_decoder", "_places", "_rules", "_top")
 
     def __init__(self) -> None:
         self._rules: dict[K, list[Entry[K]]] = {}
         self._places: dict[Path, Place] = {}
         self._top: Level[K] = Level()
         self._decoder = Decoder()
-        self._stale = False
 
     def __len__(self) -> int:
         return len(self._rules)
@@ -47,11 +46,11 @@ class PatternIndex(Generic[K]):
         """Take a rule out. Raises KeyError where there is none."""
         for entry in self._rules.pop(key):
             self._top.discard(entry)
-            for place in entry.places():
+            for place in entry.release():
                 place.uses -= 1
                 if not place.uses:
                     del self._places[place.path]
-                    self._stale = True
+                    self._decoder.forget(place.path)
 
     def matching(self, attributes: Mapping[str, str | int | bool], data: bytes | None) -> list[K]:
         """The rules that match an event of attributes at the root and, under `data`, what the JSON text `data` says.
@@ -59,14 +58,10 @@ class PatternIndex(Generic[K]):
         Raises:
             InvalidEvent: `data` is not JSON. None means that there is no such member.
         """
-        if self._stale:
-            self._refresh()
         return self._search(self._decoder.envelope(attributes, data))
 
     def matching_json(self, document: bytes) -> list[K]:
         """The rules that match a JSON document. Raises `InvalidEvent` where it is no JSON object."""
-        if self._stale:
-            self._refresh()
         return self._search(self._decoder.document(document))
 
     def matching_value(self, event: Mapping[str, object]) -> list[K]:
@@ -82,10 +77,6 @@ class PatternIndex(Generic[K]):
         place = self._places.get(path)
         if place is None:
             place = self._places[path] = Place(path)
-            self._stale = True
+            self._decoder.name(path)
         place.uses += 1
         return place
-
-    def _refresh(self) -> None:
-        self._decoder.rebuild(self._places)
-        self._stale = False

@@ -16,7 +16,7 @@ from itertools import product
 from operator import attrgetter, itemgetter
 from typing import Generic, NamedTuple, cast
 
-from workflow_router.core.patterns.operators.operator import WHOLE, Feature, Key, Test
+from workflow_router.core.patterns.operators.operator import WHOLE, Feature, Key
 from workflow_router.core.patterns.plan import Condition, Entry, K, Place
 from workflow_router.core.patterns.values import attribute
 
@@ -26,8 +26,25 @@ BUCKET_MAX = 8  # entries checked one by one, before a bucket becomes a level
 COMBINATIONS_MAX = 16  # keys under which one entry is filed, where several of its fields list alternatives
 
 Spot = tuple[Place, Feature]
-Items = dict[Entry[K], tuple[Condition, ...]]
-Present = dict[Entry[K], tuple[Test, tuple[Condition, ...]]]
+Checks = tuple[Condition, ...]
+Items = dict[Checks, dict[Entry[K], None]]  # entries by what is still to be checked of them: that is done once for all
+
+
+def put(items: Items[K], entry: Entry[K], checks: Checks) -> None:
+    """Add an entry."""
+    entries = items.get(checks)
+    if entries is None:
+        entries = items[checks] = {}
+    entries[entry] = None
+
+
+def take(items: Items[K], entry: Entry[K], checks: Checks) -> None:
+    """Remove an entry, if it is there."""
+    entries = items.get(checks)
+    if entries is not None:
+        entries.pop(entry, None)
+        if not entries:
+            del items[checks]
 
 
 class Bucket(Generic[K]):
@@ -38,6 +55,9 @@ class Bucket(Generic[K]):
     def __init__(self) -> None:
         self.items: Items[K] = {}
         self.level: Level[K] | None = None
+
+    def __len__(self) -> int:
+        return len(self.items)
 
 
 Table = dict[Hashable, Bucket[K]]
@@ -54,12 +74,13 @@ class Shape(Generic[K]):
 
 
 class Filed(NamedTuple, Generic[K]):
-    """Where an entry is filed; under the presence of a path where there is no shape."""
+    """Where an entry is filed, with what to check; under the presence of a path where there is no shape."""
 
     level: "Level[K]"
     shape: Shape[K] | None
     key: Hashable
     bucket: Bucket[K] | None
+    checks: Checks
 
 
 class Plan(NamedTuple, Generic[K]):
@@ -71,7 +92,7 @@ class Plan(NamedTuple, Generic[K]):
         fragile: the places at which such an error was seen, to be fetched one by one; their values come next.
         derived: position of a value, and what to make of it if it is a string; appended to the values.
         shapes: picks a shape's key from values and what was derived of them; the table.
-        present: position of a value, its place, and what is filed under its presence, with the test it has to pass.
+        present: position of a value, and what is filed under its presence; the first check is of that very value.
     """
 
     fetch: Callable[[object], Sequence[object]]
@@ -79,7 +100,7 @@ class Plan(NamedTuple, Generic[K]):
     fragile: tuple[Place, ...]
     derived: tuple[tuple[int, Callable[[str], str]], ...]
     shapes: tuple[tuple[Callable[[Sequence[object]], Hashable], Table[K], Shape[K]], ...]
-    present: tuple[tuple[int, Place, Present[K]], ...]
+    present: tuple[tuple[int, Items[K]], ...]
 
 
 class Level(Generic[K]):
@@ -90,7 +111,7 @@ class Level(Generic[K]):
     def __init__(self, used: tuple[Place, ...] = ()) -> None:
         self.used = used
         self.shapes: dict[tuple[Spot, ...], Shape[K]] = {}
-        self.present: dict[Place, Present[K]] = {}
+        self.present: dict[Place, Items[K]] = {}
         self.always: Items[K] = {}
         self._features: dict[Place, Counter[Feature]] = {}  # in how many shapes each feature of a path is
         self._fragile: set[Place] = set()
@@ -112,17 +133,17 @@ class Level(Generic[K]):
             return
         wanted = [condition for condition in entry.conditions if not condition.absent]
         if not wanted:
-            self.always[entry] = entry.conditions
+            put(self.always, entry, entry.conditions)
             return
         first = min(wanted, key=lambda one: one.place not in self.present)
-        place = first.place
-        if place not in self.present:
-            self.present[place] = {}
+        if first.place not in self.present:
+            self.present[first.place] = {}
             self.plan = None
-        self.present[place][entry] = first.test, tuple(one for one in entry.conditions if one is not first)
-        entry.filed.append(Filed(self, None, place, None))
+        checks = (first, *(one for one in entry.conditions if one is not first))
+        put(self.present[first.place], entry, checks)
+        entry.filed.append(Filed(self, None, first.place, None, checks))
 
-    def file(self, entry: Entry[K], checks: tuple[Condition, ...]) -> bool:
+    def file(self, entry: Entry[K], checks: Checks) -> bool:
         """File an entry by what can be looked up of it; False if nothing can."""
         options = [one for one in checks if one.field.keys and one.place not in self.used]
         if not options:
@@ -141,18 +162,18 @@ class Level(Generic[K]):
 
     def discard(self, entry: Entry[K]) -> None:
         """Take an entry out of everywhere it is filed."""
-        self.always.pop(entry, None)
-        for level, shape, key, bucket in reversed(cast("list[Filed[K]]", entry.filed)):
+        take(self.always, entry, entry.conditions)
+        for level, shape, key, bucket, checks in reversed(cast("list[Filed[K]]", entry.filed)):
             if shape is None or bucket is None:
-                level._absent(entry, cast(Place, key))
+                level._absent(entry, cast(Place, key), checks)
             else:
-                bucket.items.pop(entry, None)
+                take(bucket.items, entry, checks)
                 if not bucket.items and (bucket.level is None or not bucket.level.shapes):
                     shape.table.pop(key, None)
                     if not shape.table:
                         level._drop(shape)
 
-    def _put(self, entry: Entry[K], checks: tuple[Condition, ...], pairs: list[tuple[Condition, Key]]) -> None:
+    def _put(self, entry: Entry[K], checks: Checks, pairs: list[tuple[Condition, Key]]) -> None:
         spots = tuple((one.place, key.feature) for one, key in pairs)
         shape = self.shapes.get(spots)
         if shape is None and len(self.shapes) >= SHAPES_MAX and len(pairs) > 1:
@@ -165,12 +186,12 @@ class Level(Generic[K]):
         bucket = shape.table.get(value)
         if bucket is None:
             bucket = shape.table[value] = Bucket()
-        entry.filed.append(Filed(self, shape, value, bucket))
         settled = [one for one, key in pairs if key.sure and one.field.existential]
         rest = tuple(one for one in checks if not any(one is each for each in settled))
+        entry.filed.append(Filed(self, shape, value, bucket, rest))
         if bucket.level is not None and bucket.level.file(entry, rest):
             return
-        bucket.items[entry] = rest
+        put(bucket.items, entry, rest)
         size = len(bucket.items)
         if bucket.level is None and size >= BUCKET_MAX and not size & (size - 1):
             self._split(bucket, spots)
@@ -178,11 +199,16 @@ class Level(Generic[K]):
     def _split(self, bucket: Bucket[K], spots: tuple[Spot, ...]) -> None:
         """Move what can be looked up by other paths a level further down."""
         level = Level[K]((*self.used, *(place for place, _ in spots)))
-        moved = [entry for entry, checks in bucket.items.items() if level.file(entry, checks)]
+        moved = [
+            (entry, checks)
+            for checks, entries in bucket.items.items()
+            for entry in entries
+            if level.file(entry, checks)
+        ]
         if moved:
             bucket.level = level
-            for entry in moved:
-                del bucket.items[entry]
+            for entry, checks in moved:
+                take(bucket.items, entry, checks)
 
     def _cut(self, place: Place, key: Key) -> Key:
         """The key, shortened where its length would be one look-up too many."""
@@ -230,8 +256,8 @@ class Level(Generic[K]):
             if not features:
                 del self._features[place]
 
-    def _absent(self, entry: Entry[K], place: Place) -> None:
-        del self.present[place][entry]
+    def _absent(self, entry: Entry[K], place: Place, checks: Checks) -> None:
+        take(self.present[place], entry, checks)
         if not self.present[place]:
             del self.present[place]
             self.plan = None
@@ -259,7 +285,7 @@ def _plan(level: Level[K], distrusted: set[Place]) -> Plan[K]:
     shapes = tuple(
         (itemgetter(*(number[spot] for spot in shape.spots)), shape.table, shape) for shape in level.shapes.values()
     )
-    present = tuple((at[place], place, items) for place, items in level.present.items())
+    present = tuple((at[place], items) for place, items in level.present.items())
     paths = [".".join(map(attribute, place.path)) for place in sound]
     fetch: Callable[[object], Sequence[object]] = attrgetter(*paths) if paths else _nothing
     return Plan(fetch, sound, fragile, tuple(derived), shapes, present)

@@ -43,13 +43,31 @@ class Place:
         uses: how many conditions and exclusions name the path.
     """
 
-    __slots__ = ("_steps", "fetch", "path", "uses")
+    __slots__ = ("_conditions", "_steps", "fetch", "path", "uses")
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._conditions: dict[tuple[str, str], tuple[Condition, int]] = {}
         self._steps = tuple(map(_Step, path))
         self.fetch: Callable[[object], object] = attrgetter(".".join(map(attribute, path)))
         self.uses = 0
+
+    def condition(self, field: Field) -> "Condition":
+        """The condition of a field; rules that say the same of the same path share it, so that it is checked once."""
+        name = field.text, field.part
+        shared, count = self._conditions.get(name, (None, 0))
+        condition = shared or Condition(self.fetch, field.test, field.absent, self, field)
+        self._conditions[name] = condition, count + 1
+        return condition
+
+    def release(self, condition: "Condition") -> None:
+        """Undo one `condition`."""
+        name = condition.field.text, condition.field.part
+        _, count = self._conditions[name]
+        if count > 1:
+            self._conditions[name] = condition, count - 1
+        else:
+            del self._conditions[name]
 
     def walk(self, root: object) -> object:
         """What `fetch` could not: the value, `UNSET` if there is none, `MANY` if arrays lead to it."""
@@ -111,11 +129,7 @@ class Entry(Generic[K]):
         self.key = key
         self.branch = branch
         fields, others = flatten(branch)
-        places = [place(path) for path, _ in fields]
-        self.conditions = tuple(
-            Condition(at.fetch, field.test, field.absent, at, field)
-            for at, (_, field) in zip(places, fields, strict=True)
-        )
+        self.conditions = tuple(place(path).condition(field) for path, field in fields)
         self.others = tuple(map(place, others))
         self.shared = _shared(path for path, _ in fields) if len(fields) > 1 else frozenset[Path]()
         self.filed: list[object] = []
@@ -124,9 +138,11 @@ class Entry(Generic[K]):
     def strict(self) -> bool:
         return bool(self.others)
 
-    def places(self) -> Iterator[Place]:
-        """The paths the entry names, as often as it names them."""
-        yield from (condition.place for condition in self.conditions)
+    def release(self) -> Iterator[Place]:
+        """Give up the conditions; the paths the entry named, as often as it did."""
+        for condition in self.conditions:
+            condition.place.release(condition)
+            yield condition.place
         yield from self.others
 
 

@@ -5,7 +5,7 @@ an array is met a list stands for the value. A list cannot be hashed and is no s
 that meet one take the longer way, through a `View` of the event. Refuses to change what is filed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from math import prod
 from operator import contains
@@ -13,9 +13,9 @@ from typing import cast
 
 from msgspec import UNSET
 
-from workflow_router.core.patterns.level import Bucket, Items, Level, Present, Shape, Spot, Table
+from workflow_router.core.patterns.level import Bucket, Checks, Items, Level, Shape, Spot, Table
 from workflow_router.core.patterns.operators.operator import WHOLE
-from workflow_router.core.patterns.plan import MANY, Condition, Entry, K, Place
+from workflow_router.core.patterns.plan import MANY, Entry, K, Place
 from workflow_router.core.patterns.tree import Path
 from workflow_router.core.patterns.values import SCALARS, Record
 
@@ -42,17 +42,16 @@ def search(level: Level[K], root: object, found: list[K], view: "View | None" = 
             _look_up_all(_buckets(table, view.pools(shape, pick(values))), root, found, view)
         else:
             if bucket is not None:
-                if bucket.items:
-                    _check(bucket.items, root, found, view)
+                _check(bucket.items, root, found, view)
                 if bucket.level is not None:
                     search(bucket.level, root, found, view)
     if present:
-        _look_at_present(present, values, root, found, view)
+        view = _look_at_present(present, values, root, found, view)
     if level.always:
         _check(level.always, root, found, view)
 
 
-def _look_up_all(buckets: list[Bucket[K]], root: object, found: list[K], view: "View") -> None:
+def _look_up_all(buckets: Iterable[Bucket[K]], root: object, found: list[K], view: "View") -> None:
     for bucket in buckets:
         _check_all(bucket.items, found, view)
         if bucket.level is not None:
@@ -60,26 +59,27 @@ def _look_up_all(buckets: list[Bucket[K]], root: object, found: list[K], view: "
 
 
 def _look_at_present(
-    present: tuple[tuple[int, Place, Present[K]], ...],
+    present: Iterable[tuple[int, Items[K]]],
     values: Sequence[object],
     root: object,
     found: list[K],
     view: "View | None",
-) -> None:
-    for at, place, items in present:
+) -> "View | None":
+    for at, items in present:
         value = values[at]
         if type(value) in SCALARS:
-            for entry, (test, checks) in items.items():
-                if (
-                    test(value)
-                    and (not checks or _passes(entry, checks, root, view))
-                    and (not entry.others or entry.branch.node.holds(root))
-                ):
-                    found.append(entry.key)
+            for checks, entries in items.items():
+                if checks[0][1](value):
+                    verdict = len(checks) == 1 or _hold(checks[1:], root)
+                    if verdict:
+                        _admit(entries, root, found)
+                    elif verdict is None:
+                        view = view or View(root)
+                        view.admit(entries, view.judge(checks), found)
         elif type(value) is list:
             view = view or View(root)
-            if view.values(place):
-                _check_all({entry: entry.conditions for entry in items}, found, view)
+            _check_all(items, found, view)
+    return view
 
 
 def _one_by_one(level: Level[K], places: tuple[Place, ...], root: object) -> list[object]:
@@ -105,12 +105,17 @@ def _value(place: Place, root: object) -> object:
 
 
 def _check(items: Items[K], root: object, found: list[K], view: "View | None") -> None:
-    for entry, checks in items.items():
-        if (not checks or _passes(entry, checks, root, view)) and (not entry.others or entry.branch.node.holds(root)):
-            found.append(entry.key)
+    for checks, entries in items.items():
+        verdict = not checks or _hold(checks, root)
+        if verdict:
+            _admit(entries, root, found)
+        elif verdict is None:
+            view = view or View(root)
+            view.admit(entries, view.judge(checks), found)
 
 
-def _passes(entry: Entry[K], checks: tuple[Condition, ...], root: object, view: "View | None") -> bool:
+def _hold(checks: Checks, root: object) -> bool | None:
+    """Whether the checks hold; None where an array is met, for a `View` to judge."""
     for fetch, test, absent, place, _ in checks:
         try:
             value = fetch(root)
@@ -120,16 +125,21 @@ def _passes(entry: Entry[K], checks: tuple[Condition, ...], root: object, view: 
             if not test(value):
                 return False
         elif type(value) is list:
-            return (view or View(root)).accepts(entry, checks)
+            return None
         elif not absent:
             return False
     return True
 
 
+def _admit(entries: Iterable[Entry[K]], root: object, found: list[K]) -> None:
+    for entry in entries:
+        if not entry.others or entry.branch.node.holds(root):
+            found.append(entry.key)  # noqa: PERF401  (mostly it is one entry, for which a list is the slower way)
+
+
 def _check_all(items: Items[K], found: list[K], view: "View") -> None:
-    for entry, checks in items.items():
-        if view.accepts(entry, checks):
-            found.append(entry.key)
+    for checks, entries in items.items():
+        view.admit(entries, view.judge(checks), found)
 
 
 def _buckets(table: Table[K], pools: list[set[object]]) -> list[Bucket[K]]:
@@ -186,16 +196,28 @@ class View:
             self._keys[spot] = keys
         return keys
 
-    def accepts(self, entry: Entry[K], checks: tuple[Condition, ...]) -> bool:
-        """Whether the event satisfies the entry, given what its being found here implies."""
-        unsure = False
+    def judge(self, checks: Checks) -> bool | None:
+        """Whether the checks hold of the event's values; None where one that speaks of all values fails.
+
+        Then the event may match yet, by a choice of elements that leaves out the values that offend.
+        """
+        verdict: bool | None = True
         for _, test, _, place, field in checks:
             values = self.values(place)
             if field.existential:
                 if not any(map(test, values)):
                     return False
-            elif not unsure:
-                unsure = not field.accepts(values)
-        if entry.others or not entry.shared.isdisjoint(self.arrays):
-            return entry.branch.node.holds(self.root)
-        return not unsure
+            elif verdict and not field.accepts(values):
+                verdict = None
+        return verdict
+
+    def admit(self, entries: Iterable[Entry[K]], verdict: bool | None, found: list[K]) -> None:
+        """Add the keys of those among entries with the same checks that match; asks the tree where need be."""
+        if verdict is False:
+            return
+        for entry in entries:
+            if entry.others or not entry.shared.isdisjoint(self.arrays):
+                if entry.branch.node.holds(self.root):
+                    found.append(entry.key)
+            elif verdict:
+                found.append(entry.key)

@@ -25,12 +25,14 @@ class Field:
         operators: a value that passes one of them will do.
         absent: having no value will do.
         universal: having values that all pass one of them will do.
+        part: which part of the list this is, where it was split by kind.
     """
 
     text: str
     operators: tuple[Operator, ...] = ()
     absent: bool = False
     universal: tuple[Operator, ...] = ()
+    part: str = ""
     test: Test = field(init=False)
 
     def __post_init__(self) -> None:
@@ -123,11 +125,10 @@ class Branch:
             rest = replace(self, fields=self.fields[:at] + self.fields[at + 1 :])
             if rest.anchor(path[:-1]) == path[:-1] and (at_object or rest.positive or len(path) > 1):
                 continue
-            kinds = [Field(one.text, absent=True)] * one.absent + [
-                Field(one.text, universal=(u,)) for u in one.universal
-            ]
+            kinds = [Field(one.text, absent=True, part="absent")] * one.absent
+            kinds += [Field(one.text, universal=(all_of,), part=f"all {n}") for n, all_of in enumerate(one.universal)]
             if one.operators:
-                kinds.append(Field(one.text, one.operators))
+                kinds.append(Field(one.text, one.operators, part="any"))
             split = [replace(self, fields=(*rest.fields[:at], (path, kind), *rest.fields[at:])) for kind in kinds]
             return [each for branch in split for each in branch.settled(at_object=at_object)]
         return [self]
