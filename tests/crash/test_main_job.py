@@ -5,17 +5,18 @@ the reckoning can fail.
 """
 
 import asyncio
+import contextlib
 import os
 import random
 from collections.abc import Callable
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from workflow_router.cli.demo.account import Check, Found, checks, expected_runs
 from workflow_router.cli.demo.api import Api
 from workflow_router.cli.demo.child import RouterProcess, free_port
+from workflow_router.cli.demo.client import Client
 from workflow_router.cli.demo.example import copy_example
 from workflow_router.cli.demo.github_events import make_deliveries
 from workflow_router.cli.demo.person import Person
@@ -53,9 +54,9 @@ class MainJob:
             self._folder, free_port(), SystemClock(), log=log, environ=environ, arguments=self._arguments
         )
         try:
-            async with aiohttp.ClientSession() as session:
-                api = Api(session, router.address)
-                sender = Sender(session, f"{router.address}/webhooks/github", lambda _: None)
+            async with contextlib.aclosing(Client()) as client:
+                api = Api(client, router.address)
+                sender = Sender(client, f"{router.address}/webhooks/github", lambda _: None)
                 person = Person(api)
                 await router.start()
                 working = asyncio.create_task(person.work())

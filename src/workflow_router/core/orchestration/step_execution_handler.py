@@ -13,7 +13,7 @@ import msgspec
 from workflow_router.core.errors import Lost, StoreError
 from workflow_router.core.orchestration.definitions import Step
 from workflow_router.core.orchestration.journal import Outcome, Problem
-from workflow_router.core.orchestration.live import outside
+from workflow_router.core.orchestration.live import come_back, leave
 
 
 class StepCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,15 +98,17 @@ class StepExecutionHandler:
         step, retry = call.step, call.step.retry
         attempt = 1
         while True:
+            left = leave()
             try:
-                with outside():
-                    result = await chain.attempt(call)
+                result = await chain.attempt(call)
                 return Outcome(output=step.codec.encode(result), attempts=attempt)
             except (Lost, StoreError):
                 raise  # the store's failures are not the step's
             except Exception as error:  # noqa: BLE001  whatever a step raises is its failure, to be tried again
                 if attempt >= retry.attempts or isinstance(error, retry.never):
                     return Outcome(error=Problem.of(error, attempt), attempts=attempt)
+            finally:
+                come_back(left)
             await self._sleep(retry.backoff.wait_s(attempt, self._random()))
             attempt += 1
             call = msgspec.structs.replace(call, attempt=attempt)
