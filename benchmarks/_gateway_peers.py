@@ -131,7 +131,8 @@ def gateways(litellm: str | None, portkey: str | None) -> list[Gateway]:
     else:
         headers = ("x-portkey-provider: openai", "authorization: Bearer sk-upstream")
         host = "x-portkey-custom-host: http://127.0.0.1:{upstream}/v1"
-        found.append(Gateway("portkey", (node, portkey, "--port={port}", "--headless"), {}, (*headers, host)))
+        command = (node, portkey, "--port={port}", "--headless")
+        found.append(Gateway("portkey", command, {}, (*headers, host), streams=False))  # 1.15.2 answers 500 to streams
     return found
 
 

@@ -92,7 +92,10 @@ async def measure(gateway: Gateway, folder: Path, upstream: int, for_s: float) -
         found["cpu_us_per_request"] = (running.cpu_s - cpu_s) / count * 1e6
         found["rss_mb"] = running.rss_mb
         found["alone_p50_us"] = await _alone_us(callers[0], plain, for_s / 2)
+        for caller in callers:
+            caller.close()
         if gateway.streams:
+            callers = await _callers(running, CALLERS)  # some servers have closed those that were idle
             burst, paced = (
                 gateway.request(stream=True, word=word).replace(b"{upstream}", str(upstream).encode())
                 for word in ("burst", "paced")
@@ -103,8 +106,8 @@ async def measure(gateway: Gateway, folder: Path, upstream: int, for_s: float) -
             found["sse_events_per_s"] = count * EVENTS / (time.perf_counter() - begun_s)
             found["sse_cpu_us_per_event"] = (running.cpu_s - cpu_s) / (count * EVENTS) * 1e6
             found["paced_ttft_ms"], found["paced_ttft_p99_ms"] = await _paced_ms(callers, paced)
-        for caller in callers:
-            caller.close()
+            for caller in callers:
+                caller.close()
     return found
 
 
