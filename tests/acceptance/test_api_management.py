@@ -36,7 +36,11 @@ def office() -> Router:
     async def hang(n: int) -> None:
         await router.approve("never")
 
-    assert (count.name, ask.name, hang.name) == ("count", "ask", "hang")
+    @router.workflow
+    async def listen(n: int) -> list[object]:
+        return [await router.receive("word") for _ in range(n)]
+
+    assert (count.name, ask.name, hang.name, listen.name) == ("count", "ask", "hang", "listen")
     return router
 
 
@@ -127,6 +131,25 @@ def test_a_run_is_cancelled_once_and_resumed_only_if_suspended() -> None:
             (await door.call("POST", f"/api/runs/{run_id}/cancel")).problem(409, "conflict")
             for verb in ("cancel", "resume"):
                 (await door.call("POST", f"/api/runs/none/{verb}")).problem(404, "not-found")
+
+    asyncio.run(main())
+
+
+def test_signals_are_sent_once_by_id_in_order_and_only_to_runs_that_go_on() -> None:
+    async def main() -> None:
+        async with served(office()) as door:
+            run_id = await start(door, "listen", 3)
+            path = f"/api/runs/{run_id}/signals/word"
+            for _ in range(2):
+                sent = await door.call("POST", path, {"value": {"n": 1}, "id": "first"})
+                assert (sent.status, sent.json) == (201, {"id": "first"})
+            assert (await door.call("POST", f"/api/runs/{run_id}/signals/other", {"value": 9})).status == 201
+            assert (await door.call("POST", path, {})).status == 201
+            (await door.call("POST", path, {"value": 1, "extra": 1})).problem(400, "invalid-input")
+            assert (await door.call("POST", path, {"value": "last"})).status == 201
+            assert (await door.runtime.engine.ended(run_id)).output == b'[{"n":1},null,"last"]'
+            (await door.call("POST", path, {"value": "late"})).problem(409, "conflict")
+            (await door.call("POST", "/api/runs/none/signals/word", {})).problem(404, "not-found")
 
     asyncio.run(main())
 

@@ -107,6 +107,7 @@ def test_a_run_is_started_waits_for_a_person_and_goes_on_when_one_decides(url: s
 def test_a_waiting_run_can_be_cancelled_once(url: str) -> None:
     run = start_review(url, "d-cancelled")
     run_in_status(url, run, "waiting")
+    assert wr("runs", "signal", run, "nudge", "--value", '{"n": 1}', url=url).stdout == f"Sent nudge to {run}.\n"
     assert wr("runs", "cancel", run, url=url).stdout == f"{run} is cancelled.\n"
     assert wr("runs", "cancel", run, url=url).returncode == 2
     assert wr("runs", "resume", run, url=url).returncode == 2
@@ -152,6 +153,8 @@ def test_what_is_not_there_and_what_does_not_fit_is_told(url: str) -> None:
         (["runs", "show", "nothing"], "There is no run"),
         (["runs", "start", "nothing"], "There is no workflow nothing"),
         (["runs", "start", "triage_issue", "--input", "{}"], "does not fit"),
+        (["runs", "signal", "nothing", "nudge"], "There is no run"),
+        (["runs", "signal", "nothing", "nudge", "--value", "{"], "--value is not JSON"),
         (["events", "show", "nothing"], "There is no event"),
         (["runs", "list", "--status", "asleep"], "status"),
     ):

@@ -11,10 +11,17 @@ COLUMNS = ("id", "workflow", "version", "status", "created_ms", "updated_ms")
 STEP_COLUMNS = ("seq", "key", "kind", "name", "status", "attempts", "finished_ms")
 
 
+def _json(option: str, text: str) -> object:
+    try:
+        return from_json(text)
+    except ValueError as error:
+        raise InvalidInput(f"{option} is not JSON: {error}.", remedy="Quote it for your shell.") from None
+
+
 @click.group(invoke_without_command=True, epilog="Example: wr runs list --status waiting")
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List, show, start, cancel and resume runs."""
+    """List, show, start, signal, cancel and resume runs."""
     run_by_default(ctx, list_runs)
 
 
@@ -63,12 +70,22 @@ def show(client: Client, printer: Printer, run: str) -> None:
 @talks
 def start(client: Client, printer: Printer, workflow: str, given: str, run_id: str | None) -> None:
     """Start a run of WORKFLOW."""
-    try:
-        value = from_json(given)
-    except ValueError as error:
-        raise InvalidInput(f"--input is not JSON: {error}.", remedy="Quote it for your shell.") from None
-    answer = client.post("/api/runs", {"workflow": workflow, "input": value} | ({"id": run_id} if run_id else {}))
+    body = {"workflow": workflow, "input": _json("--input", given)} | ({"id": run_id} if run_id else {})
+    answer = client.post("/api/runs", body)
     printer.say(f"Started {answer.get('id')}.", answer)
+
+
+@command.command("signal", epilog="""Example: wr runs signal 0195b7a0-… paid --value '{"amount": 30}'""")
+@click.argument("run")
+@click.argument("name")
+@click.option("--value", "given", default="null", metavar="JSON", help="What the run receives.")
+@click.option("--id", "signal_id", help="Send it only once under this id.")
+@talks
+def signal(client: Client, printer: Printer, run: str, name: str, given: str, signal_id: str | None) -> None:
+    """Send the signal NAME to the run RUN."""
+    body = {"value": _json("--value", given)} | ({"id": signal_id} if signal_id else {})
+    answer = client.post(f"/api/runs/{segment(run)}/signals/{segment(name)}", body)
+    printer.say(f"Sent {name} to {run}.", answer)
 
 
 @command.command("cancel")

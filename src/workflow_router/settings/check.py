@@ -97,12 +97,19 @@ class _Checker:
         self._pattern(mapping.on, (*where, "on"))
         if mapping.when is not None:
             self._expression(lambda: compile_condition(mapping.when or "", variables=("event",)), (*where, "when"))
-        if (mapping.start is None) == (mapping.publish is None):
-            both = "both `start` and `publish`" if mapping.start else "neither `start` nor `publish`"
-            self._mistake(where, f"The mapping has {both}.", "Write one of them.")
+        targets = {"`start`": mapping.start, "`publish`": mapping.publish, "`signal`": mapping.signal}
+        found = [target for target, value in targets.items() if value is not None]
+        if len(found) != 1:
+            several = f"both {' and '.join(found)}" if found else f"neither {' nor '.join(targets)}"
+            self._mistake(where, f"The mapping has {several}.", "Write one of them.")
+        if found and mapping.start is None and find(self._document, (*where, "input")) is not None:
+            elsewhere = "signal.value" if mapping.signal else "publish.body"
+            self._mistake((*where, "input"), "`input` is for `start` only.", f"Move it to `{elsewhere}`.")
+        if mapping.signal is not None:
+            at = (*where, "signal")
+            self._template(mapping.signal.key, (*at, "key"), "event")
+            self._template(mapping.signal.value, (*at, "value"), "event")
         if mapping.publish is not None:
-            if find(self._document, (*where, "input")) is not None:
-                self._mistake((*where, "input"), "`input` is for `start` only.", "Move it to `publish.body`.")
             at = (*where, "publish")
             self._topic(mapping.publish.topic, (*at, "topic"), topics)
             self._template(mapping.publish.key, (*at, "key"), "event")

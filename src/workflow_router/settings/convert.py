@@ -11,7 +11,7 @@ from workflow_router.core.event_mappings.ingest import specification_of
 from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.patterns import Pattern
-from workflow_router.settings.model import Project, Publish, Reference, Target
+from workflow_router.settings.model import Project, Publish, Reference, Signal, Target
 from workflow_router.settings.resolve import unresolved, value_of
 from workflow_router.utils.backoff import Backoff
 from workflow_router.utils.codec import to_json
@@ -27,6 +27,7 @@ def mappings_of(project: Project) -> list[events.Mapping]:
             input=compile_template(mapping.input, variables=("event",)),
             start=mapping.start,
             publish=None if mapping.publish is None else _publish(mapping.publish),
+            signal=None if mapping.signal is None else _signal(mapping.signal),
             specification=specification_of(mapping),
         )
         for mapping in project.router.mappings
@@ -95,6 +96,15 @@ def _target(folder: Path, target: Target, url: str) -> dispatch.Target:
         pass_headers=tuple(target.pass_headers),
         timeouts=dispatch.Timeouts(connect_s=min(5.0, limit_s), first_byte_s=limit_s, idle_s=limit_s, total_s=limit_s),
         allow_private=target.allow_private,
+    )
+
+
+def _signal(signal: Signal) -> events.SignalTo:
+    return events.SignalTo(
+        workflow=signal.workflow,
+        name=signal.name,
+        key=compile_template(signal.key, variables=("event",)),
+        value=compile_template(signal.value, variables=("event",)),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from workflow_router.core.errors import InvalidProject, Mistake
 from workflow_router.settings.bind import bind, did_you_mean
 from workflow_router.settings.check import check
-from workflow_router.settings.document import BYTES_MAX, line_of, read_document
+from workflow_router.settings.document import BYTES_MAX, Where, line_of, read_document
 from workflow_router.settings.model import Project, RouterFile
 
 FILE = "router.yaml"
@@ -35,16 +35,21 @@ def load_project(folder: Path, *, environ: Mapping[str, str] = os.environ) -> Pr
 
 def check_references(project: Project, workflows: Collection[str]) -> list[Mistake]:
     """What starts a workflow that the project's modules do not define. They must be loaded first to know."""
-    named = [("mappings", at, mapping.start) for at, mapping in enumerate(project.router.mappings)]
-    named += [("subscriptions", at, subscription.start) for at, subscription in enumerate(project.router.subscriptions)]
+    mappings = list(enumerate(project.router.mappings))
+    named: list[tuple[Where, str | None]] = [(("mappings", at, "start"), mapping.start) for at, mapping in mappings]
+    named += [(("mappings", at, "signal", "workflow"), one.signal.workflow) for at, one in mappings if one.signal]
+    named += [
+        (("subscriptions", at, "start"), subscription.start)
+        for at, subscription in enumerate(project.router.subscriptions)
+    ]
     return [
         Mistake(
             file=FILE,
-            line=line_of(project.document, (section, at, "start")),
+            line=line_of(project.document, where),
             message=f"There is no workflow `{start}`.",
             remedy=did_you_mean(start, workflows),
         )
-        for section, at, start in named
+        for where, start in named
         if start is not None and start not in workflows
     ]
 

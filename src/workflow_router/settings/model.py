@@ -83,14 +83,24 @@ class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     body: object = "${ event.data }"
 
 
+class Signal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A signal to the run of a workflow that has a key; `key` and `value` are templates over `event`."""
+
+    workflow: Text
+    name: Name
+    key: Text
+    value: object = "${ event.data }"
+
+
 class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which events start which workflow (`start`), or publish which message (`publish`)."""
+    """Which events start which workflow (`start`), publish which message (`publish`), or reach which run (`signal`)."""
 
     name: Name
     on: dict[str, object]
     when: Text | None = None
     start: Text | None = None
     publish: Publish | None = None
+    signal: Signal | None = None
     input: object = "${ event.data }"
     disabled: bool = False
 

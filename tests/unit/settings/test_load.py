@@ -147,6 +147,15 @@ MAPPING = "name: p\nmappings:\n  - name: m\n    on: {type: [x]}\n"
         (MAPPING + "    publish:\n      topic: relases\ntopics: {releases: {}}\n", 6, "no topic", "mean `releases`?"),
         (MAPPING + "    publish:\n      topic: x\n", 6, "no topic `x`", "None is declared"),
         (MAPPING + "    publish: {topic: t}\n    input: 1\ntopics: {t: {}}\n", 6, "for `start` only", "publish.body"),
+        (
+            MAPPING + "    start: a\n    signal: {workflow: a, name: n, key: k}\n",
+            3,
+            "both `start` and `signal`",
+            "one of",
+        ),
+        (MAPPING + "    signal: {workflow: a, name: n}\n", 5, "no `key`", "Add `key:`"),
+        (MAPPING + "    signal: {workflow: a, name: n, key: k}\n    input: 1\n", 6, "for `start` only", "signal.value"),
+        (MAPPING + "    signal: {workflow: a, name: n, key: '${ event. }'}\n", 5, "`event.`, column 7", "syntax"),
         (MAPPING + "    start: a\n  - name: m\n    on: {type: [x]}\n    start: a\n", 6, "stands twice", "Rename"),
         (
             "name: p\nmappings:\n  - name: m\n    start: a\n    on:\n      type: []\n",

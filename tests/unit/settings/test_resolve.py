@@ -127,9 +127,10 @@ mappings:
   - {name: a, on: {type: [x]}, when: event.data.n > 1, start: w, input: {n: "${ event.data.n }"}}
   - {name: b, on: {type: [x]}, start: w, disabled: true}
   - {name: c, on: {type: [y]}, publish: {topic: t, key: "k-${ event.data.n }"}}
+  - {name: d, on: {type: [z]}, signal: {workflow: w, name: s, key: "k-${ event.data.n }"}}
 """
     (tmp_path / "router.yaml").write_text(text)
-    first, third = mappings_of(load_project(tmp_path))
+    first, third, fourth = mappings_of(load_project(tmp_path))
     scope: dict[str, object] = {"event": {"type": "x", "data": {"n": 2}}}
     assert (first.name, first.start, first.publish) == ("a", "w", None)
     assert first.pattern.matches({"type": "x"})
@@ -140,8 +141,11 @@ mappings:
     assert third.publish.key is not None
     assert (third.publish.topic, third.publish.key.render(scope)) == ("t", "k-2")
     assert third.publish.body.render(scope) == {"n": 2}
-    (again, _) = mappings_of(load_project(tmp_path))
+    assert fourth.signal is not None
+    assert (fourth.signal.workflow, fourth.signal.name, fourth.signal.key.render(scope)) == ("w", "s", "k-2")
+    assert fourth.signal.value.render(scope) == {"n": 2}
+    (again, *_) = mappings_of(load_project(tmp_path))
     assert again.specification == first.specification
     (tmp_path / "router.yaml").write_text(text.replace("> 1", "> 2"))
-    (changed, _) = mappings_of(load_project(tmp_path))
+    (changed, *_) = mappings_of(load_project(tmp_path))
     assert changed.specification != first.specification

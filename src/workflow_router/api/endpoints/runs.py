@@ -1,4 +1,4 @@
-"""Owns the doors of runs and workflows: start, list, show, cancel, resume. Refuses to wait for a run."""
+"""Owns the doors of runs and workflows: start, list, show, signal, cancel, resume. Refuses to wait for a run."""
 
 from typing import Annotated
 
@@ -32,6 +32,19 @@ class StartRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Started(msgspec.Struct, frozen=True):
     """The run that was started."""
+
+    id: str
+
+
+class SendSignal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A value for a run, received once. With `id` it is sent once, however often it is asked for."""
+
+    value: Raw = msgspec.field(default_factory=_null)
+    id: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")] | None = None
+
+
+class SentSignal(msgspec.Struct, frozen=True):
+    """The signal that was sent."""
 
     id: str
 
@@ -107,6 +120,18 @@ async def get_run(context: Context, run_id: str) -> RunView:
     )
 
 
+@endpoint(
+    "POST",
+    "/api/runs/{run_id}/signals/{name}",
+    tag=TAG,
+    status=201,
+    errors=(InvalidInput, NotFound, Conflict, Overloaded),
+)
+async def signal_run(context: Context, run_id: str, name: str, body: SendSignal) -> SentSignal:
+    """Send a signal to a run, to be received now or later."""
+    return SentSignal(await context.runtime.signals.send(run_id, name, bytes(body.value), signal_id=body.id))
+
+
 @endpoint("POST", "/api/runs/{run_id}/cancel", tag=TAG, errors=(NotFound, Conflict, Lost))
 async def cancel_run(context: Context, run_id: str) -> RunSummary:
     """Stop a run for good."""
@@ -119,4 +144,4 @@ async def resume_run(context: Context, run_id: str) -> RunSummary:
     return view(RunSummary, await context.runtime.engine.resume(run_id))
 
 
-ENDPOINTS = (list_workflows, list_runs, start_run, get_run, cancel_run, resume_run)
+ENDPOINTS = (list_workflows, list_runs, start_run, get_run, signal_run, cancel_run, resume_run)
