@@ -6,9 +6,7 @@ come in. The engine sets the current branch; user code never sees it.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Generator
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from workflow_router.core.errors import Nondeterminism
 from workflow_router.core.model import Run, StepRecord
@@ -116,14 +114,14 @@ def enter(live: LiveRun, path: str = "") -> None:
     _current.set(Branch(live, path, asyncio.current_task()))
 
 
-@contextlib.contextmanager
-def outside() -> Generator[None, None, None]:
+def leave() -> Token[Branch | None]:
     """Leave the run for a while: what a step's own function calls is not part of the workflow."""
-    token = _current.set(None)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+    return _current.set(None)
+
+
+def come_back(left: Token[Branch | None]) -> None:
+    """Be in the run again that was left."""
+    _current.reset(left)
 
 
 def current() -> Branch | None:
