@@ -160,7 +160,7 @@ async def stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def answers(port: int, within_s: float = 60.0) -> None:
+async def answers(port: int, within_s: float = 180.0) -> None:
     """Until something listens."""
     async with asyncio.timeout(within_s):
         while True:

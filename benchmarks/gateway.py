@@ -127,10 +127,10 @@ def ratios(kept: dict[str, dict[str, float]]) -> dict[str, float]:
     return {key: harness.significant(value) for key, value in found.items()}
 
 
-async def main(quick: bool, only: str, litellm: str | None, portkey: str | None) -> None:
+async def main(quick: bool, rounds: int, only: str, litellm: str | None, portkey: str | None) -> None:
     """Measure, and print."""
     os.sched_setaffinity(0, {LOAD_CORE})
-    rounds, for_s = (harness.QUICK_ROUNDS, 1.0) if quick else (harness.ROUNDS, 3.0)
+    rounds, for_s = rounds or (harness.QUICK_ROUNDS if quick else harness.ROUNDS), 1.0 if quick else 3.0
     upstream = free_port()
     with tempfile.TemporaryDirectory(prefix="wr-bench-") as name:
         folder = Path(name)
@@ -160,8 +160,9 @@ async def main(quick: bool, only: str, litellm: str | None, portkey: str | None)
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="shorter rounds")
+    parser.add_argument("--rounds", type=int, default=0, help="how many; 4 or 5 otherwise")
     parser.add_argument("--only", default="", help="names of contestants, with commas")
     parser.add_argument("--litellm", help="the program, where it is not on the PATH")
     parser.add_argument("--portkey", help="build/start-server.js of the installed package")
     given = parser.parse_args()
-    uvloop.run(main(given.quick, given.only, given.litellm, given.portkey))
+    uvloop.run(main(given.quick, given.rounds, given.only, given.litellm, given.portkey))
