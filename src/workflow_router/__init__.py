@@ -3,35 +3,41 @@
 Declare with `Router`, run with `wr serve FOLDER`, or inside your own program with `embed`. Nothing inside imports this.
 """
 
-from workflow_router.app import embed
-from workflow_router.core.errors import (
-    ApprovalRejected,
-    ChildFailed,
-    CompensationFailed,
-    DispatchFailed,
-    InvalidInput,
-    Nondeterminism,
-    RouterError,
-    StepFailed,
-    WaitExpired,
-)
-from workflow_router.core.model import Event, Run
-from workflow_router.core.orchestration.definitions import Retry
-from workflow_router.core.orchestration.step_execution_handler import StepCall
-from workflow_router.core.patterns import Pattern
-from workflow_router.core.router import Router
-from workflow_router.core.runtime_state.approvals import Answer
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from workflow_router.app import embed
+    from workflow_router.core.errors import (
+        ApprovalRejected,
+        ChildFailed,
+        CompensationFailed,
+        DispatchFailed,
+        InvalidInput,
+        Nondeterminism,
+        RouterError,
+        StepFailed,
+        WaitExpired,
+    )
+    from workflow_router.core.model import Event, Run
+    from workflow_router.core.orchestration.definitions import Retry
+    from workflow_router.core.orchestration.step_execution_handler import Proceed, StepCall
+    from workflow_router.core.patterns import Pattern
+    from workflow_router.core.router import Router
+    from workflow_router.core.runtime_state.approvals import Answer, Decision
 
 __all__ = [
     "Answer",
     "ApprovalRejected",
     "ChildFailed",
     "CompensationFailed",
+    "Decision",
     "DispatchFailed",
     "Event",
     "InvalidInput",
     "Nondeterminism",
     "Pattern",
+    "Proceed",
     "Retry",
     "Router",
     "RouterError",
@@ -41,3 +47,38 @@ __all__ = [
     "WaitExpired",
     "embed",
 ]
+
+# A name is imported at its first use, so that a command that only asks a server starts in half the time.
+_HOMES = {
+    "workflow_router.app": ("embed",),
+    "workflow_router.core.errors": (
+        "ApprovalRejected",
+        "ChildFailed",
+        "CompensationFailed",
+        "DispatchFailed",
+        "InvalidInput",
+        "Nondeterminism",
+        "RouterError",
+        "StepFailed",
+        "WaitExpired",
+    ),
+    "workflow_router.core.model": ("Event", "Run"),
+    "workflow_router.core.orchestration.definitions": ("Retry",),
+    "workflow_router.core.orchestration.step_execution_handler": ("Proceed", "StepCall"),
+    "workflow_router.core.patterns": ("Pattern",),
+    "workflow_router.core.router": ("Router",),
+    "workflow_router.core.runtime_state.approvals": ("Answer", "Decision"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """The public name, from the module that owns it (PEP 562)."""
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
