@@ -58,7 +58,7 @@ def test_large_arrays() -> None:
     event = {"items": items, "others": [{"c": f"x{at}"} for at in range(LARGE)]}
     index = index_of(*rules)
     text = json.dumps(event).encode()
-    assert cpu_s(lambda: index.matching_json(text)) < 3
+    assert cpu_s(lambda: index.matching_json(text)) < 5
     assert sorted(index.matching_json(text)) == [2, 3, 4]
     assert [at for at, rule in enumerate(rules) if Pattern.parse(rule).matches(event)] == [2, 3, 4]
 
