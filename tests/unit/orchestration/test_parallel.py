@@ -200,6 +200,44 @@ def test_a_wait_that_was_given_up_does_not_wake_the_run_for_ever() -> None:
     run_virtually(main())
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_branch_does_not_outlive_its_run(tmp_path: Path, restarts: bool) -> None:
+    store = f"sqlite:///{tmp_path / 'router.db'}"
+    router = Router()
+    ran: list[str] = []
+
+    @router.step
+    async def slow(name: str) -> None:
+        await asyncio.sleep(60)
+        ran.append(name)
+
+    async def two() -> None:
+        await slow("first")
+        await slow("second")
+
+    @router.workflow
+    async def job() -> None:
+        left = asyncio.ensure_future(two())
+        await router.sleep(90)
+        if not restarts:
+            raise ValueError(left.done())
+        await left
+
+    async def main() -> None:
+        async with embed(router, store=store, clock=VirtualClock()) as runtime:
+            run_id = await router.start(job)
+            if restarts:
+                await asyncio.sleep(80)
+                await runtime.engine.close()
+            await asyncio.sleep(1_000)
+            assert ran == ["first"]
+        async with embed(router, store=store, clock=VirtualClock()) as runtime:
+            run = await runtime.engine.ended(run_id)
+            assert (run.status, ran) == (("completed", ["first", "second"]) if restarts else ("faulted", ["first"]))
+
+    run_virtually(main())
+
+
 # --- graphs ---------------------------------------------------------------------------------------------------------
 
 

@@ -63,7 +63,7 @@ class Children:
             try:
                 child = await self._engine.operations.waits.until(live, key, look)
             except asyncio.CancelledError:
-                if live.task is not None and not live.task.cancelling():  # only this part of the run was given up
+                if live.task is not None and not (live.over or live.task.cancelling()):  # only this part was given up
                     with contextlib.suppress(RouterError):
                         await self._engine.cancel(new.id)
                 raise

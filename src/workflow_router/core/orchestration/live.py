@@ -6,6 +6,7 @@ come in. The engine sets the current branch; user code never sees it.
 """
 
 import asyncio
+import weakref
 from contextvars import ContextVar, Token
 
 from workflow_router.core.errors import Nondeterminism
@@ -23,6 +24,8 @@ class LiveRun:
         unused: keys of committed steps that this execution has not asked for yet.
         busy: durable operations under way that are not waits.
         waits: by key of each wait under way, the run's `wakes` when it last looked.
+        tasks: those of its branches, which must not outlive this execution.
+        over: this execution has come to its end, whatever that was.
         children: it may have children that have not ended.
         patching: held while a patch is looked up or decided.
         receiving: ids of signals that an operation under way is about to receive.
@@ -39,6 +42,8 @@ class LiveRun:
         self.seq = 0
         self.busy = 0
         self.waits: dict[str, int] = {}
+        self.tasks: list[weakref.ref[asyncio.Task[object]]] = []
+        self.over = False
         self.children = False
         self.patching = asyncio.Lock()
         self.receiving: set[str] = set()
@@ -74,6 +79,14 @@ class LiveRun:
             )
         self.unused.discard(key)
         return record
+
+    def end(self) -> None:
+        """Stop the branches that the workflow left behind: their run goes on elsewhere, or not at all."""
+        self.over = True
+        for reference in self.tasks:
+            task = reference()
+            if task is not None and not task.done():
+                task.cancel()
 
     def poke(self) -> None:
         """Make every wait of this run look again at what it waits for."""
@@ -133,5 +146,7 @@ def current() -> Branch | None:
     if task is branch.task:
         return branch
     child = Branch(branch.live, branch.next_key() + "/", task)
+    if task is not None:
+        child.live.tasks.append(weakref.ref(task))
     _current.set(child)
     return child

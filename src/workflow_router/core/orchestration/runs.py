@@ -277,6 +277,7 @@ class Engine:
         finally:
             if self._live.get(run.id) is live:
                 del self._live[run.id]
+            live.end()
             self._tell_ended(run.id, settled)
             while self._queue and len(self._live) < LIVE_MAX and not self._stopping:
                 self.adopt(self._queue.popleft())

@@ -94,12 +94,13 @@ class Signals:
             WaitExpired: none came within so many seconds.
         """
 
+        picked: list[Signal] = []
+
         async def perform(live: LiveRun, key: str) -> Outcome:
             due_ms: int | None = None
             if within_s is not None:
                 timer = Timer(live.run.id, key, self._clock.now_ms() + round(within_s * 1000))
                 due_ms = await self._store.commit(lambda tx: tx.runs.set_timer(live.run, live.fence, timer))
-            picked: list[Signal] = []
 
             async def look(tx: Transaction) -> bool | None:
                 found = await tx.signals.waiting(live.run.id, name, limit=len(live.receiving) + 1)
@@ -123,6 +124,7 @@ class Signals:
             )
 
         record = await self._engine.operations.durable(branch, "receive", name, perform)
+        branch.live.receiving.difference_update(signal.id for signal in picked)
         if record.status is StepStatus.FAULTED:
             raise WaitExpired(f"No signal {name} came within {within_s} s.", remedy="Catch it as TimeoutError.")
         return record.output or b"null"
