@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import harness
+from benchmarks import _harness as harness
 
 IN_FLIGHT = 128
 FAN = 100

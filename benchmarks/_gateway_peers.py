@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import harness
+from benchmarks import _harness as harness
 
 GATEWAY_CORE, LOAD_CORE = 0, 1
 MASTER_KEY = "sk-bench"

@@ -22,7 +22,7 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import harness
+from benchmarks import _harness as harness
 from benchmarks._durable_ours import HELD, ROWS_PER_RUN
 from benchmarks._durable_work import Sizes
 from tests.fixtures.postgres import PostgresServer, running_postgres

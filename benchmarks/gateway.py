@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import harness
+from benchmarks import _harness as harness
 from benchmarks._gateway_peers import LOAD_CORE, Gateway, Running, answers, gateways, spawn, stop
 from benchmarks._gateway_wire import EVENTS, PACE_S, Caller
 from workflow_router.cli.demo.child import free_port

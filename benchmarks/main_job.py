@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import harness
+from benchmarks import _harness as harness
 from workflow_router.cli.demo.child import RouterProcess, free_port
 from workflow_router.utils.clock import SystemClock
 

@@ -5,6 +5,7 @@ Refuses rules and I/O of its own: it reads settings, makes the parts, joins them
 
 import asyncio
 import contextlib
+import gc
 import importlib.util
 import random
 import signal
@@ -324,4 +325,5 @@ async def _serve(api: "Api", listener: socket.socket, on_ready: Callable[[str], 
     if server.started:
         host, port = listener.getsockname()[:2]
         on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        gc.freeze()  # modules and configuration stay, so the collector need not walk them again and again
     await serving
