@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from workflow_router.api.problems import document_of
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
 from workflow_router.core.dispatch_route.model import Call, Caller, Headers
 from workflow_router.core.errors import DispatchFailed, InvalidInput, NotFound, PayloadTooLarge, RouterError
@@ -55,14 +56,7 @@ class _Door(NamedTuple):
     def error(self, error: RouterError, status: int) -> bytes:
         """The body of an error."""
         if self.shape == "problem":
-            return to_json(
-                {
-                    "type": f"/problems/{error.type}",
-                    "title": error.type.replace("-", " ").capitalize(),
-                    "status": status,
-                    "detail": str(error),
-                }
-            )
+            return document_of(error, status)
         kind = _ERROR_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
         if self.shape == "messages":
             return to_json({"type": "error", "error": {"type": kind, "message": str(error)}})

@@ -60,15 +60,20 @@ class Unexpected(RouterError):
 
 def problem_of(error: RouterError) -> tuple[int, Headers, bytes]:
     """Status, headers beside the content type, and body of an error."""
-    status = error.status
-    document = Problem(
-        type=TYPE_PREFIX + error.type,
-        title=error.type.replace("-", " ").capitalize(),
-        status=status,
-        detail=error.message,
-        remedy=error.remedy,
+    return error.status, _headers(error), document_of(error, error.status)
+
+
+def document_of(error: RouterError, status: int) -> bytes:
+    """The problem document of an error, as JSON."""
+    return to_json(
+        Problem(
+            type=TYPE_PREFIX + error.type,
+            title=error.type.replace("-", " ").capitalize(),
+            status=status,
+            detail=error.message,
+            remedy=error.remedy,
+        )
     )
-    return status, _headers(error), to_json(document)
 
 
 def _headers(error: RouterError) -> Headers:

@@ -331,10 +331,10 @@ def test_errors_of_other_services_are_problem_documents() -> None:
     async def use(house: House) -> None:
         reply = await ask(house, request("/dispatch/nobody/x"))
         assert (reply.status, reply.headers["content-type"]) == (404, "application/problem+json")
-        assert reply.json()["type"] == "/problems/not-found"
+        assert reply.json()["type"] == "urn:workflow-router:problem:not-found"
         assert (await ask(house, request("/dispatch/r/../x"))).status == 400
         failed = await ask(house, request("/dispatch/r/x"))
-        assert (failed.status, failed.json()["type"]) == (502, "/problems/dispatch-failed")
+        assert (failed.status, failed.json()["type"]) == (502, "urn:workflow-router:problem:dispatch-failed")
         assert failed.headers["x-router-decision-id"] == house.records[-1].id
 
     async def close(_: Received, __: Wire) -> None:
