@@ -1,7 +1,7 @@
 """Owns what endpoints work with: the running system and the doors' own counters. Refuses globals."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from workflow_router.api.metrics import Metrics
 from workflow_router.core.event_mappings.webhooks import Source
@@ -18,7 +18,7 @@ class Context:
         observers: how many streams are open.
     """
 
-    def __init__(self, runtime: Runtime, sources: Mapping[str, Source], version: str) -> None:
+    def __init__(self, runtime: Runtime, sources: Mapping[str, Source], version: Callable[[], str]) -> None:
         self.runtime = runtime
         self.sources = sources
         self.version = version

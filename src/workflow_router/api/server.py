@@ -5,7 +5,7 @@ errors have modules of their own; what is not foreseen is logged and answered wi
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from workflow_router.api.access import LOOPBACK, Access
 from workflow_router.api.asgi import Headers, Message, Mounted, Receive, Send
@@ -33,6 +33,7 @@ class Api:
         gateway: serves the paths it handles.
         body_max_bytes: a longer request body is refused.
         keys: SHA-256 of each API key, in hex, to its name; None is for loopback only.
+        version: the product's, asked for when somebody wants to know.
         hosts: names under which the port may be called where there are no keys.
     """
 
@@ -45,7 +46,7 @@ class Api:
         body_max_bytes: int = BODY_MAX_BYTES,
         keys: Mapping[str, str] | None = None,
         hosts: Collection[str] = LOOPBACK,
-        version: str = "0",
+        version: Callable[[], str] = lambda: "0",
     ) -> None:
         self._context = Context(runtime, sources, version)
         self._gateway = gateway

@@ -68,7 +68,7 @@ async def get_openapi(context: Context) -> Response:
         from workflow_router.api.openapi import describe  # noqa: PLC0415  it needs the table that this module is in
         from workflow_router.api.table import ENDPOINTS as TABLE  # noqa: PLC0415  the same
 
-        context.description = describe(TABLE, context.version)
+        context.description = describe(TABLE, context.version())
     return Response(context.description)
 
 
@@ -78,7 +78,7 @@ async def get_page(context: Context) -> Response:
     links = "".join(f'<li><a href="{path}">{path}</a> {text}' for path, text in LINKS)
     page = (
         "<!doctype html><html lang=en><meta charset=utf-8><title>Workflow Router</title>"
-        f"<h1>Workflow Router {escape(context.version)}</h1>"
+        f"<h1>Workflow Router {escape(context.version())}</h1>"
         "<p>It is running. There is no console here yet; these are the doors that can be looked through:"
         f"<ul>{links}</ul>"
     )
