@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
 PIP := $(if $(UV),uv pip install -q -p $(BIN)/python,$(BIN)/python -m pip install -q --disable-pip-version-check)
-COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url pyproject.toml --extra postgres
+COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url pyproject.toml --extra postgres --extra nats
 
 .PHONY: setup demo test check fmt soak bench docs clean lock
 
@@ -37,7 +37,7 @@ clean:                     ## removes .venv, caches and what demos left behind
 
 lock: setup                ## renews requirements/*.txt
 	$(COMPILE) --group build --upgrade -o requirements/run.txt
-	$(COMPILE) --group dev --constraint requirements/run.txt --upgrade -o requirements/dev.txt
+	$(COMPILE) --extra telemetry --group dev --constraint requirements/run.txt --upgrade -o requirements/dev.txt
 
 # The project itself is built from the tree alone: its build backend is in the lock, and no index is asked.
 .venv/.run: requirements/run.txt pyproject.toml

@@ -1,0 +1,2 @@
+-- Reserved: routes.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Reserved: time and waits.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Reserved: flow control.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Reserved: many processes.
+SELECT 1;

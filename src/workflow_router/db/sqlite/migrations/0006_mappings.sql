@@ -1,0 +1,2 @@
+-- Reserved: mappings.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Reserved: event targets.
+SELECT 1;

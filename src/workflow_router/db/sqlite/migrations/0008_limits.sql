@@ -1,0 +1,2 @@
+-- Reserved: limits.
+SELECT 1;

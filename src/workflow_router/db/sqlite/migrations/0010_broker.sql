@@ -1,0 +1,2 @@
+-- Reserved: broker.
+SELECT 1;
