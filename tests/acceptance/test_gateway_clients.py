@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -275,3 +277,45 @@ def test_an_anthropic_stream_that_is_cut_is_an_error() -> None:
                 await stream.until_done()
 
     with_anthropic(use)
+
+
+AGENT = """
+import json, os
+from openai import OpenAI
+
+client = OpenAI()  # the address and the key are in the environment, where every program of this library looks
+messages = [{"role": "user", "content": os.environ["QUESTION"]}]
+weather = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+tools = [{"type": "function", "function": weather}]
+asked = client.chat.completions.create(model="house-model", messages=messages, tools=tools).choices[0].message
+for call in asked.tool_calls:
+    city = json.loads(call.function.arguments)["city"]
+    messages += [asked, {"role": "tool", "tool_call_id": call.id, "content": city}]
+stream = client.chat.completions.create(model="house-model", messages=messages, stream=True)
+print("".join(event.choices[0].delta.content or "" for event in stream))
+"""
+
+
+def test_an_agent_runs_unchanged_when_only_address_and_key_change() -> None:
+    async def main() -> None:
+        async with gateway() as (provider, url):
+            told: list[str] = []
+            for base_url in (f"{provider.url}/v1", f"{url}/v1"):
+                environ = {
+                    **os.environ,
+                    "OPENAI_BASE_URL": base_url,
+                    "OPENAI_API_KEY": "sk-any",
+                    "QUESTION": "Weather?",
+                }
+                agent = await asyncio.create_subprocess_exec(
+                    sys.executable, "-c", AGENT, env=environ, stdout=asyncio.subprocess.PIPE
+                )
+                said, _ = await agent.communicate()
+                assert agent.returncode == 0
+                told.append(said.decode())
+            assert told == ["Hello\n"] * 2
+            direct, routed = provider.requests[:2], provider.requests[2:]
+            for before, after in zip(direct, routed, strict=True):
+                assert json.loads(after.body) == json.loads(before.body) | {"model": "provider-model"}
+
+    asyncio.run(main())

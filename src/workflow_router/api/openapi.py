@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from workflow_router.api.endpoint import Endpoint
+from workflow_router.api.doors import DOORS, Door
+from workflow_router.api.endpoint import PARAMETER, Endpoint
 from workflow_router.api.problems import MEDIA_TYPE, BodyTooSlow, Problem
 from workflow_router.core.errors import (
     Forbidden,
@@ -18,6 +19,7 @@ from workflow_router.core.errors import (
 )
 from workflow_router.utils.codec import to_json
 
+GATEWAY = "gateway"
 REFERENCE = "#/components/schemas/{name}"
 _BODY_ERRORS = (InvalidInput, BodyTooSlow, PayloadTooLarge, UnsupportedMediaType)
 
@@ -31,6 +33,8 @@ def describe(endpoints: Iterable[Endpoint], version: str) -> bytes:
     paths: Document = {}
     for one in table:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schemas)
+    for door in DOORS:
+        paths.setdefault(door.path, {})[door.method.lower()] = _door(door)
     return to_json(
         {
             "openapi": "3.1.0",
@@ -39,7 +43,7 @@ def describe(endpoints: Iterable[Endpoint], version: str) -> bytes:
                 "version": version,
                 "description": "Events in, durable runs out. Every error is a problem document (RFC 9457).",
             },
-            "tags": [{"name": tag} for tag in dict.fromkeys(one.tag for one in table)],
+            "tags": [{"name": tag} for tag in dict.fromkeys([*(one.tag for one in table), GATEWAY])],
             "paths": paths,
             "components": {
                 "schemas": schemas.components,
@@ -109,6 +113,25 @@ def _operation(one: Endpoint, schemas: _Schemas) -> Document:
         "description": "Something went wrong.",
         "content": {MEDIA_TYPE: {"schema": schemas.of(Problem)}},
     }
+    return operation
+
+
+def _door(door: Door) -> Document:
+    """An operation of the gateway; errors have the shape that the format's clients read."""
+    anything: Document = {"description": "As the format says.", "content": {"application/json": {"schema": {}}}}
+    operation: Document = {
+        "operationId": door.name,
+        "tags": [GATEWAY],
+        "summary": door.summary,
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in PARAMETER.findall(door.path)
+        ],
+        "responses": {"200": anything, "default": {**anything, "description": "The target's error, or the router's."}},
+        "security": [{"key": []}],
+    }
+    if door.method in {"POST", "PUT", "PATCH"}:
+        operation["requestBody"] = {"required": door.path.startswith("/v1/"), "content": anything["content"]}
     return operation
 
 
