@@ -12,6 +12,7 @@ from workflow_router.core.event_mappings.ports import EventTransitions
 from workflow_router.core.message_broker.ports import MessageTransitions
 from workflow_router.core.model import Transition
 from workflow_router.core.orchestration.ports import Fence, RunReads, RunTransitions, SignalTransitions
+from workflow_router.core.pacing.ports import HoldTransitions
 from workflow_router.core.runtime_state.ports import ApprovalTransitions, AuditReads
 
 T = TypeVar("T")
@@ -35,6 +36,8 @@ class Transaction(Protocol):
     def runs(self) -> RunVerbs: ...
     @property
     def signals(self) -> SignalTransitions: ...
+    @property
+    def holds(self) -> HoldTransitions: ...
     @property
     def messages(self) -> MessageTransitions: ...
     @property

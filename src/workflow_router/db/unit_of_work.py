@@ -6,6 +6,7 @@ from workflow_router.db.database import Session
 from workflow_router.db.repositories.approvals import Approvals
 from workflow_router.db.repositories.dispatches import Dispatches
 from workflow_router.db.repositories.events import Events
+from workflow_router.db.repositories.holds import Holds
 from workflow_router.db.repositories.messages import Messages
 from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.repositories.signals import Signals
@@ -29,6 +30,7 @@ class UnitOfWork:
         self.events = Events(session, self.record, now_ms)
         self.runs = Runs(session, self.record, now_ms, epochs, shard_count)
         self.signals = Signals(session, self.record, now_ms, epochs)
+        self.holds = Holds(session, now_ms)
         self.messages = Messages(session, self.record, now_ms)
         self.dispatches = Dispatches(session, self.record)
         self.approvals = Approvals(session, self.record)
