@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from workflow_router.core.dispatch_route.journal import DispatchTransitions
 from workflow_router.core.event_mappings.ports import EventTransitions
+from workflow_router.core.limits.ports import LimitTransitions
 from workflow_router.core.message_broker.ports import MessageTransitions
 from workflow_router.core.model import Transition
 from workflow_router.core.orchestration.ports import Fence, RunReads, RunTransitions, SignalTransitions
@@ -42,6 +43,8 @@ class Transaction(Protocol):
     def messages(self) -> MessageTransitions: ...
     @property
     def dispatches(self) -> DispatchTransitions: ...
+    @property
+    def limits(self) -> LimitTransitions: ...
     @property
     def approvals(self) -> ApprovalTransitions: ...
     @property

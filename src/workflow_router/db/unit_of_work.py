@@ -7,6 +7,7 @@ from workflow_router.db.repositories.approvals import Approvals
 from workflow_router.db.repositories.dispatches import Dispatches
 from workflow_router.db.repositories.events import Events
 from workflow_router.db.repositories.holds import Holds
+from workflow_router.db.repositories.limits import Limits
 from workflow_router.db.repositories.messages import Messages
 from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.repositories.signals import Signals
@@ -33,6 +34,7 @@ class UnitOfWork:
         self.holds = Holds(session, now_ms)
         self.messages = Messages(session, self.record, now_ms)
         self.dispatches = Dispatches(session, self.record)
+        self.limits = Limits(session, now_ms)
         self.approvals = Approvals(session, self.record)
         self.audit = AuditLog(session)
         self.session = session

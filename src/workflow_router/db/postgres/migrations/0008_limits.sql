@@ -1,2 +1,21 @@
--- Reserved: limits.
-SELECT 1;
+-- Limits: counters, what is reserved on them, and what was declared over the API.
+
+-- buckets: JSON, amount by the time the bucket begins. kept_until_ms: from then on nobody asks for it.
+CREATE TABLE limit_counters (
+  key           text COLLATE "C" PRIMARY KEY,
+  buckets       text NOT NULL,
+  kept_until_ms bigint NOT NULL
+);
+CREATE INDEX limit_counters_past ON limit_counters (kept_until_ms);
+
+-- held: JSON list of counter, unit, amount and bucket. One that has expired stays for a while, for a late settlement.
+CREATE TABLE limit_reservations (
+  id             text COLLATE "C" PRIMARY KEY,
+  owner          text COLLATE "C" NOT NULL,
+  held           text NOT NULL,
+  expiry         text NOT NULL,
+  lease_until_ms bigint NOT NULL,
+  expired        bigint NOT NULL DEFAULT 0
+);
+CREATE INDEX limit_reservations_due ON limit_reservations (expired, lease_until_ms);
+CREATE INDEX limit_reservations_of ON limit_reservations (owner) WHERE expired = 0;
