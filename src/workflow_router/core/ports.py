@@ -23,7 +23,16 @@ class RunVerbs(RunTransitions, RunReads, Protocol):
     """The verbs of runs: those that change and those that read."""
 
 
-class Transaction(Protocol):
+class FlowVerbs(Protocol):
+    """The verbs of what holds work back: holds, limits."""
+
+    @property
+    def holds(self) -> HoldTransitions: ...
+    @property
+    def limits(self) -> LimitTransitions: ...
+
+
+class Transaction(FlowVerbs, Protocol):
     """The verbs of every room, all within one transaction."""
 
     @property
@@ -38,13 +47,9 @@ class Transaction(Protocol):
     @property
     def signals(self) -> SignalTransitions: ...
     @property
-    def holds(self) -> HoldTransitions: ...
-    @property
     def messages(self) -> MessageTransitions: ...
     @property
     def dispatches(self) -> DispatchTransitions: ...
-    @property
-    def limits(self) -> LimitTransitions: ...
     @property
     def approvals(self) -> ApprovalTransitions: ...
     @property
