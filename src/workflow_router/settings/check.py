@@ -96,7 +96,7 @@ class _Checker:
     def _mapping(self, mapping: model.Mapping, where: Where, topics: Mapping[str, model.Topic]) -> None:
         self._pattern(mapping.on, (*where, "on"))
         if mapping.when is not None:
-            self._expression(lambda: compile_condition(mapping.when or "", variables=("event",)), (*where, "when"))
+            self._expression(lambda: compile_condition(mapping.when or "", variables=("event", "state")), (*where, "when"))
         targets = {"`start`": mapping.start, "`publish`": mapping.publish, "`signal`": mapping.signal}
         found = [target for target, value in targets.items() if value is not None]
         if len(found) != 1:
@@ -107,14 +107,15 @@ class _Checker:
             self._mistake((*where, "input"), "`input` is for `start` only.", f"Move it to `{elsewhere}`.")
         if mapping.signal is not None:
             at = (*where, "signal")
-            self._template(mapping.signal.key, (*at, "key"), "event")
-            self._template(mapping.signal.value, (*at, "value"), "event")
+            self._template(mapping.signal.key, (*at, "key"), "event", "state")
+            self._template(mapping.signal.value, (*at, "value"), "event", "state")
         if mapping.publish is not None:
             at = (*where, "publish")
             self._topic(mapping.publish.topic, (*at, "topic"), topics)
-            self._template(mapping.publish.key, (*at, "key"), "event")
-            self._template(mapping.publish.body, (*at, "body"), "event")
-        self._template(mapping.input, (*where, "input"), "event")
+            self._template(mapping.publish.key, (*at, "key"), "event", "state")
+            self._template(mapping.publish.body, (*at, "body"), "event", "state")
+        self._template(mapping.input, (*where, "input"), "event", "state")
+        self._template(mapping.share_key, (*where, "share_key"), "event", "state")
 
     def _subscription(self, subscription: model.Subscription, where: Where, topics: Mapping[str, model.Topic]) -> None:
         self._topic(subscription.topic, (*where, "topic"), topics)
@@ -188,8 +189,8 @@ class _Checker:
                 at, f"`{dotted(at)}`: {error.reason.removesuffix('.')}.", error.remedy or "See docs/patterns.md."
             )
 
-    def _template(self, template: object, where: Where, variable: str) -> None:
-        self._expression(lambda: compile_template(template, variables=(variable,)), where)
+    def _template(self, template: object, where: Where, *variables: str) -> None:
+        self._expression(lambda: compile_template(template, variables=variables), where)
 
     def _expression(self, compiler: Callable[[], object], where: Where) -> None:
         try:

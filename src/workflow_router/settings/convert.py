@@ -11,28 +11,35 @@ from workflow_router.core.event_mappings.ingest import specification_of
 from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.patterns import Pattern
+from workflow_router.settings import model
 from workflow_router.settings.model import Project, Publish, Reference, Signal, Target
 from workflow_router.settings.resolve import unresolved, value_of
 from workflow_router.utils.backoff import Backoff
 from workflow_router.utils.codec import to_json
 
+SEEN = ("event", "state")  # what the expressions of a mapping see
+
 
 def mappings_of(project: Project) -> list[events.Mapping]:
     """The mappings that are not disabled, compiled."""
-    return [
-        events.Mapping(
-            name=mapping.name,
-            pattern=Pattern.parse(mapping.on),
-            condition=None if mapping.when is None else compile_condition(mapping.when, variables=("event",)),
-            input=compile_template(mapping.input, variables=("event",)),
-            start=mapping.start,
-            publish=None if mapping.publish is None else _publish(mapping.publish),
-            signal=None if mapping.signal is None else _signal(mapping.signal),
-            specification=specification_of(mapping),
-        )
-        for mapping in project.router.mappings
-        if not mapping.disabled
-    ]
+    return [mapping_of(mapping) for mapping in project.router.mappings if not mapping.disabled]
+
+
+def mapping_of(mapping: model.Mapping) -> events.Mapping:
+    """One mapping, compiled."""
+    return events.Mapping(
+        name=mapping.name,
+        pattern=Pattern.parse(mapping.on),
+        condition=None if mapping.when is None else compile_condition(mapping.when, variables=SEEN),
+        input=compile_template(mapping.input, variables=SEEN),
+        start=mapping.start,
+        publish=None if mapping.publish is None else _publish(mapping.publish),
+        signal=None if mapping.signal is None else _signal(mapping.signal),
+        specification=specification_of(mapping),
+        stage=mapping.stage,
+        share=mapping.share,
+        share_key=None if mapping.share_key is None else compile_template(mapping.share_key, variables=SEEN),
+    )
 
 
 def routes_of(project: Project, *, environ: Mapping[str, str] = os.environ) -> list[dispatch.Route]:
@@ -103,14 +110,14 @@ def _signal(signal: Signal) -> events.SignalTo:
     return events.SignalTo(
         workflow=signal.workflow,
         name=signal.name,
-        key=compile_template(signal.key, variables=("event",)),
-        value=compile_template(signal.value, variables=("event",)),
+        key=compile_template(signal.key, variables=SEEN),
+        value=compile_template(signal.value, variables=SEEN),
     )
 
 
 def _publish(publish: Publish) -> events.PublishTo:
     return events.PublishTo(
         topic=publish.topic,
-        key=None if publish.key is None else compile_template(publish.key, variables=("event",)),
-        body=compile_template(publish.body, variables=("event",)),
+        key=None if publish.key is None else compile_template(publish.key, variables=SEEN),
+        body=compile_template(publish.body, variables=SEEN),
     )

@@ -35,6 +35,7 @@ Store: TypeAlias = Annotated[
 ]
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Percent: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 
 
@@ -93,7 +94,11 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which events start which workflow (`start`), publish which message (`publish`), or reach which run (`signal`)."""
+    """Which events start which workflow (`start`), publish which message (`publish`), or reach which run (`signal`).
+
+    In the stage `shadow` it is evaluated and recorded only; as `canary` it acts for `share` per cent of events, always
+    the same ones for a `share_key` (a template; the event's subject, or else its id, where there is none).
+    """
 
     name: Name
     on: dict[str, object]
@@ -103,6 +108,9 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     signal: Signal | None = None
     input: object = "${ event.data }"
     disabled: bool = False
+    stage: Literal["live", "canary", "shadow"] = "live"
+    share: Percent = 10.0
+    share_key: Text | None = None
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

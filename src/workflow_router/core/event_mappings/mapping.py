@@ -1,5 +1,7 @@
 """Owns the mapping: a named rule from pattern and condition to what is started or published. Refuses to evaluate."""
 
+from typing import Literal
+
 import msgspec
 
 from workflow_router.core.errors import InvalidInput
@@ -34,6 +36,9 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True):
         publish: topic it publishes to.
         signal: run it sends a signal to.
         specification: canonical JSON of the rule as it was written; a changed one is a new version.
+        stage: `live`; `shadow`: evaluated and recorded only; `canary`: it acts for a share of the events.
+        share: of a canary, per cent.
+        share_key: of a canary, the template of what decides; the same key always has the same answer.
     """
 
     name: str
@@ -45,6 +50,9 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True):
     signal: SignalTo | None = None
     specification: bytes = b"{}"
     version: int = 1
+    stage: Literal["live", "canary", "shadow"] = "live"
+    share: float = 100.0
+    share_key: Template | None = None
 
     def __post_init__(self) -> None:
         if sum(target is not None for target in (self.start, self.publish, self.signal)) != 1:

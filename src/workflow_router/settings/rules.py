@@ -1,0 +1,79 @@
+"""Owns rules that come one by one: a mapping given as JSON is bound and checked as if it stood in `router.yaml`.
+
+Refuses a second idea of what a mapping may say: the structs and checks are those of the file.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from workflow_router.core.errors import InvalidInput, Mistake
+from workflow_router.core.event_mappings import mapping as events
+from workflow_router.settings.bind import bind
+from workflow_router.settings.check import check
+from workflow_router.settings.convert import mapping_of
+from workflow_router.settings.document import Node, plain, read_document
+from workflow_router.settings.load import check_references
+from workflow_router.settings.model import Project, RouterFile
+
+Compile = Callable[[str, Mapping[str, object]], events.Mapping]
+
+
+def rule_compiler(router: RouterFile, workflows: Collection[str], folder: Path | None = None) -> Compile:
+    """What turns a name and a rule (the fields of a mapping in `router.yaml`) into a mapping of this project.
+
+    The function it returns raises InvalidInput with every mistake in one message.
+    """
+    where = folder or Path()
+    bare = msgspec.structs.replace(router, mappings=[], subscriptions=[], python=[])
+
+    def compile_rule(name: str, rule: Mapping[str, object]) -> events.Mapping:
+        mistakes: list[Mistake] = []
+        file = f"mapping {name}"
+        document = _node({"name": router.name, "mappings": [{**rule, "name": name}]})
+        bound = bind(document, RouterFile, file, mistakes)
+        given = msgspec.structs.replace(bare, mappings=bound.mappings)
+        if not mistakes:
+            check(where, given, document, environ={}, mistakes=mistakes, warnings=[])
+        if not mistakes:
+            project = Project(folder=where, router=given, python=(), warnings=(), document=document)
+            mistakes.extend(check_references(project, workflows))
+        if mistakes:
+            problems = " ".join(one.message.replace("mappings[0].", "") for one in mistakes)
+            raise InvalidInput(f"The mapping {name[:100]} cannot be used: {problems}", remedy=mistakes[0].remedy)
+        return mapping_of(given.mappings[0])
+
+    return compile_rule
+
+
+def mappings_in(text: str, file: str) -> list[dict[str, object]]:
+    """The mappings of a YAML or JSON file: a whole `router.yaml`, a list, or a single one. Each has a `name`.
+
+    Raises:
+        InvalidInput: the text is not such a file.
+    """
+    mistakes: list[Mistake] = []
+    document = read_document(text, file, mistakes)
+    if mistakes or document is None:
+        problem = mistakes[0] if mistakes else Mistake(file=file, line=1, message="It is empty.")
+        raise InvalidInput(f"{file}:{problem.line or 1}: {problem.message}", remedy=problem.remedy)
+    found: object = plain(document)
+    if isinstance(found, dict):
+        found = cast("dict[str, object]", found).get("mappings", [found])
+    rules = cast("list[object]", found) if isinstance(found, list) else []
+    named = [cast("dict[str, object]", rule) for rule in rules if isinstance(rule, dict)]
+    if not named or len(named) < len(rules) or not all(isinstance(rule.get("name"), str) for rule in named):
+        raise InvalidInput(f"{file} holds no mappings.", remedy="Write a list of mappings, each with a `name`.")
+    return named
+
+
+def _node(value: object) -> Node:
+    """JSON data as a document of one line."""
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[str, object]", value)
+        return Node(1, {str(key): _node(below) for key, below in fields.items()}, dict.fromkeys(map(str, fields), 1))
+    if isinstance(value, list):
+        return Node(1, [_node(below) for below in cast("list[object]", value)])
+    return Node(1, cast("bool | int | float | str | None", value))
