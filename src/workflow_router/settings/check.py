@@ -96,7 +96,9 @@ class _Checker:
     def _mapping(self, mapping: model.Mapping, where: Where, topics: Mapping[str, model.Topic]) -> None:
         self._pattern(mapping.on, (*where, "on"))
         if mapping.when is not None:
-            self._expression(lambda: compile_condition(mapping.when or "", variables=("event", "state")), (*where, "when"))
+            self._expression(
+                lambda: compile_condition(mapping.when or "", variables=("event", "state")), (*where, "when")
+            )
         targets = {"`start`": mapping.start, "`publish`": mapping.publish, "`signal`": mapping.signal}
         found = [target for target, value in targets.items() if value is not None]
         if len(found) != 1:
