@@ -173,9 +173,9 @@ def test_a_mapping_that_two_processes_bring_gets_one_version(postgres_backend: B
     async def main() -> None:
         async with two_stores(postgres_backend) as stores:
             learnt = await asyncio.gather(
-                *(store.commit(lambda tx: tx.events.learn_mapping("m", b"{}", author="ann")) for store in stores)
+                *(store.commit(lambda tx: tx.mappings.learn([("m", b"{}")], author="ann")) for store in stores)
             )
-            assert learnt == [1, 1]
+            assert learnt == [[1], [1]]
             assert (await stores[0].verify_audit()).entries == 1
 
     asyncio.run(main())

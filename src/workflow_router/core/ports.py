@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
 from workflow_router.core.dispatch_route.journal import DispatchTransitions
-from workflow_router.core.event_mappings.ports import EventTransitions
+from workflow_router.core.event_mappings.ports import EventTransitions, MappingTransitions
 from workflow_router.core.limits.ports import LimitTransitions
 from workflow_router.core.message_broker.ports import MessageTransitions
 from workflow_router.core.model import Transition
@@ -42,6 +42,8 @@ class Transaction(FlowVerbs, Protocol):
 
     @property
     def events(self) -> EventTransitions: ...
+    @property
+    def mappings(self) -> MappingTransitions: ...
     @property
     def runs(self) -> RunVerbs: ...
     @property

@@ -8,6 +8,7 @@ from workflow_router.db.repositories.dispatches import Dispatches
 from workflow_router.db.repositories.events import Events
 from workflow_router.db.repositories.holds import Holds
 from workflow_router.db.repositories.limits import Limits
+from workflow_router.db.repositories.mappings import Mappings
 from workflow_router.db.repositories.messages import Messages
 from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.repositories.signals import Signals
@@ -28,7 +29,8 @@ class UnitOfWork:
         self.now_ms = now_ms
         self.transitions: list[Transition] = []
         self.record = self.transitions.append
-        self.events = Events(session, self.record, now_ms)
+        self.events = Events(session, self.record)
+        self.mappings = Mappings(session, self.record, now_ms)
         self.runs = Runs(session, self.record, now_ms, epochs, shard_count)
         self.signals = Signals(session, self.record, now_ms, epochs)
         self.holds = Holds(session, now_ms)

@@ -57,11 +57,12 @@ def mappings_in(text: str, file: str) -> list[dict[str, object]]:
     mistakes: list[Mistake] = []
     document = read_document(text, file, mistakes)
     if mistakes or document is None:
-        problem = mistakes[0] if mistakes else Mistake(file=file, line=1, message="It is empty.")
+        problem = mistakes[0] if mistakes else Mistake(file=file, line=1, message="It is empty.", remedy="")
         raise InvalidInput(f"{file}:{problem.line or 1}: {problem.message}", remedy=problem.remedy)
     found: object = plain(document)
     if isinstance(found, dict):
-        found = cast("dict[str, object]", found).get("mappings", [found])
+        fields = cast("dict[str, object]", found)
+        found = fields.get("mappings", [fields])
     rules = cast("list[object]", found) if isinstance(found, list) else []
     named = [cast("dict[str, object]", rule) for rule in rules if isinstance(rule, dict)]
     if not named or len(named) < len(rules) or not all(isinstance(rule.get("name"), str) for rule in named):

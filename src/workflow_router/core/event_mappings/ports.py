@@ -1,5 +1,6 @@
 """What event mapping needs of the store."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -13,6 +14,7 @@ class AcceptedEvent(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: our own id (UUIDv7); the root of everything it causes.
         matched: names of the mappings that matched, with versions, as `name@version`.
+        decision: what else is to be known to explain it later, as JSON (see `decision.Decision`).
     """
 
     id: str
@@ -20,6 +22,7 @@ class AcceptedEvent(msgspec.Struct, frozen=True, kw_only=True):
     matched: list[str]
     received_ms: int
     tenant: str = DEFAULT_TENANT
+    decision: bytes = b"{}"
 
 
 class EventTransitions(Protocol):
@@ -41,6 +44,81 @@ class EventTransitions(Protocol):
         """How many events were accepted, and how many of these no mapping matched: `accepted`, `unmapped`."""
         ...
 
-    async def learn_mapping(self, name: str, specification: bytes, *, author: str) -> int:
-        """Keep a mapping's specification (canonical JSON), as a new version where it changed; returns the version."""
+    async def between(self, *, tenant: str, after: str, before: str, limit: int) -> list[AcceptedEvent]:
+        """Events whose ids are after the one and before the other, oldest first."""
+        ...
+
+    async def count_between(self, *, tenant: str, after: str, before: str) -> int:
+        """How many there are."""
+        ...
+
+    async def prune(self, before: str, *, limit: int) -> int:
+        """Forget events with ids before this one, oldest first; returns how many, at most `limit`."""
+        ...
+
+
+class MappingVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a mapping, as it is kept.
+
+    Attributes:
+        specification: the rule as canonical JSON; `null` where the version is a deletion.
+        origin: `project` (file or code), `api`, or `override` (by the API, of one that the project declares).
+        stage: `live`, `canary`, `shadow`, `disabled` or `deleted`.
+        change: number of the change that made it; 0 for the project's own.
+    """
+
+    name: str
+    version: int
+    specification: bytes
+    author: str
+    created_ms: int
+    origin: str
+    stage: str
+    change: int
+
+
+class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version to be made; its fields are those of `MappingVersion`."""
+
+    name: str
+    specification: bytes
+    author: str
+    origin: str
+    stage: str
+    reason: str
+
+
+class MappingTransitions(Protocol):
+    """Storage verbs of living mappings."""
+
+    async def learn(self, declared: Sequence[tuple[str, bytes]], *, author: str) -> list[int]:
+        """Keep what a project declares, by name, as a new version where it changed; returns the versions in force."""
+        ...
+
+    async def change(self, new: NewVersion, *, expected: int | None = None) -> MappingVersion | None:
+        """Make a version. None where `expected` is given and the last version is another by now."""
+        ...
+
+    async def last_change(self) -> int:
+        """Number of the last change."""
+        ...
+
+    async def changes(self, *, after: int, until: int, limit: int) -> list[MappingVersion]:
+        """The versions made by changes with these numbers, in order."""
+        ...
+
+    async def history(self, name: str) -> list[MappingVersion]:
+        """All versions of a mapping, oldest first."""
+        ...
+
+    async def keep_set(self, members: Sequence[tuple[str, int]]) -> int:
+        """Keep which versions a project declares together; returns the number of this set, the same for the same."""
+        ...
+
+    async def members(self, number: int) -> list[tuple[str, int]]:
+        """The names and versions of a set."""
+        ...
+
+    async def project_versions(self, *, after: str, limit: int) -> list[MappingVersion]:
+        """Versions that projects declared, by name and version, of names after this one; a name is never cut in two."""
         ...

@@ -1,6 +1,6 @@
 """Storage verbs of event mapping (`EventTransitions`)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
@@ -27,7 +27,7 @@ _decode_names = msgspec.json.Decoder(list[str]).decode
 
 
 def _read(row: Row) -> AcceptedEvent:
-    own_id, tenant, source, event_id, kind, attributes_text, data, matched, received_ms = row
+    own_id, tenant, source, event_id, kind, attributes_text, data, matched, received_ms, decision = row
     rest = _decode_attributes(attributes_text)
     event = Event(
         id=event_id,
@@ -40,16 +40,22 @@ def _read(row: Row) -> AcceptedEvent:
         data=data,
         extensions=rest.extensions,
     )
-    return AcceptedEvent(id=own_id, event=event, matched=_decode_names(matched), received_ms=received_ms, tenant=tenant)
+    return AcceptedEvent(
+        id=own_id,
+        event=event,
+        matched=_decode_names(matched),
+        received_ms=received_ms,
+        tenant=tenant,
+        decision=decision.encode(),
+    )
 
 
 class Events:
     """See `EventTransitions` for what each verb promises."""
 
-    def __init__(self, session: Session, record: Callable[[Transition], None], now_ms: int) -> None:
+    def __init__(self, session: Session, record: Callable[[Transition], None]) -> None:
         self._session = session
         self._record = record
-        self._now_ms = now_ms
 
     async def take_in(self, accepted: AcceptedEvent) -> str | None:
         event = accepted.event
@@ -63,6 +69,7 @@ class Events:
             data=event.data,
             matched=to_json(accepted.matched).decode(),
             received_ms=accepted.received_ms,
+            decision=accepted.decision.decode(),
             **identity,
         )
         if not landed:
@@ -91,23 +98,16 @@ class Events:
         ((accepted, unmapped),) = await self._session.fetch("event_counts", tenant=tenant)
         return {"accepted": accepted, "unmapped": unmapped}
 
-    async def learn_mapping(self, name: str, specification: bytes, *, author: str) -> int:
-        text = specification.decode()
-        landed: Sequence[Row] = ()
-        version = 0
-        while not landed:  # another process may have taken the next version meanwhile
-            latest = await self._session.fetch("latest_mapping", name=name)
-            version = latest[0][0] if latest else 0
-            if latest and latest[0][1] == text:
-                return version
-            version += 1
-            landed = await self._session.fetch(
-                "insert_mapping",
-                name=name,
-                version=version,
-                specification=text,
-                author=author,
-                created_ms=self._now_ms,
-            )
-        self._record(Transition(kind="mapping.changed", subject=name, actor=author, detail={"version": version}))
-        return version
+    async def between(self, *, tenant: str, after: str, before: str, limit: int) -> list[AcceptedEvent]:
+        rows = await self._session.fetch("events_between", tenant=tenant, after=after, before=before, limit=limit)
+        return [_read(row) for row in rows]
+
+    async def count_between(self, *, tenant: str, after: str, before: str) -> int:
+        ((count,),) = await self._session.fetch("count_events_between", tenant=tenant, after=after, before=before)
+        return count
+
+    async def prune(self, before: str, *, limit: int) -> int:
+        count = len(await self._session.fetch("prune_events", before=before, limit=limit))
+        if count:
+            self._record(Transition(kind="events.pruned", subject=before, detail={"count": count}))
+        return count
