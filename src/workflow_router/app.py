@@ -40,6 +40,8 @@ from workflow_router.settings import (
     store_of,
     subscriptions_of,
 )
+from workflow_router.settings.model import RouterFile, Topic
+from workflow_router.settings.rules import rule_compiler
 from workflow_router.utils.clock import Clock, SystemClock
 from workflow_router.utils.ids import Ids
 
@@ -134,13 +136,16 @@ async def run(
     randomness: random.Random | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     commit_in_thread: bool = True,
+    project_file: RouterFile | None = None,
 ) -> AsyncGenerator[Runtime, None]:
     """Run routers over a store until the block ends; see `embed` for the short form.
 
     Args:
         store: its URL, or one that is open and stays so afterwards.
+        project_file: what mappings that are made while it runs may refer to; the given topics by default.
     """
     clock = clock or SystemClock()
+    topics = list(topics)
     chance = randomness or random.Random()  # noqa: S311  jitter and weights, no secrets
     ids = Ids(clock, chance.getrandbits if randomness else None)
     async with contextlib.AsyncExitStack() as stack:
@@ -153,7 +158,12 @@ async def run(
             stack.push_async_callback(store.close)
         dispatcher = Dispatcher(routes, transport, LocalSecrets(), clock, ids, chance.random, sleep)
         workflows = join_workflows(routers)
-        runtime = Runtime(store, clock, ids, dispatcher, workflows, random=chance.random, sleep=sleep)
+        compile_rule = rule_compiler(
+            project_file or RouterFile(name="embedded", topics={topic: Topic() for topic in topics}), workflows
+        )
+        runtime = Runtime(
+            store, clock, ids, dispatcher, workflows, random=chance.random, sleep=sleep, compile_rule=compile_rule
+        )
         store.listen(runtime.observation.committed)
         runtime.set_topics(topics, subscriptions)
         declared = [mapping for router in routers for mapping in router.mappings]
@@ -227,6 +237,7 @@ async def open_project(
         topics=declared.topics,
         subscriptions=subscriptions_of(project),
         transport=transport,
+        project_file=declared,
     ) as runtime:
         sources = {
             name: Source(

@@ -12,6 +12,7 @@ from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
 from workflow_router.core.dispatch_route.recorder import Recorder
 from workflow_router.core.errors import DispatchFailed, NotFound, Overloaded
 from workflow_router.core.event_mappings.ingest import Accepted, Ingest
+from workflow_router.core.event_mappings.living import Compile, cannot_compile
 from workflow_router.core.message_broker.deliver import Deliveries
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.message_broker.publish import Topics
@@ -40,6 +41,7 @@ class Runtime:
         workflows: by name, then by version, oldest first; the newest version is what new runs begin with.
         random: a number in [0, 1).
         sleep: waits a number of seconds; a simulation passes its own.
+        compile_rule: makes a mapping of a name and a rule that came while the router runs.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Runtime:
         *,
         random: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        compile_rule: Compile = cannot_compile,
     ) -> None:
         self.store = store
         self.clock = clock
@@ -86,16 +89,21 @@ class Runtime:
             on_published=self.deliveries.published,
             deliver=deliver,
             on_woken=self.engine.woken,
+            compile_rule=compile_rule,
+            sleep=sleep,
         )
+        self.mappings = self.ingest.living
         self.recorder = Recorder(store, sleep)
 
     async def open(self) -> None:
         """Take up what the store holds: unfinished runs and undelivered messages."""
         await self.engine.open()
         self.deliveries.open()
+        self.mappings.open()
 
     async def close(self) -> None:
         """Let go of everything; what is committed stays, what is not has not happened."""
+        await self.mappings.close()
         await self.deliveries.close()
         await self.engine.close()
         await self.recorder.close()

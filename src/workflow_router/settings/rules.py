@@ -32,7 +32,7 @@ def rule_compiler(router: RouterFile, workflows: Collection[str], folder: Path |
     def compile_rule(name: str, rule: Mapping[str, object]) -> events.Mapping:
         mistakes: list[Mistake] = []
         file = f"mapping {name}"
-        document = _node({"name": router.name, "mappings": [{**rule, "name": name}]})
+        document = _node({"name": router.name, "mappings": [{**_written(rule), "name": name}]})
         bound = bind(document, RouterFile, file, mistakes)
         given = msgspec.structs.replace(bare, mappings=bound.mappings)
         if not mistakes:
@@ -46,6 +46,14 @@ def rule_compiler(router: RouterFile, workflows: Collection[str], folder: Path |
         return mapping_of(given.mappings[0])
 
     return compile_rule
+
+
+def _written(rule: Mapping[str, object]) -> dict[str, object]:
+    """A rule without what stands in it by default, as versions of a file's mappings keep it."""
+    written = {key: value for key, value in rule.items() if value is not None}
+    if "start" not in written and written.get("input") == "${ event.data }":
+        del written["input"]
+    return written
 
 
 def mappings_in(text: str, file: str) -> list[dict[str, object]]:

@@ -3,12 +3,15 @@
 Refuses to execute runs or deliver messages: it says what was started, others go on from there.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
+from workflow_router.core.event_mappings.decision import Decision, encode_decision
+from workflow_router.core.event_mappings.living import Compile, LivingMappings, cannot_compile
 from workflow_router.core.event_mappings.mapping import Mapping
-from workflow_router.core.event_mappings.match import Matcher
+from workflow_router.core.event_mappings.match import Matched, Matcher, State
 from workflow_router.core.event_mappings.plan import Plan, plan
 from workflow_router.core.event_mappings.ports import AcceptedEvent
 from workflow_router.core.model import DEFAULT_TENANT, Event, NewMessage, Run, Signal, Transition
@@ -44,6 +47,8 @@ class Ingest:
         on_published: told of topics after messages were committed to them.
         deliver: sends a signal to its key within a transaction; returns the run that this wakes.
         on_woken: told of runs that were woken, after it was committed.
+        compile_rule: makes a mapping of a rule that is given while the router runs.
+        state: what expressions see as `state`.
     """
 
     def __init__(
@@ -58,6 +63,9 @@ class Ingest:
         on_published: Callable[[str], None],
         deliver: Callable[[Transaction, Signal], Awaitable[Run | None]],
         on_woken: Callable[[Run], None],
+        compile_rule: Compile = cannot_compile,
+        state: State = dict,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -68,35 +76,47 @@ class Ingest:
         self._on_published = on_published
         self._deliver = deliver
         self._on_woken = on_woken
-        self._matcher = Matcher()
+        self.matcher = Matcher(state=state)
+        self.living = LivingMappings(store, self.matcher, compile_rule, sleep=sleep)
+        self._usual: tuple[int, int, bytes] = (0, 0, b"{}")
 
     @property
     def mappings(self) -> list[Mapping]:
         """The mappings in force."""
-        return self._matcher.mappings
+        return self.matcher.mappings
 
     async def set_mappings(self, mappings: Iterable[Mapping], *, author: str) -> None:
-        """Put these mappings in force; one that is new or changed becomes a version of its own in the store."""
-        versioned: list[Mapping] = []
-        for mapping in mappings:
-            version = await self._store.commit(
-                lambda tx, m=mapping: tx.events.learn_mapping(m.name, m.specification, author=author)
-            )
-            versioned.append(msgspec.structs.replace(mapping, version=version))
-        self._matcher.replace(versioned)
+        """Put what a project declares in force; one that is new or changed becomes a version of its own."""
+        await self.living.declare(mappings, author=author)
 
-    async def accept(self, event: Event, *, tenant: str = DEFAULT_TENANT) -> Accepted:
+    async def accept(
+        self,
+        event: Event,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        replay: str | None = None,
+        only: list[str] | None = None,
+    ) -> Accepted:
         """Take an event in, once: what it starts is committed with it, or nothing is.
+
+        Args:
+            replay: our id of the event that this one repeats.
+            only: names of the mappings that may take part, where not all may.
 
         Raises:
             Overloaded, StoreError: nothing was taken in.
         """
         own_id = self._ids.new()
-        found, scope = self._matcher.match(event, own_id)
+        found, scope = self.matcher.match(event, own_id, only)
         made = plan(found.mappings, scope, own_id, new_id=self._ids.new, version_of=self._version_of, tenant=tenant)
         made.failures.update(found.failures)
         accepted = AcceptedEvent(
-            id=own_id, event=event, matched=made.matched, received_ms=self._clock.now_ms(), tenant=tenant
+            id=own_id,
+            event=event,
+            matched=made.matched,
+            received_ms=self._clock.now_ms(),
+            tenant=tenant,
+            decision=self._decision(found, made.failures, replay, only),
         )
         taken, started, woken = await self._store.commit(lambda tx: self._take_in(tx, accepted, made))
         if taken is not None:
@@ -108,6 +128,28 @@ class Ingest:
         for run in woken:
             self._on_woken(run)
         return Accepted(id=own_id, duplicate=False, matched=made.matched, runs=[run.id for run in started])
+
+    def _decision(
+        self, found: Matched, failed: dict[str, str], replay: str | None, only: list[str] | None
+    ) -> bytes:
+        """What is recorded to explain the decision later; mostly two numbers, which are encoded once a change."""
+        declared, change = self.living.declared_set, self.living.change
+        if found.shadow or found.held or failed or found.state is not None or replay is not None or only is not None:
+            return encode_decision(
+                Decision(
+                    set=declared,
+                    change=change,
+                    shadow=found.shadow,
+                    held=found.held,
+                    failed=failed,
+                    state=found.state,
+                    replay=replay,
+                    only=only,
+                )
+            )
+        if self._usual[:2] != (declared, change):
+            self._usual = (declared, change, encode_decision(Decision(set=declared, change=change)))
+        return self._usual[2]
 
     async def _take_in(
         self, tx: Transaction, accepted: AcceptedEvent, made: Plan
