@@ -89,9 +89,7 @@ def test_counts_tell_what_no_mapping_matched(backend: Backend) -> None:
 def test_a_mapping_gets_a_version_only_where_it_changed(backend: Backend) -> None:
     async def scenario(store: SqlStore) -> None:
         async def learn(text: bytes) -> tuple[int, int]:
-            (version,), entries = await added(
-                store, lambda tx: tx.mappings.learn([("orders", text)], author="ann")
-            )
+            (version,), entries = await added(store, lambda tx: tx.mappings.learn([("orders", text)], author="ann"))
             return version, len(entries)
 
         learnt = [await learn(text) for text in (b"{}", b"{}", b'{"a":1}', b"{}")]

@@ -129,9 +129,7 @@ class Ingest:
             self._on_woken(run)
         return Accepted(id=own_id, duplicate=False, matched=made.matched, runs=[run.id for run in started])
 
-    def _decision(
-        self, found: Matched, failed: dict[str, str], replay: str | None, only: list[str] | None
-    ) -> bytes:
+    def _decision(self, found: Matched, failed: dict[str, str], replay: str | None, only: list[str] | None) -> bytes:
         """What is recorded to explain the decision later; mostly two numbers, which are encoded once a change."""
         declared, change = self.living.declared_set, self.living.change
         if found.shadow or found.held or failed or found.state is not None or replay is not None or only is not None:

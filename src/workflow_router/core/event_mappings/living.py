@@ -171,9 +171,7 @@ class LivingMappings:
             )
         return await self._change(name, b"null", "deleted", author, override=name in self._declared, reason="deleted")
 
-    async def set_disabled(
-        self, name: str, *, disabled: bool, author: str, override: bool = False
-    ) -> MappingVersion:
+    async def set_disabled(self, name: str, *, disabled: bool, author: str, override: bool = False) -> MappingVersion:
         """Let a mapping rest, or act again. Raises NotFound, Conflict."""
         rule = await self._rule(name)
         rule["disabled"] = disabled
@@ -182,16 +180,14 @@ class LivingMappings:
     async def set_stage(
         self, name: str, stage: str, *, author: str, share: float | None = None, override: bool = False
     ) -> MappingVersion:
-        """Move the last version of a mapping to another stage: promote a canary, widen its share. NotFound, Conflict."""
+        """Move a mapping to another stage: promote a canary, widen its share. Raises NotFound, Conflict."""
         rule = await self._rule(name)
         rule["stage"] = stage
         if share is not None:
             rule["share"] = share
         return await self.put(name, rule, author=author, override=override or self._overridden(name))
 
-    async def roll_back(
-        self, name: str, version: int, *, author: str, override: bool = False
-    ) -> MappingVersion:
+    async def roll_back(self, name: str, version: int, *, author: str, override: bool = False) -> MappingVersion:
         """Make a live version of what an earlier one said. Raises NotFound, Conflict, InvalidInput."""
         old = next((one for one in await self.history(name) if one.version == version), None)
         if old is None or old.stage == "deleted":

@@ -158,7 +158,9 @@ class Matcher:
                 found.append(self._labels[label])
         return found, sum(map(len, buckets))
 
-    def match(self, event: Event, own_id: str, only: Collection[str] | None = None) -> tuple[Matched, dict[str, object]]:
+    def match(
+        self, event: Event, own_id: str, only: Collection[str] | None = None
+    ) -> tuple[Matched, dict[str, object]]:
         """The mappings the event matches, and the scope their templates are to be rendered in (empty if none).
 
         Args:
