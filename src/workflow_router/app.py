@@ -17,6 +17,7 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
+from workflow_router.core.dispatch_route.inside import Functions, Transports
 from workflow_router.core.dispatch_route.model import Route
 from workflow_router.core.dispatch_route.ports import Transport
 from workflow_router.core.errors import Conflict, Forbidden, InvalidInput, InvalidProject, Mistake
@@ -156,6 +157,11 @@ async def run(
         if isinstance(store, str):
             store = await open_store(store, clock=clock, owner=ids.new(), commit_in_thread=commit_in_thread)
             stack.push_async_callback(store.close)
+        functions = Functions()
+        for router in routers:
+            for name, function in router.targets.items():
+                functions.add(name, function)
+        transport = Transports(transport, python=functions)
         dispatcher = Dispatcher(routes, transport, LocalSecrets(), clock, ids, chance.random, sleep)
         workflows = join_workflows(routers)
         compile_rule = rule_compiler(

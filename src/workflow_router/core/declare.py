@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from workflow_router.core import run_verbs
+from workflow_router.core.dispatch_route.inside import Function
 from workflow_router.core.errors import InvalidInput
 from workflow_router.core.event_mappings.ingest import specification_of
 from workflow_router.core.event_mappings.mapping import Mapping as EventMapping
@@ -18,6 +19,7 @@ from workflow_router.core.runtime import Runtime
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class StepDecorator(Protocol):
@@ -47,6 +49,7 @@ class Declarations:
         self.steps: dict[str, Step[..., Any]] = {}
         self.workflows: dict[str, dict[str, Workflow[..., Any]]] = {}
         self.mappings: list[EventMapping] = []
+        self.targets: dict[str, Function] = {}
         self.chain = Chain()
         self._runtime: Runtime | None = None
 
@@ -114,6 +117,26 @@ class Declarations:
             return workflow
 
         return declare if function is None else declare(function)
+
+    def target(self, name: str | None = None) -> Callable[[F], F]:
+        """Declare a function as the target of kind `python` with this name, by default its own.
+
+        It is called with the JSON of the call's body and returns what has a JSON form; see docs/howto/routes.md.
+
+        Raises:
+            InvalidInput: another function has the name.
+        """
+
+        def declare(function: F) -> F:
+            self.add_target(name or function.__name__, function)
+            return function
+
+        return declare
+
+    def add_target(self, name: str, function: Function) -> None:
+        """The same as `target`, for a function that is there already."""
+        if self.targets.setdefault(name, function) is not function:
+            raise InvalidInput(f"Two functions are targets named {name}.", remedy="Give one of them another name.")
 
     def graph(self, name: str, *steps: Step[..., Any] | str, version: str = "1") -> Workflow[..., Any]:
         """Declare a workflow made of steps that run as soon as the steps they depend on have.

@@ -94,18 +94,21 @@ class Runtime:
         )
         self.mappings = self.ingest.living
         self.recorder = Recorder(store, sleep)
+        dispatcher.shadows.on_record = self.record_later
 
     async def open(self) -> None:
         """Take up what the store holds: unfinished runs and undelivered messages."""
         await self.engine.open()
         self.deliveries.open()
         self.mappings.open()
+        self.dispatcher.open()
 
     async def close(self) -> None:
         """Let go of everything; what is committed stays, what is not has not happened."""
         await self.mappings.close()
         await self.deliveries.close()
         await self.engine.close()
+        await self.dispatcher.close()
         await self.recorder.close()
 
     def set_topics(self, topics: Iterable[str], subscriptions: Iterable[Subscription]) -> None:

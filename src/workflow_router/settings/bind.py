@@ -92,7 +92,12 @@ class _Binder:
                 place = f"`{dotted(where)}`" if where else "The project"
                 self._mistake(node.line, f"{place} has no `{field.name}`.", f"Add `{field.name}:`.")
                 values[field.name] = None
-        return kind(**values)
+        try:
+            return kind(**values)
+        except (ValueError, TypeError) as error:  # an engine's own struct judges its values together
+            if None not in values.values():
+                self._mistake(node.line, f"`{dotted(where)}`: {error}", "Mend it.")
+            return None
 
     def _map(self, node: Node, kind: Kind, where: Where) -> dict[str, object]:
         key_kind, value_kind = get_args(kind)

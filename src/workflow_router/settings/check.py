@@ -11,10 +11,11 @@ from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
 from workflow_router.core.dispatch_route import model as dispatch
-from workflow_router.core.errors import InvalidExpression, InvalidPattern, Mistake
+from workflow_router.core.dispatch_route.steer import Steering
+from workflow_router.core.errors import InvalidExpression, InvalidInput, InvalidPattern, Mistake
 from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.patterns import Pattern
-from workflow_router.settings import model
+from workflow_router.settings import model, routes, values
 from workflow_router.settings.bind import did_you_mean, dotted
 from workflow_router.settings.document import Node, Where, find, line_of
 
@@ -67,7 +68,7 @@ class _Checker:
         for at, mapping in _known(enumerate(router.mappings)):
             self._mapping(mapping, ("mappings", at), router.topics)
         for name, route in _known(router.routes.items()):
-            self._route(route, ("routes", name))
+            self._route(route, ("routes", name), router.routes)
         self._unique("subscriptions", _names(router.subscriptions))
         for at, subscription in _known(enumerate(router.subscriptions)):
             self._subscription(subscription, ("subscriptions", at), router.topics)
@@ -76,7 +77,7 @@ class _Checker:
     def _settings(self, settings: model.Settings) -> None:
         if settings.address[1] > 65_535:
             self._mistake(("settings", "listen"), "The port of `settings.listen` is above 65535.", "Write a lower one.")
-        if isinstance(settings.store, model.Reference):
+        if isinstance(settings.store, values.Reference):
             self._reference(settings.store, ("settings", "store"))
         elif urlsplit(settings.store).password:
             self._warn(
@@ -125,7 +126,7 @@ class _Checker:
             self._pattern(subscription.filter, (*where, "filter"))
         self._template(subscription.input, (*where, "input"), "message")
 
-    def _route(self, route: model.Route, where: Where) -> None:
+    def _route(self, route: routes.Route, where: Where, known: Mapping[str, routes.Route]) -> None:
         targets = list(_known(enumerate(route.targets or [])))
         at = (*where, "targets")
         self._unique(at, _names(route.targets or []))
@@ -133,15 +134,43 @@ class _Checker:
             self._target(target, (*at, index))
         if route.policy == "weighted" and targets and not any(target.weight for _, target in targets):
             self._mistake(at, f"Every target of `{dotted(where)}` has weight 0.", "Give one of them a weight.")
+        rules = list(_known(enumerate(route.rules or [])))
+        for index, rule in rules:
+            if rule.route is not None and rule.route not in known:
+                self._mistake(
+                    (*where, "rules", index), f"There is no route `{rule.route}`.", did_you_mean(rule.route, known)
+                )
+        if targets and len(targets) == len(route.targets) and all(target.name for _, target in targets):
+            stand_ins = tuple(dispatch.Target(name=target.name, kind="http", url=_ANY_URL) for _, target in targets)
+            try:
+                Steering.of(
+                    dispatch.Route(
+                        name=str(where[-1]),
+                        targets=tuple({target.name: target for target in stand_ins}.values()),
+                        rules=tuple(rule for _, rule in rules),
+                        sticky=route.sticky,
+                        canary=route.canary,
+                        shadow=route.shadow,
+                        experiment=route.experiment,
+                    )
+                )
+            except InvalidInput as error:
+                self._mistake(where, error.message, error.remedy or "Mend it; see docs/howto/routes.md.")
+            except ValueError as error:
+                self._mistake(where, str(error), "Mend it; see docs/howto/routes.md.")
         if route.retry.first_s > route.retry.max_s:
             self._mistake((*where, "retry"), "`first_s` is longer than `max_s`.", "Swap them.")
 
-    def _target(self, target: model.Target, where: Where) -> None:
+    def _target(self, target: routes.Target, where: Where) -> None:
         url = target.url
-        if isinstance(url, model.Reference):
+        if isinstance(url, values.Reference):
             self._reference(url, (*where, "url"))
             url = url.value or url.default
         address, key_header, headers = url or _ANY_URL, target.key_header, tuple(target.pass_headers)
+        inside = target.kind in dispatch.INSIDE
+        if inside == (target.url is not None):
+            told = "has a `url`, but is inside the router" if inside else "has no `url`"
+            self._mistake(where, f"`{dotted(where)}` {told}.", "Remove it." if inside else "Add `url:`.")
         self._accepted((*where, "url"), lambda: dispatch.Target(name="x", kind="http", url=address))
         for field, names in (("key_header", (key_header,)), ("pass_headers", headers)):
             self._accepted(
@@ -215,7 +244,7 @@ class _Checker:
                     (*where, second, "name"), f"The name `{name}` stands twice in `{dotted(where)}`.", "Rename one."
                 )
 
-    def _secret(self, secret: model.Reference, where: Where, *, inline: bool = True) -> None:
+    def _secret(self, secret: values.Reference, where: Where, *, inline: bool = True) -> None:
         self._reference(secret, where)
         if secret.default is not None:
             self._mistake((*where, "default"), "A secret has no default.", "Set it where `env` says.")
@@ -226,7 +255,7 @@ class _Checker:
         elif secret.value is not None:
             self._warn((*where, "value"), "A secret stands in the file.", "Write {env: NAME} or {file: PATH} instead.")
 
-    def _reference(self, reference: model.Reference, where: Where) -> None:
+    def _reference(self, reference: values.Reference, where: Where) -> None:
         given = [name for name in ("env", "file", "value") if getattr(reference, name) is not None]
         if len(given) != 1:
             self._mistake(where, f"`{dotted(where)}` names {len(given)} of env, file and value.", "Write one of them.")

@@ -5,15 +5,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from workflow_router.core.dispatch_route import model as dispatch
-from workflow_router.core.errors import InvalidProject, Mistake
+from workflow_router.core.dispatch_route.steer import Steering
+from workflow_router.core.errors import InvalidInput, InvalidProject, Mistake
 from workflow_router.core.event_mappings import mapping as events
 from workflow_router.core.event_mappings.ingest import specification_of
 from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.patterns import Pattern
 from workflow_router.settings import model
-from workflow_router.settings.model import Project, Publish, Reference, Signal, Target
+from workflow_router.settings.model import Project, Publish, Signal
 from workflow_router.settings.resolve import unresolved, value_of
+from workflow_router.settings.routes import Target
+from workflow_router.settings.values import Reference
 from workflow_router.utils.backoff import Backoff
 from workflow_router.utils.codec import to_json
 
@@ -50,24 +53,57 @@ def routes_of(project: Project, *, environ: Mapping[str, str] = os.environ) -> l
     """
     mistakes: list[Mistake] = []
     routes: list[dispatch.Route] = []
-    for name, route in project.router.routes.items():
-        targets: list[dispatch.Target] = []
-        for at, target in enumerate(route.targets):
-            where = ("routes", name, "targets", at, "url")
-            try:
-                url = value_of(project, target.url, where, environ) if isinstance(target.url, Reference) else target.url
-                targets.append(_target(project.folder, target, url))
-            except InvalidProject as error:
-                mistakes += error.mistakes
-            except ValueError as error:
-                mistakes += unresolved(project, where, str(error), "Mend the address where it is set.").mistakes
-        if len(targets) == len(route.targets):
-            backoff = Backoff(first_s=route.retry.first_s, max_s=route.retry.max_s)
-            retry = dispatch.Retry(attempts=route.retry.attempts, backoff=backoff)
-            routes.append(dispatch.Route(name=name, targets=tuple(targets), policy=route.policy, retry=retry))
+    for name in project.router.routes:
+        try:
+            routes.append(route_of(project, name, environ=environ))
+        except InvalidProject as error:
+            mistakes += error.mistakes
     if mistakes:
         raise InvalidProject(mistakes)
     return routes
+
+
+def route_of(project: Project, name: str, *, environ: Mapping[str, str] = os.environ) -> dispatch.Route:
+    """One of them. Raises InvalidProject."""
+    route = project.router.routes[name]
+    mistakes: list[Mistake] = []
+    targets: list[dispatch.Target] = []
+    for at, target in enumerate(route.targets):
+        where = ("routes", name, "targets", at, "url")
+        try:
+            url = value_of(project, target.url, where, environ) if isinstance(target.url, Reference) else target.url
+            targets.append(_target(project.folder, target, url or ""))
+        except InvalidProject as error:
+            mistakes += error.mistakes
+        except ValueError as error:
+            mistakes += unresolved(project, where, str(error), "Mend the address where it is set.").mistakes
+    if mistakes:
+        raise InvalidProject(mistakes)
+    given = route.retry
+    made = dispatch.Route(
+        name=name,
+        targets=tuple(targets),
+        policy=route.policy,
+        retry=dispatch.Retry(
+            attempts=given.attempts,
+            backoff=Backoff(first_s=given.first_s, max_s=given.max_s),
+            wait_max_s=given.wait_max_s,
+            budget=given.budget,
+        ),
+        rules=tuple(route.rules),
+        sticky=route.sticky,
+        canary=route.canary,
+        shadow=route.shadow,
+        experiment=route.experiment,
+        hedge=route.hedge,
+        outlier=route.outlier,
+        deadline_s=route.deadline_s,
+    )
+    try:
+        Steering.of(made)
+    except InvalidInput as error:
+        raise unresolved(project, ("routes", name), error.message, error.remedy) from None
+    return made
 
 
 def subscriptions_of(project: Project) -> list[Subscription]:
@@ -101,7 +137,11 @@ def _target(folder: Path, target: Target, url: str) -> dispatch.Target:
         key=key,
         key_header=target.key_header,
         pass_headers=tuple(target.pass_headers),
-        timeouts=dispatch.Timeouts(connect_s=min(5.0, limit_s), first_byte_s=limit_s, idle_s=limit_s, total_s=limit_s),
+        timeouts=target.timeouts
+        or dispatch.Timeouts(connect_s=min(5.0, limit_s), first_byte_s=limit_s, idle_s=limit_s, total_s=limit_s),
+        breaker=target.breaker,
+        probe=target.probe,
+        cost=target.cost,
         allow_private=target.allow_private,
     )
 

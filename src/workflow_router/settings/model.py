@@ -11,14 +11,9 @@ from msgspec import Meta
 
 from workflow_router.core.errors import Mistake
 from workflow_router.settings.document import Node
+from workflow_router.settings.routes import Route
+from workflow_router.settings.values import Name, Percent, Reference, Seconds, Text
 
-Name: TypeAlias = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
-        extra={"expects": "a name of letters, digits, `.`, `_` and `-`, at most 100"},
-    ),
-]
 Listen: TypeAlias = Annotated[
     str,
     Meta(
@@ -33,25 +28,6 @@ Store: TypeAlias = Annotated[
         extra={"expects": "sqlite:///PATH or postgresql://…"},
     ),
 ]
-Text: TypeAlias = Annotated[str, Meta(min_length=1)]
-Count: TypeAlias = Annotated[int, Meta(ge=1)]
-Percent: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
-Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
-
-
-class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a value is to be had: exactly one of `env` (with an optional `default`), `file` and `value`."""
-
-    env: Text | None = None
-    file: Text | None = None
-    value: Text | None = None
-    default: str | None = None
-
-    def __repr__(self) -> str:
-        """Where it is, never what it is."""
-        if self.env is not None:
-            return f"Reference(env={self.env!r})"
-        return f"Reference(file={self.file!r})" if self.file is not None else "Reference(value=<hidden>)"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,37 +87,6 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     stage: Literal["live", "canary", "shadow"] = "live"
     share: Percent = 10.0
     share_key: Text | None = None
-
-
-class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a route picks. `timeout_s` bounds one attempt; `key` goes into `key_header`, by default as bearer token."""
-
-    name: Name
-    kind: Literal["openai", "http"]
-    url: Text | Reference
-    key: Reference | None = None
-    key_header: Text = "authorization"
-    model: Text | None = None
-    weight: Annotated[float, Meta(ge=0, le=1_000_000)] = 1.0
-    timeout_s: Seconds = 60.0
-    pass_headers: list[Text] = []
-    allow_private: bool = False
-
-
-class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often a call is tried, over all targets, and the first and longest wait between tries."""
-
-    attempts: Annotated[int, Meta(ge=1, le=100)] = 3
-    first_s: Seconds = 0.2
-    max_s: Seconds = 30.0
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Targets, and the policy that picks one: the first that may be called, or by weight."""
-
-    targets: Annotated[list[Target], Meta(min_length=1)]
-    policy: Literal["failover", "weighted"] = "failover"
-    retry: Retry = Retry()
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from workflow_router.core.errors import InvalidProject, Mistake
 from workflow_router.settings.document import Where, line_of
-from workflow_router.settings.model import Project, Reference
+from workflow_router.settings.model import Project
+from workflow_router.settings.values import Reference
 
 SECRET_BYTES_MAX = 65_536
 

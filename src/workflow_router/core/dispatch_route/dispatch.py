@@ -10,14 +10,25 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from workflow_router.core.dispatch_route.answer import usage_of, wait_hint_s
-from workflow_router.core.dispatch_route.breaker import Breaker
-from workflow_router.core.dispatch_route.flight import Flight, Lane, Try
-from workflow_router.core.dispatch_route.model import BreakerPolicy, Call, Caller, Dispatched, Route, Target
-from workflow_router.core.dispatch_route.pick import HEALTHY, Choice, Health, pick
+from workflow_router.core.dispatch_route.flight import Flight, Try
+from workflow_router.core.dispatch_route.hedge import race
+from workflow_router.core.dispatch_route.lanes import Lanes, health
+from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched, Route, Target
+from workflow_router.core.dispatch_route.pick import Choice, Health
 from workflow_router.core.dispatch_route.ports import Answer, Outgoing, Secrets, Transport, TransportFailed
-from workflow_router.core.dispatch_route.request import build, check_call, idempotency_key, may_repeat, returned
+from workflow_router.core.dispatch_route.probes import Probes
+from workflow_router.core.dispatch_route.request import (
+    build,
+    check_call,
+    idempotency_key,
+    may_repeat,
+    returned,
+    within,
+)
+from workflow_router.core.dispatch_route.shadow import Shadows
+from workflow_router.core.dispatch_route.steer import Facts
 from workflow_router.core.dispatch_route.stream import OnFinal, Stream
-from workflow_router.core.errors import DispatchFailed, InvalidInput, NoTarget, NotFound
+from workflow_router.core.errors import DispatchFailed, NoTarget
 from workflow_router.core.model import DispatchRecord
 from workflow_router.core.states import DispatchStatus
 from workflow_router.utils.clock import Clock
@@ -26,6 +37,7 @@ from workflow_router.utils.ids import Ids
 OnIntent = Callable[[DispatchRecord], Awaitable[None]]
 
 RETRIED = frozenset({429, 502, 503, 504, 529})  # 529: "overloaded" in the messages API
+_HEDGE_SHARE = 0.95
 _EPSILON_S = 0.001  # a wait that ends a rounding error too early would find the target still closed
 
 
@@ -60,33 +72,38 @@ class Dispatcher:
         self._ids = ids
         self._randomness = randomness
         self._sleep = sleep
-        self._breakers: dict[tuple[str, str, str | None, str | None, BreakerPolicy], Breaker] = {}
-        self._lanes: dict[str, Lane] = {}
-        self.set_routes(routes)
+        self.facts = Facts()
+        self.shadows = Shadows(self)
+        self._probes: Probes | None = None
+        self.lanes = Lanes(clock, randomness, self.facts, self.shadows.follow)
+        self.lanes.replace(routes)
 
     @property
     def routes(self) -> Mapping[str, Route]:
         """The routes in force, by name."""
-        return {name: lane.route for name, lane in self._lanes.items()}
+        return self.lanes.routes
 
     def set_routes(self, routes: Iterable[Route]) -> None:
         """Put these routes in force, all at once. A target that stays what it was keeps what is known of its health."""
-        breakers: dict[tuple[str, str, str | None, str | None, BreakerPolicy], Breaker] = {}
-        lanes: dict[str, Lane] = {}
-        for route in routes:
-            if route.name in lanes:
-                raise InvalidInput(f"Two routes are named {route.name!r}.", remedy="Rename one of them.")
-            own: dict[str, Breaker] = {}
-            for target in route.targets:
-                key = (target.name, target.url, target.model, target.key, target.breaker)
-                known = breakers.get(key) or self._breakers.get(key) or Breaker(target.breaker)
-                own[target.name] = breakers[key] = known
-            lanes[route.name] = Lane(route, own, pick(route, {}, 0.0))
-        self._breakers, self._lanes = breakers, lanes
+        self.lanes.replace(routes)
+        if self._probes is not None:
+            self._probes.replace(self.lanes.targets())
+
+    def open(self) -> None:
+        """Begin to probe targets. Belongs to the event loop that it is called in."""
+        self._probes = Probes(self._transport, self._secrets, self._sleep)
+        self._probes.replace(self.lanes.targets())
+
+    async def close(self) -> None:
+        """End probes, and copies for shadows."""
+        await self.shadows.close()
+        probes, self._probes = self._probes, None
+        if probes is not None:
+            await probes.close()
 
     def health(self, route: str) -> dict[str, Health]:
         """How the targets of a route fare now, by name. Raises NotFound."""
-        return _health(self._lane(route), self._clock.monotonic_s())
+        return health(self.lanes.find(route), self._clock.monotonic_s())
 
     async def call(
         self,
@@ -106,16 +123,22 @@ class Dispatcher:
         Raises NotFound (no such route), InvalidInput (not sendable), NoTarget and DispatchFailed (with `record`).
         An answer that is no reason to retry is returned whatever its status; the record of 400 or more is failed.
         """
-        flight = self._begin(route, call, caller)
+        return await self._call(self._begin(route, call, caller), on_intent, on_final)
+
+    async def _call(self, flight: Flight, on_intent: OnIntent | None, on_final: OnFinal | None) -> Dispatched:
         reached = await self._guarded(flight, on_intent, on_final, whole=True)
         reached.trial.end("good")
         if flight.target is not None and flight.target.kind == "openai":
             flight.usage = usage_of(reached.body)
         status = reached.answer.status
         record = flight.record(DispatchStatus.SUCCEEDED if status < 400 else DispatchStatus.FAILED)
-        if on_final is not None:
-            on_final(record)
+        self._told(record, on_final)
         return Dispatched(record=record, status=status, headers=returned(reached.answer.headers), body=reached.body)
+
+    async def call_as(self, route: Route, call: Call, caller: Caller, on_final: OnFinal) -> Dispatched:
+        """Send a call through a route that need not be in force; its target keeps its standing. Raises as `call`."""
+        flight = Flight(self._ids.new(), self.lanes.aside(route), call, caller, self._clock)
+        return await self._call(flight, None, on_final)
 
     async def stream(
         self,
@@ -132,18 +155,30 @@ class Dispatcher:
         """
         flight = self._begin(route, call, caller)
         trial, answer, first = await self._guarded(flight, on_intent, on_final, whole=False)
+        if self.lanes.steered:
+            own = on_final
+            on_final = lambda record: self._told(record, own)  # noqa: E731  said where it is needed
         return Stream(flight, trial, answer, first, on_final)
 
-    def _lane(self, route: str) -> Lane:
-        lane = self._lanes.get(route)
-        if lane is None:
-            raise NotFound(f"There is no route {route!r}.", remedy="Use one of the configured routes.")
-        return lane
+    def _told(self, record: DispatchRecord, on_final: OnFinal | None) -> None:
+        if self.lanes.steered:
+            self.facts.tell(record)
+        if on_final is not None:
+            on_final(record)
 
     def _begin(self, route: str, call: Call, caller: Caller) -> Flight:
-        lane = self._lane(route)
+        lane = self.lanes.find(route)
         check_call(call)
-        return Flight(self._ids.new(), lane, call, caller, self._clock)
+        flight = Flight(self._ids.new(), lane, call, caller, self._clock)
+        if lane.steering is not None:
+            self.lanes.steer(flight)
+        lane = flight.lane
+        lane.retries.earn()
+        if lane.hedges is not None:
+            lane.hedges.earn()
+        if lane.route.deadline_s is not None:
+            flight.deadline_s = self._clock.monotonic_s() + lane.route.deadline_s
+        return flight
 
     async def _guarded(
         self, flight: Flight, on_intent: OnIntent | None, on_final: OnFinal | None, *, whole: bool
@@ -156,8 +191,7 @@ class Dispatcher:
             record = flight.record(DispatchStatus.FAILED if failed else DispatchStatus.ABANDONED)
             if isinstance(error, DispatchFailed):
                 error.record = record
-            if on_final is not None:
-                on_final(record)
+            self._told(record, on_final)
             raise
 
     async def _reach(self, flight: Flight, on_intent: OnIntent | None, *, whole: bool) -> _Reached:
@@ -165,11 +199,15 @@ class Dispatcher:
         missed: _Missed | None = None
         cycle = 0
         while True:
-            choice = self._choose(lane)
+            choice = self.lanes.choose(flight)
             flight.consider(choice)
             tried = len(flight.attempts)
-            for target in choice.order:
-                outcome = await self._try(flight, target, on_intent, whole=whole)
+            for at, target in enumerate(choice.order):
+                if flight.tried(target, since=tried):  # as the hedge of the one before
+                    continue
+                if flight.tried(target) and not lane.retries.spend(self._clock.monotonic_s()):
+                    raise self._failure(flight, missed, "the budget for retries is spent")
+                outcome = await self._attempt(flight, choice, at, on_intent, whole=whole)
                 if isinstance(outcome, _Reached):
                     return outcome
                 if outcome is not None:
@@ -177,21 +215,52 @@ class Dispatcher:
                     if not outcome.again or len(flight.attempts) >= retry.attempts:
                         raise self._failure(flight, missed)
             cycle += 1
-            wait_s = max(retry.backoff.wait_s(cycle, self._randomness()), self._soonest_s(lane))
-            if missed is None or len(flight.attempts) == tried or wait_s > retry.wait_max_s:
+            wait_s = max(retry.backoff.wait_s(cycle, self._randomness()), self.lanes.soonest_s(flight))
+            if missed is None or len(flight.attempts) == tried or wait_s > min(retry.wait_max_s, self._left_s(flight)):
                 raise self._failure(flight, missed)
             await self._sleep(wait_s + _EPSILON_S)
 
-    def _choose(self, lane: Lane) -> Choice:
-        states = _health(lane, self._clock.monotonic_s())
-        if lane.route.policy == "failover" and all(state is HEALTHY for state in states.values()):
-            return lane.usual
-        return pick(lane.route, states, self._randomness())
+    def _left_s(self, flight: Flight) -> float:
+        """Seconds until the call's deadline."""
+        return float("inf") if flight.deadline_s is None else flight.deadline_s - self._clock.monotonic_s()
+
+    async def _attempt(
+        self, flight: Flight, choice: Choice, at: int, on_intent: OnIntent | None, *, whole: bool
+    ) -> _Reached | _Missed | None:
+        """One attempt; of a route that hedges, perhaps two at once."""
+        lane, target = flight.lane, choice.order[at]
+        hedge, purse = lane.route.hedge, lane.hedges
+        if hedge is None or purse is None or at + 1 >= len(choice.order):
+            return await self._try(flight, target, on_intent, whole=whole)
+        after_s = hedge.after_s or lane.standings[target.name].percentile_s(_HEDGE_SHARE)
+        other = choice.order[at + 1]
+        key = idempotency_key(flight.call, flight.caller)
+        safe = may_repeat(target, flight.call, key) and may_repeat(other, flight.call, key)
+        if after_s is None or not safe or flight.tried(other):
+            return await self._try(flight, target, on_intent, whole=whole)
+
+        def allowed() -> bool:
+            return flight.intended and purse.spend(self._clock.monotonic_s())
+
+        outcome = await race(
+            lambda: self._try(flight, target, on_intent, whole=whole),
+            lambda: self._try(flight, other, on_intent, whole=whole, why=f"{target.name} took over {after_s:.3g} s"),
+            lambda: self._sleep(after_s),
+            allowed=allowed,
+            good=lambda found: isinstance(found, _Reached),
+            drop=_drop,
+        )
+        if isinstance(outcome, _Reached):
+            flight.target = outcome.trial.target
+        return outcome
 
     async def _try(
-        self, flight: Flight, target: Target, on_intent: OnIntent | None, *, whole: bool
+        self, flight: Flight, target: Target, on_intent: OnIntent | None, *, whole: bool, why: str = ""
     ) -> _Reached | _Missed | None:
         """One attempt; None where the breaker admits none after all."""
+        left_s = self._left_s(flight)
+        if left_s <= 0:
+            return _Missed("the deadline of the call is over", None, again=False)
         key = idempotency_key(flight.call, flight.caller)
         secret, refusal = None, None
         if target.key is not None:
@@ -200,15 +269,18 @@ class Dispatcher:
             except TransportFailed as failed:
                 refusal = failed
         outgoing = None if refusal else build(target, flight.call, key, secret)
-        breaker = flight.lane.breakers[target.name]
+        if outgoing is not None and left_s < outgoing.timeouts.total_s:
+            outgoing = within(outgoing, left_s)
+        standing = flight.lane.standings[target.name]
+        breaker = standing.breaker
         now_s = self._clock.monotonic_s()
         token = breaker.admit(now_s)
         if token is None:
             flight.passed_over(target, breaker.health(now_s).reason)
             return None
-        flight.turn_to(target)
+        flight.turn_to(target, why)
         if outgoing is None:
-            trial = Try(target, breaker, token, self._clock)
+            trial = Try(target, standing, token, self._clock)
             flight.attempts.append(trial.attempt)
             trial.end("unknown", str(refusal))
             return _Missed(str(refusal), None, again=True)
@@ -219,7 +291,7 @@ class Dispatcher:
                 breaker.released(token)
                 raise
         flight.intended = True
-        trial = Try(target, breaker, token, self._clock)
+        trial = Try(target, standing, token, self._clock)
         flight.attempts.append(trial.attempt)
         return await self._send(trial, outgoing, whole=whole, repeatable=may_repeat(target, flight.call, key))
 
@@ -263,26 +335,16 @@ class Dispatcher:
         elif status >= 500 and status != 501:
             trial.judge("bad", f"answered {status}")
 
-    def _soonest_s(self, lane: Lane) -> float:
-        """Seconds until a target may be called because it said so; infinite where all are out for failing."""
-        states = _health(lane, self._clock.monotonic_s())
-        weighted = lane.route.policy == "weighted"
-        waits = [
-            0.0 if states[target.name].ready else states[target.name].ready_in_s
-            for target in lane.route.targets
-            if target.weight or not weighted
-        ]
-        return min((wait for wait in waits if wait is not None), default=float("inf"))
-
-    def _failure(self, flight: Flight, missed: _Missed | None) -> DispatchFailed:
+    def _failure(self, flight: Flight, missed: _Missed | None, why: str = "") -> DispatchFailed:
         now_s = self._clock.monotonic_s()
-        wait_s = min(breaker.retry_in_s(now_s) for breaker in flight.lane.breakers.values())
+        wait_s = min(one.breaker.retry_in_s(now_s) for one in flight.lane.standings.values())
         name, remedy = flight.lane.route.name, f"See dispatch {flight.id} for every target and why."
         if missed is None:
             return NoTarget(
                 f"No target of route {name!r} may be called now.", remedy=remedy, retry_after_s=wait_s or None
             )
         tries = "; ".join(f"{attempt.target}: {attempt.error}" for attempt in flight.attempts)
+        tries = "; ".join(part for part in (tries, why or ("" if flight.attempts else missed.why)) if part)
         statuses = [attempt.status for attempt in flight.attempts if attempt.status is not None]
         return DispatchFailed(
             f"Route {name!r} gave no answer ({tries}).",
@@ -292,5 +354,8 @@ class Dispatcher:
         )
 
 
-def _health(lane: Lane, now_s: float) -> dict[str, Health]:
-    return {name: breaker.health(now_s) for name, breaker in lane.breakers.items()}
+def _drop(outcome: _Reached | _Missed | None) -> None:
+    """An answer that came too late."""
+    if isinstance(outcome, _Reached):
+        outcome.answer.close()
+        outcome.trial.end("good", "another was faster")

@@ -1,24 +1,27 @@
 """Owns what is known of one dispatch while it is under way, and makes its records. Refuses to send and to decide."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from workflow_router.core.dispatch_route.breaker import Breaker
 from workflow_router.core.dispatch_route.model import Attempt, Call, Caller, Considered, Route, Target
-from workflow_router.core.dispatch_route.pick import Choice
+from workflow_router.core.dispatch_route.pick import FREE, Choice, Steer
+from workflow_router.core.dispatch_route.retry_budget import RetryBudget
+from workflow_router.core.dispatch_route.standing import Standing, Verdict
+from workflow_router.core.dispatch_route.steer import Steering
 from workflow_router.core.model import DispatchRecord
 from workflow_router.core.states import DispatchStatus
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.codec import to_json
 
-Verdict = Literal["good", "bad", "unknown"]
-
 
 class Lane(NamedTuple):
-    """A route with the breakers of its targets, by target name. A dispatch keeps the lane it began with."""
+    """A route with the standings of its targets, by target name. A dispatch keeps the lane it began with."""
 
     route: Route
-    breakers: dict[str, Breaker]
+    standings: dict[str, Standing]
     usual: Choice  # where every target is healthy, and no chance is involved
+    steering: Steering | None
+    retries: RetryBudget
+    hedges: RetryBudget | None
 
 
 class Flight:
@@ -29,6 +32,8 @@ class Flight:
         self.lane = lane
         self.call = call
         self.caller = caller
+        self.steer: Steer = FREE
+        self.deadline_s: float | None = None  # of the monotonic clock
         self.intended = False
         self.target: Target | None = None
         self.usage: bytes | None = None
@@ -48,13 +53,19 @@ class Flight:
         """A target that was to be tried could not be, after all."""
         self._considered[target.name] = Considered(target.name, picked=False, reason=reason)
 
-    def turn_to(self, target: Target) -> None:
+    def turn_to(self, target: Target, why: str = "") -> None:
         """The next attempt goes to `target`."""
         self.target = target
-        if not self._considered[target.name].picked:
+        if why:
+            self._considered[target.name] = Considered(target.name, picked=True, reason=f"hedge: {why}")
+        elif not self._considered[target.name].picked:
             last = self.attempts[-1] if self.attempts else None
             reason = "next in order" if last is None else f"next after {last.target} failed ({last.error})"
             self._considered[target.name] = Considered(target.name, picked=True, reason=reason)
+
+    def tried(self, target: Target, *, since: int = 0) -> bool:
+        """Whether an attempt went there before; of the attempts from number `since`, counted from 0."""
+        return any(attempt.target == target.name for attempt in self.attempts[since:])
 
     def record(self, status: DispatchStatus) -> DispatchRecord:
         """The record as of now: an intent, or final."""
@@ -81,11 +92,16 @@ class Flight:
 class Try:
     """One attempt and its token at the breaker: times it and reports exactly once."""
 
-    def __init__(self, target: Target, breaker: Breaker, token: int, clock: Clock) -> None:
+    def __init__(self, target: Target, standing: Standing, token: int, clock: Clock) -> None:
         self.attempt = Attempt(
             target=target.name, status=None, error=None, started_ms=clock.now_ms(), first_byte_ms=None, total_ms=None
         )
-        self.breaker = breaker
+        self.target = target
+        self.breaker = standing.breaker
+        self._standing = standing
+        self._verdict: Verdict = "unknown"
+        self._ended = False
+        standing.began()
         self._token: int | None = token
         self._clock = clock
         self._started_s = clock.monotonic_s()
@@ -94,11 +110,14 @@ class Try:
         """Status and headers are there."""
         self.attempt.status = status
         self.attempt.first_byte_ms = self._elapsed_ms()
+        now_s = self._clock.monotonic_s()
+        self._standing.answered(now_s, now_s - self._started_s)
 
     def judge(self, verdict: Verdict, why: str) -> None:
         """Tell the breaker, once; later verdicts on the same attempt are not told."""
         if self._token is None:
             return
+        self._verdict = verdict
         if verdict == "good":
             self.breaker.succeeded(self._token)
         elif verdict == "bad":
@@ -112,6 +131,9 @@ class Try:
         self.judge(verdict, error or "")
         self.attempt.error = self.attempt.error or error
         self.attempt.total_ms = self._elapsed_ms()
+        if not self._ended:
+            self._ended = True
+            self._standing.ended(self._verdict)
 
     def _elapsed_ms(self) -> float:
         return round((self._clock.monotonic_s() - self._started_s) * 1000, 2)

@@ -9,12 +9,23 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from workflow_router.core.dispatch_route.options import (
+    RULES_MAX,
+    Experiment,
+    Hedge,
+    Outlier,
+    Probe,
+    Rule,
+    Share,
+)
 from workflow_router.core.model import DEFAULT_TENANT, DispatchRecord
 from workflow_router.utils.backoff import Backoff
 
-Policy = Literal["failover", "weighted"]
-Kind = Literal["openai", "http"]
+Policy = Literal["failover", "weighted", "least-in-flight", "lowest-latency", "peak-ewma", "lowest-cost"]
+Kind = Literal["openai", "http", "python", "topic"]
 Headers = tuple[tuple[str, str], ...]
+
+INSIDE = frozenset({"python", "topic"})  # kinds of targets without an address
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _URL = re.compile(r"[\x21-\x7e]+")
@@ -66,23 +77,28 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes:
         attempts: upper bound of attempts, the first included.
         wait_max_s: a call that would have to wait longer for a target is given up instead, with Retry-After.
+        budget: share of the route's calls that may be spent on trying a target again; a target that a call has not
+            tried yet is free. One a second, up to ten, can always be spent.
     """
 
     attempts: int = 3
     backoff: Backoff = Backoff()
     wait_max_s: float = 10.0
+    budget: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ValueError("A retry needs attempts ≥ 1.")
+        if self.attempts < 1 or not 0 <= self.budget <= 1:
+            raise ValueError("A retry needs attempts ≥ 1 and a budget from 0 to 1.")
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a route can pick.
 
     Attributes:
-        kind: `openai` for services that speak an LLM wire format (the body's `model` is set), `http` for any other.
-        url: base address; a call's path is appended to it. For `openai`, what client libraries call the base URL.
+        kind: `openai` for services that speak an LLM wire format (the body's `model` is set), `http` for any other,
+            `python` for a function of this process, `topic` for a message that is answered by one.
+        url: base address; a call's path is appended to it. For `openai`, what client libraries call the base URL. For
+            `python` and `topic` it is made of kind and name: `python:NAME`.
         model: the model's name at this target; None leaves the body as it came.
         weight: share of calls under the `weighted` policy; 0 takes none.
         key: reference of the secret (`env:NAME`, `file:/path`), resolved at each call, never stored; None sends none.
@@ -90,11 +106,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         pass_headers: names of the caller's headers to pass on besides the usual ones.
         allow_private: whether the address may be private or loopback (RFC 1918, 4193, 6598).
         answer_max_bytes: a longer answer, counted after decompression, is an error.
+        cost: what a call or a token costs here; only compared with the other targets' under `lowest-cost`.
+        probe: active health; None has none.
     """
 
     name: str
     kind: Kind
-    url: str
+    url: str = ""
     model: str | None = None
     weight: float = 1.0
     key: str | None = None
@@ -104,10 +122,26 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     breaker: BreakerPolicy = BreakerPolicy()
     allow_private: bool = False
     answer_max_bytes: int = 64 * 1024 * 1024
+    cost: float | None = None
+    probe: Probe | None = None
 
     def __post_init__(self) -> None:
         if not _TOKEN.fullmatch(self.name):  # the name is answered as a header
             raise ValueError(f"Target name {self.name!r} may hold letters, digits and any of !#$%&'*+.^_`|~- only.")
+        if self.kind in INSIDE:
+            if self.url not in {"", f"{self.kind}:{self.name}"}:
+                raise ValueError(f"Target {self.name!r} is inside the router, so it has no url.")
+            msgspec.structs.force_setattr(self, "url", f"{self.kind}:{self.name}")
+        else:
+            self._check_url()
+        if not 0 <= self.weight < float("inf") or (self.cost is not None and not 0 <= self.cost < float("inf")):
+            raise ValueError(f"The weight and cost of target {self.name!r} must be 0 or more.")
+        if not all(_TOKEN.fullmatch(name) for name in (*self.pass_headers, self.key_header)):
+            raise ValueError(f"A header name of target {self.name!r} holds characters that no header name may have.")
+        if self.answer_max_bytes < 1:
+            raise ValueError(f"The answer_max_bytes of target {self.name!r} must be 1 or more.")
+
+    def _check_url(self) -> None:
         if not _URL.fullmatch(self.url):
             raise ValueError(f"The url of target {self.name!r} may hold visible ASCII characters only.")
         parts = urlsplit(self.url)
@@ -115,23 +149,39 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"The url of target {self.name!r} must start with http:// or https:// and name a host.")
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise ValueError(f"The url of target {self.name!r} must not hold credentials, a query or a fragment.")
-        if not 0 <= self.weight < float("inf"):
-            raise ValueError(f"The weight of target {self.name!r} must be 0 or more.")
-        if not all(_TOKEN.fullmatch(name) for name in (*self.pass_headers, self.key_header)):
-            raise ValueError(f"A header name of target {self.name!r} holds characters that no header name may have.")
-        if self.answer_max_bytes < 1:
-            raise ValueError(f"The answer_max_bytes of target {self.name!r} must be 1 or more.")
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A name, its targets, and the policy that picks one: the first that may be called, or by weight."""
+    """A name, its targets, and the policy that picks one.
+
+    Attributes:
+        policy: `failover` takes the first that may be called; the others compare weights, calls in flight, smoothed
+            latency (`peak-ewma` also counts what is in flight) or cost.
+        rules: the first that fits restricts the targets, or sends the call through another route.
+        sticky: template of a key, such as `${ caller.run }`; calls of one key go to one target while it may be called.
+        canary: this share of calls goes to this target first; the others never do.
+        shadow: this share of calls is copied to this target; its answers are discarded.
+        deadline_s: for the whole call, waits and all attempts included; None leaves it to the timeouts.
+    """
 
     name: str
     targets: tuple[Target, ...]
     policy: Policy = "failover"
     retry: Retry = Retry()
+    rules: tuple[Rule, ...] = ()
+    sticky: str | None = None
+    canary: Share | None = None
+    shadow: Share | None = None
+    experiment: Experiment | None = None
+    hedge: Hedge | None = None
+    outlier: Outlier | None = None
+    deadline_s: float | None = None
 
     def __post_init__(self) -> None:
+        if len(self.rules) > RULES_MAX:
+            raise ValueError(f"Route {self.name!r} has more than {RULES_MAX} rules.")
+        if self.deadline_s is not None and self.deadline_s <= 0:
+            raise ValueError(f"The deadline_s of route {self.name!r} must be more than 0 seconds.")
         names = [target.name for target in self.targets]
         if not names:
             raise ValueError(f"Route {self.name!r} needs at least one target.")
@@ -194,12 +244,13 @@ class Attempt(msgspec.Struct, kw_only=True):
     total_ms: float | None
 
 
-class Considered(msgspec.Struct, frozen=True):
-    """One target of the route, whether it was picked, and why or why not."""
+class Considered(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One target of the route, whether it was picked, why or why not, and the arm of an experiment (`NAME/ARM`)."""
 
     target: str
     picked: bool
     reason: str
+    assigned: str | None = None
 
 
 class Dispatched(msgspec.Struct, frozen=True, kw_only=True):

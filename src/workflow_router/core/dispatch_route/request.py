@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from workflow_router.core.dispatch_route.model import Call, Caller, Headers, Target
+from workflow_router.core.dispatch_route.model import Call, Caller, Headers, Target, Timeouts
 from workflow_router.core.dispatch_route.ports import Outgoing
 from workflow_router.core.errors import InvalidInput
 from workflow_router.utils.codec import to_json
@@ -114,6 +114,18 @@ def build(target: Target, call: Call, key: str | None, secret: str | None) -> Ou
         allow_private=target.allow_private,
         answer_max_bytes=target.answer_max_bytes,
     )
+
+
+def within(outgoing: Outgoing, left_s: float) -> Outgoing:
+    """The same request, with no limit of time longer than what is left."""
+    limits = outgoing.timeouts
+    shorter = Timeouts(
+        connect_s=min(limits.connect_s, left_s),
+        first_byte_s=min(limits.first_byte_s, left_s),
+        idle_s=min(limits.idle_s, left_s),
+        total_s=min(limits.total_s, left_s),
+    )
+    return msgspec.structs.replace(outgoing, timeouts=shorter)
 
 
 def returned(headers: Headers) -> Headers:

@@ -1,0 +1,33 @@
+"""Owns the kinds of values that all parts of the model share. Refuses to know what they are used for."""
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+Name: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        extra={"expects": "a name of letters, digits, `.`, `_` and `-`, at most 100"},
+    ),
+]
+Text: TypeAlias = Annotated[str, Meta(min_length=1)]
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Percent: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
+Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a value is to be had: exactly one of `env` (with an optional `default`), `file` and `value`."""
+
+    env: Text | None = None
+    file: Text | None = None
+    value: Text | None = None
+    default: str | None = None
+
+    def __repr__(self) -> str:
+        """Where it is, never what it is."""
+        if self.env is not None:
+            return f"Reference(env={self.env!r})"
+        return f"Reference(file={self.file!r})" if self.file is not None else "Reference(value=<hidden>)"
