@@ -13,6 +13,7 @@ from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.orchestration.definitions import ONCE, Retry, Step, Workflow
 from workflow_router.core.orchestration.graph import graph_function
 from workflow_router.core.orchestration.parallel import Part, in_parallel
+from workflow_router.core.orchestration.processes import check_function
 from workflow_router.core.orchestration.step_execution_handler import Chain
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.runtime import Runtime
@@ -66,6 +67,9 @@ class Declarations:
         name: str | None = None,
         retry: Retry = ONCE,
         timeout_s: float | None = None,
+        deadline_s: float | None = None,
+        heartbeat_timeout_s: float | None = None,
+        cpu: bool = False,
         depends_on: Sequence[Step[..., Any] | str] = (),
     ) -> StepDecorator: ...
     def step(
@@ -75,6 +79,9 @@ class Declarations:
         name: str | None = None,
         retry: Retry = ONCE,
         timeout_s: float | None = None,
+        deadline_s: float | None = None,
+        heartbeat_timeout_s: float | None = None,
+        cpu: bool = False,
         depends_on: Sequence[Step[..., Any] | str] = (),
     ) -> Any:
         """Declare a durable step. A plain function runs in a thread.
@@ -83,12 +90,27 @@ class Declarations:
             name: defaults to the function's; must be unique in the router.
             retry: when it is tried again; by default it is not.
             timeout_s: deadline of one attempt, seconds.
+            deadline_s: deadline of all its attempts and the waits between them, seconds.
+            heartbeat_timeout_s: an attempt that does not call `router.heartbeat` for so long has failed.
+            cpu: run a plain function of a module's top level in a process of its own, as it would hold up the others.
             depends_on: steps that come before it in a `graph`; a parameter named like one gets its result.
         """
         before = tuple(one if isinstance(one, str) else one.name for one in depends_on)
 
         def declare(declared: Callable[..., Any]) -> Step[..., Any]:
-            step: Step[..., Any] = Step(declared, name or declared.__name__, retry, timeout_s, self._call_step, before)
+            step: Step[..., Any] = Step(
+                declared,
+                name or declared.__name__,
+                retry,
+                timeout_s,
+                self._call_step,
+                before,
+                deadline_s=deadline_s,
+                heartbeat_timeout_s=heartbeat_timeout_s,
+                cpu=cpu,
+            )
+            if cpu:
+                check_function(declared, step.name, is_async=step.is_async)
             if step.name in self.steps:
                 raise InvalidInput(f"Two steps are named {step.name}.", remedy="Give one of them another `name`.")
             self.steps[step.name] = step
@@ -99,14 +121,34 @@ class Declarations:
     @overload
     def workflow(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
     @overload
-    def workflow(self, *, name: str | None = None, version: str = "1") -> WorkflowDecorator: ...
     def workflow(
-        self, function: Callable[..., Any] | None = None, *, name: str | None = None, version: str = "1"
+        self,
+        *,
+        name: str | None = None,
+        version: str = "1",
+        timeout_s: float | None = None,
+        queue_timeout_s: float | None = None,
+    ) -> WorkflowDecorator: ...
+    def workflow(
+        self,
+        function: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+        version: str = "1",
+        timeout_s: float | None = None,
+        queue_timeout_s: float | None = None,
     ) -> Any:
-        """Declare a workflow. Versions of a name may stand side by side; new runs take the one declared last."""
+        """Declare a workflow. Versions of a name may stand side by side; new runs take the one declared last.
+
+        Args:
+            timeout_s: a run that takes longer, waits included, is stopped: it may clean up, then it is faulted.
+            queue_timeout_s: a run whose turn comes later than this is faulted without being executed.
+        """
 
         def declare(declared: Callable[..., Any]) -> Workflow[..., Any]:
-            workflow = Workflow(declared, name or declared.__name__, version)
+            workflow = Workflow(
+                declared, name or declared.__name__, version, timeout_s=timeout_s, queue_timeout_s=queue_timeout_s
+            )
             versions = self.workflows.setdefault(workflow.name, {})
             if version in versions:
                 raise InvalidInput(

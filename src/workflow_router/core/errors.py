@@ -28,7 +28,12 @@ RouterError
 ├── CompensationFailed          500   (a saga could not undo all of what it had done)
 ├── WaitExpired                 504   (what a run waited for did not come in time; also a TimeoutError)
 ├── Nondeterminism              500   (replay found another step than history has)
+├── QueueTimeout                504   (a run's turn came too late for it to begin)
+├── Permanent                   500   (a step says that another try is pointless)
+├── RetryLater                  503   (a step says when another try may be worth it)
 └── ApprovalRejected            403
+
+RunCancelled is no RouterError: it is a BaseException, so that `except Exception` lets it pass.
 """
 
 from collections.abc import Sequence
@@ -292,3 +297,43 @@ class ApprovalRejected(RouterError):
 
     type = "approval-rejected"
     status = 403
+
+
+class Permanent(RouterError):
+    """Raised by a step: it failed in a way that another try cannot mend, so there is none."""
+
+    type = "permanent"
+
+
+class RetryLater(RouterError):
+    """Raised by a step: another try is worth it no sooner than `retry_after_s`.
+
+    Attributes:
+        retry_after_s: when to try again, seconds.
+    """
+
+    type = "retry-later"
+    status = 503
+
+    def __init__(self, message: str, *, retry_after_s: float, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s = retry_after_s
+
+
+class QueueTimeout(RouterError):
+    """A run's turn came later than its workflow's `queue_timeout_s`, so it was not begun."""
+
+    type = "queue-timeout"
+    status = 504
+
+
+class RunCancelled(BaseException):
+    """Raised in the code of a run that is to end, once, so that it can clean up: steps called from then on are done.
+
+    Attributes:
+        reason: `cancelled`, or `timeout` where the run took longer than its workflow's `timeout_s`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The run is to end: {reason}.")
+        self.reason = reason

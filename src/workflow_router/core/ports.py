@@ -12,7 +12,14 @@ from workflow_router.core.event_mappings.ports import EventTransitions, MappingT
 from workflow_router.core.limits.ports import LimitTransitions
 from workflow_router.core.message_broker.ports import MessageTransitions
 from workflow_router.core.model import Transition
-from workflow_router.core.orchestration.ports import Fence, RunReads, RunTransitions, SignalTransitions
+from workflow_router.core.orchestration.ports import (
+    Fence,
+    RunReads,
+    RunTransitions,
+    SignalTransitions,
+    StopTransitions,
+    VitalTransitions,
+)
 from workflow_router.core.pacing.ports import HoldTransitions
 from workflow_router.core.runtime_state.ports import ApprovalTransitions, AuditReads
 
@@ -32,7 +39,16 @@ class FlowVerbs(Protocol):
     def limits(self) -> LimitTransitions: ...
 
 
-class Transaction(FlowVerbs, Protocol):
+class TimeVerbs(Protocol):
+    """The verbs of time: stops, signs of life."""
+
+    @property
+    def stops(self) -> StopTransitions: ...
+    @property
+    def vitals(self) -> VitalTransitions: ...
+
+
+class Transaction(FlowVerbs, TimeVerbs, Protocol):
     """The verbs of every room, all within one transaction."""
 
     @property

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, Literal, TypeVar, overload
 
 from workflow_router.core import run_verbs
-from workflow_router.core.declare import Declarations
 from workflow_router.core.dispatch_route.model import Caller
 from workflow_router.core.errors import InvalidInput, StepFailed
 from workflow_router.core.model import DEFAULT_TENANT, NewMessage
@@ -19,13 +18,14 @@ from workflow_router.core.orchestration.live import current
 from workflow_router.core.orchestration.parallel import Errors
 from workflow_router.core.orchestration.saga import Saga
 from workflow_router.core.runtime_state.approvals import Answer
+from workflow_router.core.time_verbs import TimeVerbs
 from workflow_router.utils.codec import Codec, to_json
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Router(Declarations):
+class Router(TimeVerbs):
     """Steps, workflows and mappings of one part of a project, and the verbs its workflows use.
 
     Args:

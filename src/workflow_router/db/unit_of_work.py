@@ -12,6 +12,7 @@ from workflow_router.db.repositories.mappings import Mappings
 from workflow_router.db.repositories.messages import Messages
 from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.repositories.signals import Signals
+from workflow_router.db.repositories.stops import Stops, Vitals
 
 
 class UnitOfWork:
@@ -34,6 +35,8 @@ class UnitOfWork:
         self.runs = Runs(session, self.record, now_ms, epochs, shard_count)
         self.signals = Signals(session, self.record, now_ms, epochs)
         self.holds = Holds(session, now_ms)
+        self.stops = Stops(session, self.record, now_ms, epochs)
+        self.vitals = Vitals(session, now_ms, epochs)
         self.messages = Messages(session, self.record, now_ms)
         self.dispatches = Dispatches(session, self.record)
         self.limits = Limits(session, now_ms)

@@ -154,6 +154,7 @@ def test_children_end_with_their_parent_but_detached_runs_go_on() -> None:
             cancelled = await router.start("parent", False)
             await asyncio.sleep(60)
             await runtime.engine.cancel(cancelled)
+            await asyncio.sleep(1)
             assert await statuses(runtime) == {
                 "parent": {"cancelled": 1},
                 "child": {"cancelled": 1},
@@ -162,6 +163,7 @@ def test_children_end_with_their_parent_but_detached_runs_go_on() -> None:
         async with embed(router, clock=VirtualClock()) as runtime:
             faulted = await router.start("parent", True)
             assert (await runtime.engine.ended(faulted)).status == "faulted"
+            await asyncio.sleep(1)
             assert await statuses(runtime) == {
                 "parent": {"faulted": 1},
                 "child": {"cancelled": 1},

@@ -63,9 +63,10 @@ class Children:
             try:
                 child = await self._engine.operations.waits.until(live, key, look)
             except asyncio.CancelledError:
-                if live.task is not None and not (live.over or live.task.cancelling()):  # only this part was given up
+                given_up = live.task is not None and not (live.over or live.task.cancelling())  # only this part was
+                if given_up or key in live.interrupted:
                     with contextlib.suppress(RouterError):
-                        await self._engine.cancel(new.id)
+                        await self._engine.ask_to_stop(new.id)
                 raise
             if child.status is RunStatus.COMPLETED:
                 return Outcome(output=child.output)

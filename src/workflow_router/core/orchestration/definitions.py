@@ -23,11 +23,15 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         attempts: how many tries in all, at least 1.
+        elapsed_s: no try begins later than this after the first began, seconds; None for no such bound.
         first_s, factor, max_s, jitter: see `utils.backoff.Backoff`; seconds.
-        never: exceptions that end the step at once.
+        never: exceptions that end the step at once, as `Permanent` always does.
+
+    An exception with a number as `retry_after_s` (`RetryLater`, `DispatchFailed`) is tried again no sooner than that.
     """
 
     attempts: int = 3
+    elapsed_s: float | None = None
     first_s: float = 0.2
     factor: float = 2.0
     max_s: float = 30.0
@@ -53,6 +57,9 @@ class Step(Generic[P, R]):
     Attributes:
         name: unique in its router.
         timeout_s: deadline of one attempt, seconds; None for none.
+        deadline_s: deadline of all attempts and the waits between them.
+        heartbeat_timeout_s: an attempt ends if it gives no heartbeat for so long.
+        cpu: a plain function that runs in a process of its own.
         depends_on: names of the steps that come before it in a graph.
     """
 
@@ -64,12 +71,19 @@ class Step(Generic[P, R]):
         timeout_s: float | None,
         call: "StepCaller",
         depends_on: tuple[str, ...] = (),
+        *,
+        deadline_s: float | None = None,
+        heartbeat_timeout_s: float | None = None,
+        cpu: bool = False,
     ) -> None:
         self.function = function
         self.name = name
         self.retry = retry
         self.timeout_s = timeout_s
         self.depends_on = depends_on
+        self.deadline_s = deadline_s
+        self.heartbeat_timeout_s = heartbeat_timeout_s
+        self.cpu = cpu
         self.is_async = inspect.iscoroutinefunction(function)
         self._call = call
         self._codec: Codec | None = None
@@ -96,14 +110,26 @@ class Workflow(Generic[P, R]):
 
     Attributes:
         version: kept with each run; a run goes on with the version it began with.
+        timeout_s: a run that has not ended so long after its start is stopped; it may clean up, then it is faulted.
+        queue_timeout_s: a run whose turn comes later than this after it was started is faulted without being executed.
     """
 
-    def __init__(self, function: Callable[P, Awaitable[R]], name: str, version: str) -> None:
+    def __init__(
+        self,
+        function: Callable[P, Awaitable[R]],
+        name: str,
+        version: str,
+        *,
+        timeout_s: float | None = None,
+        queue_timeout_s: float | None = None,
+    ) -> None:
         if not inspect.iscoroutinefunction(function):
             raise InvalidInput(f"The workflow {name} is not async.", remedy="Declare it with `async def`.")
         self.function = function
         self.name = name
         self.version = version
+        self.timeout_s = timeout_s
+        self.queue_timeout_s = queue_timeout_s
         self._input: Callable[[bytes], tuple[tuple[object, ...], dict[str, object]]] | None = None
         self._codec: Codec | None = None
         self.__doc__ = function.__doc__

@@ -4,18 +4,19 @@ from collections.abc import Mapping
 
 import msgspec
 
-from workflow_router.core.errors import Lost
 from workflow_router.core.model import Run
-from workflow_router.core.orchestration.ports import Fence
+from workflow_router.core.orchestration.ports import Fence, Stop
+from workflow_router.core.orchestration.stopping import CANCELLED, GRACE_S, ask_children
 from workflow_router.core.ports import Transaction
 from workflow_router.core.states import RUN_ENDED, RunStatus
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """What a commit ended: the run first, then children that were cancelled with it; and the parent that it woke."""
+    """What a commit ended: the run; its children that are to stop, too; and the parent that it woke."""
 
     runs: list[Run]
     woken: Run | None
+    asked: list[Run] = []
 
 
 async def end(
@@ -27,12 +28,14 @@ async def end(
     output: bytes | None = None,
     error: bytes | None = None,
     children: bool = True,
+    traces: bool = True,
 ) -> Ended:
     """Move a run to its last status (or to suspended); nothing is ended where it had ended before.
 
     Args:
-        fences: the holds of this process. Children whose shard another process holds go on by themselves.
-        children: whether the run may have open children.
+        fences: the holds of this process.
+        children: whether the run may have open children; they are asked to stop, whoever holds them.
+        traces: whether it may have left something beside its history.
 
     Raises:
         Lost: a stale owner.
@@ -42,24 +45,9 @@ async def end(
     changed = msgspec.structs.replace(run, status=status, output=output, error=error, updated_ms=tx.now_ms)
     if status not in RUN_ENDED:
         return Ended([changed], None)
-    ended = [changed]
+    asked: list[Run] = []
     if children:
-        ended += await _cancel_children(tx, run.id, fences)
-    return Ended(ended, None if run.parent is None else await tx.runs.wake(run.parent))
-
-
-async def _cancel_children(tx: Transaction, run_id: str, fences: Mapping[int, Fence]) -> list[Run]:
-    cancelled: list[Run] = []
-    for child_id in await tx.runs.open_children(run_id):
-        child = await tx.runs.find(child_id)
-        fence = None if child is None else fences.get(child.shard)
-        if child is None or fence is None:
-            continue
-        try:
-            landed = await tx.runs.change_status(child, fence, RunStatus.CANCELLED)
-        except Lost:
-            continue
-        if landed:
-            cancelled.append(msgspec.structs.replace(child, status=RunStatus.CANCELLED, updated_ms=tx.now_ms))
-        cancelled += await _cancel_children(tx, child_id, fences)
-    return cancelled
+        asked = await ask_children(tx, run, Stop(run.id, CANCELLED, tx.now_ms, round(GRACE_S * 1000)))
+    if traces:
+        await tx.stops.forget(run.id)
+    return Ended([changed], None if run.parent is None else await tx.runs.wake(run.parent), asked)

@@ -8,10 +8,20 @@ come in. The engine sets the current branch; user code never sees it.
 import asyncio
 import weakref
 from contextvars import ContextVar, Token
+from typing import NamedTuple
 
-from workflow_router.core.errors import Nondeterminism
+from workflow_router.core.errors import Lost, Nondeterminism
 from workflow_router.core.model import Run, StepRecord
-from workflow_router.core.orchestration.ports import Fence
+from workflow_router.core.orchestration.ports import Fence, Stop
+
+
+class Performing(NamedTuple):
+    """An operation under way."""
+
+    task: asyncio.Task[object] | None
+    kind: str
+    name: str
+    started_ms: int
 
 
 class LiveRun:
@@ -29,6 +39,10 @@ class LiveRun:
         children: it may have children that have not ended.
         patching: held while a patch is looked up or decided.
         receiving: ids of signals that an operation under way is about to receive.
+        stop: that it is to stop; until it is given, the run's code does not know.
+        performing: operations under way that a stop would end, by key.
+        interrupted: keys of those that a stop has ended.
+        traces: it may have left something beside its history that is to be forgotten when it ends.
         parked: whether the store says, or is about to say, that the run waits.
         stopped: why this execution must not go on, whatever the user's code catches.
     """
@@ -47,6 +61,10 @@ class LiveRun:
         self.children = False
         self.patching = asyncio.Lock()
         self.receiving: set[str] = set()
+        self.stop: Stop | None = None
+        self.performing: dict[str, Performing] = {}
+        self.interrupted: dict[str, asyncio.Future[None]] = {}
+        self.traces = not fresh
         self.parked = False
         self.stopped: Exception | None = None
         self.task: asyncio.Task[None] | None = None
@@ -79,6 +97,12 @@ class LiveRun:
             )
         self.unused.discard(key)
         return record
+
+    def let_go(self) -> None:
+        """End this execution where it is: what the user's code does on its way out is done no more."""
+        self.stopped = self.stopped or Lost(f"Run {self.run.id} does not go on here.")
+        if self.task is not None:
+            self.task.cancel()
 
     def end(self) -> None:
         """Stop the branches that the workflow left behind: their run goes on elsewhere, or not at all."""

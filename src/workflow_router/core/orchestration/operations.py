@@ -3,16 +3,18 @@
 Refuses to know what an operation does: dispatch, publish and approve bring their own `perform`.
 """
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from workflow_router.core.errors import Lost, Nondeterminism, Overloaded, StoreError
+from workflow_router.core.errors import Lost, Nondeterminism, Overloaded, RunCancelled, StoreError
 from workflow_router.core.model import StepRecord
 from workflow_router.core.orchestration.definitions import Step
 from workflow_router.core.orchestration.journal import Journal, Outcome, failure
-from workflow_router.core.orchestration.live import Branch, LiveRun
+from workflow_router.core.orchestration.live import Branch, LiveRun, Performing
 from workflow_router.core.orchestration.step_execution_handler import Chain, StepCall, StepExecutionHandler
+from workflow_router.core.orchestration.stopping import Stopping, raise_if_stopped
 from workflow_router.core.orchestration.waits import Waits
 from workflow_router.core.states import StepStatus
 from workflow_router.utils.clock import Clock
@@ -32,11 +34,14 @@ def operation_id(run_id: str, key: str) -> str:
 class Operations:
     """The durable operations of this process's runs."""
 
-    def __init__(self, clock: Clock, journal: Journal, waits: Waits, steps: StepExecutionHandler) -> None:
+    def __init__(
+        self, clock: Clock, journal: Journal, waits: Waits, steps: StepExecutionHandler, stopping: Stopping
+    ) -> None:
         self._clock = clock
+        self._stopping = stopping
         self._journal = journal
         self.waits = waits
-        self._steps = steps
+        self.steps = steps
 
     async def durable(
         self, branch: Branch, kind: str, name: str, perform: Perform, *, key: str | None = None
@@ -59,11 +64,26 @@ class Operations:
         try:
             record = live.recorded(key, name, kind)
             if record is not None:
+                if live.stop is not None:
+                    raise_if_stopped(live.stop, record)
                 return record
             if live.parked:
                 await self.waits.unpark(live)
             started_ms = self._clock.now_ms()
-            outcome = await perform(live, key)
+            live.performing[key] = Performing(asyncio.current_task(), kind, name, started_ms)
+            try:
+                if live.stop is not None:
+                    await self._stopping.give_if_due(live)
+                outcome = await perform(live, key)
+            except asyncio.CancelledError:
+                if key not in live.interrupted:
+                    raise
+                outcome = None
+            finally:
+                live.performing.pop(key, None)
+            if outcome is None or key in live.interrupted:
+                await self._stopping.interrupted(live, key)
+                raise RunCancelled("cancelled" if live.stop is None else live.stop.reason)
             return await self._journal.commit(live, key, name=name, kind=kind, outcome=outcome, started_ms=started_ms)
         except _STOPS as error:
             live.stopped = error
@@ -87,7 +107,7 @@ class Operations:
             call = StepCall(
                 run_id=live.run.id, workflow=live.run.workflow, key=key, step=step, args=args, kwargs=kwargs
             )
-            return await self._steps.run(call, chain)
+            return await self.steps.run(live, call, chain)
 
         return step.codec.decode(await self.value(branch, "step", step.name, perform))
 

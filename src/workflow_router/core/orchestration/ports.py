@@ -1,5 +1,6 @@
 """What orchestration needs of the store. Verbs that own a run are fenced by the epoch of its shard."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -131,4 +132,68 @@ class SignalTransitions(Protocol):
 
     async def receive(self, run: Run, fence: Fence, signal_id: str, step_key: str) -> None:
         """Note at which step the run received a signal. Raises Lost for a stale owner, Conflict if it had been."""
+        ...
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """That a run is to stop, and how long it may clean up.
+
+    Attributes:
+        reason: `cancelled` or `timeout`.
+        due_ms: from when on; once it was given, the end of the run's grace.
+        given: the run's code has been told.
+    """
+
+    run: str
+    reason: str
+    due_ms: int
+    grace_ms: int
+    given: bool = False
+
+
+class StopTransitions(Protocol):
+    """Storage verbs of runs that are to stop. Anybody may ask; the run's owner gives."""
+
+    async def ask(self, run: Run, stop: Stop) -> None:
+        """Note that the run is to stop, unless an earlier moment is noted, or it was given before."""
+        ...
+
+    async def give(self, run: Run, fence: Fence, stop: Stop) -> bool:
+        """Note that the run's code is told now; its grace begins. False if it had been. Raises Lost."""
+        ...
+
+    async def find(self, run_id: str) -> Stop | None:
+        """The stop noted for a run."""
+        ...
+
+    async def due(self, shards: list[int], *, before_ms: int, limit: int) -> list[Stop]:
+        """Stops of runs of these shards that fall due before a moment, earliest first."""
+        ...
+
+    async def forget(self, run_id: str) -> None:
+        """Remove what a run that has ended left beside its history: stop, heartbeats, takeups, interests."""
+        ...
+
+
+class VitalTransitions(Protocol):
+    """Storage verbs of signs of life."""
+
+    async def keep_heartbeat(self, run: Run, fence: Fence, step_key: str, details: bytes) -> None:
+        """Keep the JSON of a step's last details. Raises Lost for a stale owner."""
+        ...
+
+    async def heartbeat(self, run_id: str, step_key: str) -> bytes | None:
+        """The details kept last."""
+        ...
+
+    async def drop_heartbeat(self, run: Run, fence: Fence, step_key: str) -> None:
+        """Forget a step's details. Raises Lost for a stale owner."""
+        ...
+
+    async def note_takeups(self, run_ids: Sequence[str]) -> dict[str, int]:
+        """Note that these runs were taken up after a death; how often now, by run, without having come further."""
+        ...
+
+    async def discount_takeups(self, run_ids: Sequence[str]) -> None:
+        """Forget the count of these runs, which are let go of in good order."""
         ...

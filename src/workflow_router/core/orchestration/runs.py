@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from workflow_router.core.errors import (
@@ -18,16 +18,22 @@ from workflow_router.core.errors import (
     NotFound,
     Overloaded,
     RouterError,
+    RunCancelled,
     StoreError,
 )
 from workflow_router.core.model import Run
+from workflow_router.core.orchestration.cancelling import PATIENCE_S, Cancelling, outcome, recall
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.ending import Ended, end
+from workflow_router.core.orchestration.heartbeats import Heartbeats
 from workflow_router.core.orchestration.journal import Journal, Problem
 from workflow_router.core.orchestration.live import LiveRun, enter
 from workflow_router.core.orchestration.operations import Operations
+from workflow_router.core.orchestration.parking import Parking
 from workflow_router.core.orchestration.ports import Timer
+from workflow_router.core.orchestration.processes import Processes
 from workflow_router.core.orchestration.step_execution_handler import StepExecutionHandler
+from workflow_router.core.orchestration.stopping import GRACE_S, Stopping
 from workflow_router.core.orchestration.waits import Waits
 from workflow_router.core.ports import Store
 from workflow_router.core.states import RUN_ENDED, RunStatus
@@ -65,15 +71,29 @@ class Engine:
         self._store = store
         self._clock = clock
         self._workflows = workflows
+        self._nudge = asyncio.Event()
         waits = Waits(store, clock, self._parked)
-        self.operations = Operations(clock, Journal(store, clock), waits, StepExecutionHandler(sleep, random))
+        self._processes = Processes()
+        stopping = Stopping(store, clock, self._nudge.set)
+        steps = StepExecutionHandler(sleep, random, clock, Heartbeats(store), self._processes)
+        self.operations = Operations(clock, Journal(store, clock), waits, steps, stopping)
         self._live: dict[str, LiveRun] = {}
         self._queue: deque[Run] = deque()
+        self.parking = Parking(store)
+        self._cancelling = Cancelling(
+            store,
+            clock,
+            stopping,
+            self._live,
+            is_known=lambda run: run.version in workflows.get(run.workflow, {}),
+            is_queued=lambda run_id: any(run.id == run_id for run in self._queue),
+            wake=self.woken,
+            settle=self._settle,
+        )
         self._ended: dict[str, list[asyncio.Future[Run | None]]] = {}
         self._ticking: asyncio.Task[None] | None = None
         self._stopping = False
         self._missed = False
-        self._nudge = asyncio.Event()
 
     # --- the life of the engine -------------------------------------------------------------------------------------
 
@@ -86,12 +106,17 @@ class Engine:
         """Let go of every run; the store has all that is needed to go on with them."""
         self._stopping = True
         self._queue.clear()
-        tasks = [live.task for live in self._live.values() if live.task is not None]
+        lives = list(self._live.values())
+        tasks = [live.task for live in lives if live.task is not None]
+        for live in lives:
+            live.let_go()
         if self._ticking is not None:
+            self._ticking.cancel()
             tasks.append(self._ticking)
-        for task in tasks:
-            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(RouterError):  # at worst it counts as a death
+            await self.parking.release(lives)
+        self._processes.close()
 
     @property
     def backlog(self) -> int:
@@ -110,6 +135,7 @@ class Engine:
                     self._missed = False
                     await self._rescue(sorted(self._store.fences()))
                 await self._wake_due()
+                await self._cancelling.act()
             except StoreError as error:
                 _log.warning("The store did not answer: %s", error)
 
@@ -120,13 +146,14 @@ class Engine:
             return
         while shards:
             page = await self._store.read(lambda tx, a=after: tx.runs.unfinished(shards, after=a, limit=RESCUE_PAGE))
-            for run in page:
+            for run in await self.parking.admit(page, self._live.__contains__):
                 live = self._live.get(run.id)
                 if live is None:
                     self.adopt(run)
                 elif live.waits and run.wakes > min(live.waits.values()):  # another process woke it
                     self.woken(run)
             if len(page) < RESCUE_PAGE:
+                self.parking.admitted()
                 return
             after = page[-1].id
             if len(self._queue) >= RESCUE_PAGE:
@@ -146,6 +173,8 @@ class Engine:
             limits_s.append(RETRY_S)
         else:
             limits_s += [max(0.0, (timer.due_ms - self._clock.now_ms()) / 1000) for timer in first]
+            stop_s = await self._cancelling.next_s()
+            limits_s += [] if stop_s is None else [stop_s]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(limits_s, default=None)):
                 await self._nudge.wait()
@@ -197,27 +226,37 @@ class Engine:
         live.parked = False
         live.poke()
 
-    async def cancel(self, run_id: str) -> Run:
-        """Stop a run for good. Raises NotFound, or Conflict where it has ended."""
-        run = await self.find(run_id)
-        fences = self._store.fences()
-        if run.shard not in fences:
-            raise Lost(f"Run {run_id} belongs to another process.", remedy="Cancel it there.")
-        ended = await self._store.commit(lambda tx: end(tx, run, fences, RunStatus.CANCELLED))
-        if not ended.runs:
-            raise Conflict(f"Run {run_id} has ended before.")
-        self._stop(ended, ended.runs)
+    async def cancel(self, run_id: str, *, grace_s: float = GRACE_S) -> Run:
+        """Stop a run for good; its code may clean up first. Returns it as it is then, or after some seconds.
+
+        Args:
+            grace_s: how long it may clean up before it is ended all the same; 0 ends it at once.
+
+        Raises:
+            NotFound; Conflict (it has ended).
+        """
+        if await self.ask_to_stop(run_id, grace_s=grace_s):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    return await self.ended(run_id)
         return await self.find(run_id)
 
-    def _stop(self, ended: Ended, cancelled: Iterable[Run]) -> None:
-        """Act on what a commit ended."""
-        for run in cancelled:
+    async def ask_to_stop(self, run_id: str, *, grace_s: float = GRACE_S) -> bool:
+        """The same without waiting; whether it is this process that tells the run. Raises as `cancel` does."""
+        own = await self._cancelling.cancel(run_id, grace_s=grace_s)
+        self._nudge.set()
+        return own
+
+    def _settle(self, ended: Ended, *, itself: bool = True) -> None:
+        """Act on what a commit ended; `itself` where the run did not end by itself."""
+        for run in ended.runs if itself else ():
             live = self._live.get(run.id)
-            if live is not None and live.task is not None:
-                live.task.cancel()
+            if live is not None:
+                live.let_go()
             self._tell_ended(run.id, run)
         if ended.woken is not None:
             self.woken(ended.woken)
+        self._cancelling.tell_soon(ended.asked)
 
     async def resume(self, run_id: str) -> Run:
         """Go on with a suspended run. Raises NotFound, or Conflict where it is not suspended."""
@@ -259,19 +298,23 @@ class Engine:
         settled: Run | None = None
         try:
             if not live.fresh:
-                live.recall(await self._store.read(lambda tx: tx.runs.history(run.id)))
+                history, live.stop = await self._store.read(lambda tx: recall(tx, run.id))
+                live.recall(history)
             status, output, problem = await self._execute(live)
 
             fences = {**self._store.fences(), run.shard: live.fence}
             ended = await self._store.commit(
-                lambda tx: end(tx, run, fences, status, output=output, error=problem, children=live.children)
+                lambda tx: end(
+                    tx, run, fences, status, output=output, error=problem, children=live.children, traces=live.traces
+                )
             )
             settled = ended.runs[0] if ended.runs else None
-            self._stop(ended, ended.runs[1:])
+            self._settle(ended, itself=False)
         except Lost:
             _log.info("Run %s belongs to another process now.", run.id)
         except RouterError as error:
             _log.warning("Run %s stops until the store answers: %s", run.id, error)
+            settled = await self._give_up(live, error)
             self._missed = True
             self._nudge.set()
         finally:
@@ -282,12 +325,24 @@ class Engine:
             while self._queue and len(self._live) < LIVE_MAX and not self._stopping:
                 self.adopt(self._queue.popleft())
 
+    async def _give_up(self, live: LiveRun, error: RouterError) -> Run | None:
+        """Suspend a run that fails in the same way again and again; None while it may be tried again."""
+        try:
+            parked = await self.parking.failed(live, error)
+        except RouterError:
+            return None
+        return None if parked is None else await self.find(parked.id)
+
     async def _execute(self, live: LiveRun) -> tuple[RunStatus, bytes | None, bytes | None]:
         """Run the workflow to its end; returns the status that it leads to, with output or error."""
         output: bytes | None = None
         failed: BaseException | None = None
         try:
             output = await self._call(live)
+        except RunCancelled as error:
+            failed = error
+        except BaseExceptionGroup as error:  # of a task group: its parts were told to stop
+            failed = error
         except asyncio.CancelledError as error:
             if live.task is None or live.task.cancelling():
                 raise  # the engine lets go of the run, or it was cancelled for good
@@ -295,6 +350,8 @@ class Engine:
         except Exception as error:  # noqa: BLE001  whatever the user's workflow raises is how the run ends
             failed = error
         reason = live.stopped or failed  # what stops an execution outranks what the user's code made of it
+        if live.stopped is None and live.stop is not None and live.stop.given:
+            return outcome(live.stop, failed)
         if reason is None:
             return RunStatus.COMPLETED, output, None
         if isinstance(reason, (Lost, StoreError, Overloaded)):
@@ -312,6 +369,8 @@ class Engine:
                 f"Run {run.id} needs workflow {run.workflow} version {run.version}; known versions: {known}.",
                 remedy="Add the workflow to the project, restart, then resume the run.",
             )
+        if await self._cancelling.bound(live, workflow):
+            self._nudge.set()
         args, kwargs = workflow.arguments(run.input)
         enter(live)
         output = workflow.codec.encode(await workflow.function(*args, **kwargs))
@@ -329,7 +388,7 @@ class Engine:
         parked = sum(1 for other in self._live.values() if other.parked)
         if parked > PARKED_MAX and live.task is not None:
             del self._live[live.run.id]
-            live.task.cancel()
+            live.let_go()
 
     def _tell_ended(self, run_id: str, run: Run | None = None) -> None:
         """Let those who wait for a run's end go on; without the run as it ended, they look for themselves."""

@@ -1,8 +1,10 @@
 """Owns compensation: what a part of a run has to undo when it fails, in reverse order, durably.
 
-Refuses to undo when it is not the workflow that failed: a run that stops for a restart goes on later.
+A run that is cancelled compensates, too. Refuses to undo when it is not the workflow that failed: a run that stops
+for a restart goes on later.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, ParamSpec
@@ -35,7 +37,7 @@ class Saga:
         Raises:
             CompensationFailed: some compensations failed; the others were done.
         """
-        if not isinstance(error, Exception) or self._live.stopped is not None:
+        if error is None or isinstance(error, asyncio.CancelledError | GeneratorExit) or self._live.stopped is not None:
             return
         failures: list[str] = []
         for undo in reversed(self._undo):

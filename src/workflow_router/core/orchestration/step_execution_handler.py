@@ -1,19 +1,27 @@
-"""Owns the chain round each attempt of a step: deadline, retry, the users' middleware, the call. Refuses to journal.
+"""Owns the chain round each step: deadline, retry, the system's links, users' middleware, the call. Refuses to journal.
 
-Order, from the outside in: `retry` > `deadline` > middleware in the order of `use` > the step's own function. Each link
-gets the call and `proceed`, and returns the result; so a middleware sees every attempt, within its deadline.
+Order, from the outside in: deadline of the whole step (`deadline_s`) > retry > the system's links in the order of
+`SYSTEM_LINKS` (concurrency slot, interceptors, telemetry) > deadline of the attempt (`timeout_s`) and its heartbeats >
+the users' middleware (the router's, the workflow's, the step's, each in the order of `use`) > the step's own function.
+The result is journalled after all of them. Each link gets the call and `proceed`, and returns the result; so a
+middleware sees every attempt, within its deadline, and time spent on waiting for a slot is not the attempt's.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import msgspec
 
-from workflow_router.core.errors import Lost, StoreError
-from workflow_router.core.orchestration.definitions import Step
-from workflow_router.core.orchestration.journal import Outcome, Problem
-from workflow_router.core.orchestration.live import come_back, leave
+from workflow_router.core.errors import InvalidInput, Lost, Permanent, StoreError
+from workflow_router.core.orchestration.definitions import Step, Workflow
+from workflow_router.core.orchestration.heartbeats import Beating, Heartbeats
+from workflow_router.core.orchestration.journal import Also, Outcome, Problem
+from workflow_router.core.orchestration.live import LiveRun, come_back, leave
+from workflow_router.core.orchestration.processes import Processes
+from workflow_router.utils.clock import Clock
+
+SYSTEM_LINKS = ("slot", "interceptors", "telemetry")
 
 
 class StepCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,37 +56,68 @@ class Middleware(Protocol):
 
 
 class Chain:
-    """The users' middleware, in order."""
+    """The users' middleware of one router."""
 
     def __init__(self) -> None:
-        self._links: list[Middleware] = []
-        self._composed: Proceed = _invoke
+        self._links: list[tuple[str | None, str | None, Middleware]] = []
+        self._found: dict[tuple[str, str], tuple[Middleware, ...]] = {}
 
-    def use(self, middleware: Middleware) -> Middleware:
-        """Add a link inside those added before; usable as a decorator."""
-        self._links.append(middleware)
-        composed: Proceed = _invoke
-        for link in reversed(self._links):
-            composed = _bind(link, composed)
-        self._composed = composed
-        return middleware
+    @overload
+    def use(
+        self,
+        middleware: Middleware,
+        *,
+        workflow: Workflow[..., Any] | str | None = None,
+        step: Step[..., Any] | str | None = None,
+    ) -> Middleware: ...
+    @overload
+    def use(
+        self, *, workflow: Workflow[..., Any] | str | None = None, step: Step[..., Any] | str | None = None
+    ) -> Callable[[Middleware], Middleware]: ...
+    def use(
+        self,
+        middleware: Middleware | None = None,
+        *,
+        workflow: Workflow[..., Any] | str | None = None,
+        step: Step[..., Any] | str | None = None,
+    ) -> Middleware | Callable[[Middleware], Middleware]:
+        """Add a link inside those added before; usable as a decorator, with or without arguments.
 
-    async def attempt(self, call: StepCall) -> object:
-        """Run one attempt within its deadline. Raises whatever the step raises, or TimeoutError."""
-        if call.step.timeout_s is None:
-            return await self._composed(call)
-        async with asyncio.timeout(call.step.timeout_s):
-            return await self._composed(call)
+        Links of the whole router stand outside those of a workflow, and these outside those of a step, whatever the
+        order in which they were added.
+
+        Args:
+            workflow: only round steps of this workflow's runs.
+            step: only round this step.
+        """
+        names = (
+            workflow.name if isinstance(workflow, Workflow) else workflow,
+            step.name if isinstance(step, Step) else step,
+        )
+
+        def add(link: Middleware) -> Middleware:
+            self._links.append((*names, link))
+            self._found.clear()
+            return link
+
+        return add if middleware is None else add(middleware)
+
+    def links(self, workflow: str, step: str) -> tuple[Middleware, ...]:
+        """The links round a step in runs of a workflow, outermost first."""
+        found = self._found.get((workflow, step))
+        if found is None:
+            fitting = [
+                (2 if of_step else 1 if of_workflow else 0, link)
+                for of_workflow, of_step, link in self._links
+                if of_workflow in (None, workflow) and of_step in (None, step)
+            ]
+            fitting.sort(key=lambda ranked: ranked[0])  # stable: within a rank the order of `use`
+            found = self._found[workflow, step] = tuple(link for _, link in fitting)
+        return found
 
 
 def _bind(link: Middleware, proceed: Proceed) -> Proceed:
     return lambda call: link(call, proceed)
-
-
-async def _invoke(call: StepCall) -> object:
-    if call.step.is_async:
-        return await call.step.function(*call.args, **call.kwargs)
-    return await asyncio.to_thread(call.step.function, *call.args, **call.kwargs)
 
 
 class StepExecutionHandler:
@@ -87,28 +126,121 @@ class StepExecutionHandler:
     Args:
         sleep: waits between attempts; seconds.
         random: a number in [0, 1), for jitter.
+        processes: where steps declared with `cpu=True` run.
     """
 
-    def __init__(self, sleep: Callable[[float], Awaitable[None]], random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        sleep: Callable[[float], Awaitable[None]],
+        random: Callable[[], float],
+        clock: Clock,
+        heartbeats: Heartbeats,
+        processes: Processes,
+    ) -> None:
         self._sleep = sleep
         self._random = random
+        self._clock = clock
+        self._heartbeats = heartbeats
+        self._processes = processes
+        self._system: dict[str, Middleware] = {}
+        self._system_links: tuple[Middleware, ...] = ()
 
-    async def run(self, call: StepCall, chain: Chain) -> Outcome:
-        """Try the step until it succeeds, may not be tried again, or has used up its attempts."""
+    def install(self, name: str, link: Middleware) -> None:
+        """Put one of the system's own links in its place. Raises InvalidInput for a name not in `SYSTEM_LINKS`."""
+        if name not in SYSTEM_LINKS:
+            raise InvalidInput(f"There is no link {name} in the chain.", remedy=f"Known: {', '.join(SYSTEM_LINKS)}.")
+        self._system[name] = link
+        self._system_links = tuple(self._system[known] for known in SYSTEM_LINKS if known in self._system)
+
+    async def run(self, live: LiveRun, call: StepCall, chain: Chain) -> Outcome:
+        """Try the step until it succeeds, may not be tried again, or has used up its attempts or its time."""
+        step = call.step
+        beating = None if step.heartbeat_timeout_s is None else await self._heartbeats.begin(live, call.key)
+        also = None if beating is None else beating.drop
+        if step.deadline_s is None:
+            return await self._attempts(call, chain, beating, also)
+        tries: list[int] = []
+        deadline = asyncio.timeout(step.deadline_s)
+        try:
+            async with deadline:
+                return await self._attempts(call, chain, beating, also, tries)
+        except TimeoutError:
+            if not deadline.expired():  # pragma: no cover  the attempts keep their own errors
+                raise
+            message = f"The step was not done within {step.deadline_s} s, its attempts and waits included."
+            problem = Problem(type="TimeoutError", message=message, attempts=max(1, len(tries)))
+            return Outcome(error=problem, attempts=problem.attempts, also=also)
+
+    async def _attempts(
+        self,
+        call: StepCall,
+        chain: Chain,
+        beating: Beating | None,
+        also: Also | None,
+        tries: list[int] | None = None,
+    ) -> Outcome:
         step, retry = call.step, call.step.retry
         attempt = 1
+        began_s = 0.0 if retry.elapsed_s is None else self._clock.monotonic_s()
         while True:
+            if tries is not None:
+                tries.append(attempt)
             left = leave()
             try:
-                result = await chain.attempt(call)
-                return Outcome(output=step.codec.encode(result), attempts=attempt)
+                result = await self._attempt(call, chain, beating)
+                return Outcome(output=step.codec.encode(result), attempts=attempt, also=also)
             except (Lost, StoreError):
                 raise  # the store's failures are not the step's
             except Exception as error:  # noqa: BLE001  whatever a step raises is its failure, to be tried again
-                if attempt >= retry.attempts or isinstance(error, retry.never):
-                    return Outcome(error=Problem.of(error, attempt), attempts=attempt)
+                wait_s = self._wait_s(call, error, attempt, began_s)
+                if wait_s is None:
+                    return Outcome(error=Problem.of(error, attempt), attempts=attempt, also=also)
             finally:
                 come_back(left)
-            await self._sleep(retry.backoff.wait_s(attempt, self._random()))
+            await self._sleep(wait_s)
             attempt += 1
             call = msgspec.structs.replace(call, attempt=attempt)
+
+    def _wait_s(self, call: StepCall, error: Exception, attempt: int, began_s: float) -> float | None:
+        """Seconds until the next attempt; None where there is none."""
+        retry = call.step.retry
+        if attempt >= retry.attempts or isinstance(error, (Permanent, *retry.never)):
+            return None
+        wait_s = retry.backoff.wait_s(attempt, self._random())
+        asked = getattr(error, "retry_after_s", None)
+        if isinstance(asked, int | float) and asked > wait_s:  # who failed knows best when it may be worth another try
+            wait_s = float(asked)
+        if retry.elapsed_s is not None and self._clock.monotonic_s() - began_s + wait_s > retry.elapsed_s:
+            return None
+        return wait_s
+
+    async def _attempt(self, call: StepCall, chain: Chain, beating: Beating | None) -> object:
+        """Run one attempt within its deadline. Raises whatever the step raises, or TimeoutError."""
+        proceed: Proceed = self._call
+        for link in reversed(chain.links(call.workflow, call.step.name)):
+            proceed = _bind(link, proceed)
+        if call.step.timeout_s is not None or beating is not None:
+            proceed = _within(proceed, call.step.timeout_s, beating)
+        for link in reversed(self._system_links):
+            proceed = _bind(link, proceed)
+        return await proceed(call)
+
+    async def _call(self, call: StepCall) -> object:
+        step = call.step
+        if step.is_async:
+            return await step.function(*call.args, **call.kwargs)
+        if step.cpu:
+            known = (Permanent, *step.retry.never)
+            return step.codec.decode(await self._processes.call(step.function, call.args, call.kwargs, known))
+        return await asyncio.to_thread(step.function, *call.args, **call.kwargs)
+
+
+def _within(proceed: Proceed, timeout_s: float | None, beating: Beating | None) -> Proceed:
+    async def bounded(call: StepCall) -> object:
+        async with asyncio.timeout(timeout_s):
+            if beating is None:
+                return await proceed(call)
+            async with beating.attempt(call.step.heartbeat_timeout_s):
+                return await proceed(call)
+
+    return bounded
