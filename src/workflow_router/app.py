@@ -20,8 +20,10 @@ from workflow_router.core.dispatch_route.dispatch import Dispatcher
 from workflow_router.core.dispatch_route.inside import Functions, Transports
 from workflow_router.core.dispatch_route.model import Route
 from workflow_router.core.dispatch_route.ports import Transport
+from workflow_router.core.dispatch_route.prices import NO_PRICES, Prices
 from workflow_router.core.errors import Conflict, Forbidden, InvalidInput, InvalidProject, Mistake
 from workflow_router.core.event_mappings.mapping import Mapping
+from workflow_router.core.limits.model import Limit
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.router import Router
@@ -36,6 +38,7 @@ from workflow_router.settings import (
     check_references,
     load_project,
     mappings_of,
+    prices_of,
     routes_of,
     secrets_of,
     store_of,
@@ -130,6 +133,8 @@ async def run(
     store: str | SqlStore = "sqlite://",
     mappings: Iterable[Mapping] = (),
     routes: Iterable[Route] = (),
+    limits: Iterable[Limit] = (),
+    prices: Prices = NO_PRICES,
     topics: Iterable[str] = (),
     subscriptions: Iterable[Subscription] = (),
     clock: Clock | None = None,
@@ -172,6 +177,8 @@ async def run(
         )
         store.listen(runtime.observation.committed)
         runtime.set_topics(topics, subscriptions)
+        runtime.ledger.prices = prices
+        await runtime.live.open(limits)
         declared = [mapping for router in routers for mapping in router.mappings]
         await runtime.ingest.set_mappings([*mappings, *declared], author="project")
         for router in routers:
@@ -240,6 +247,8 @@ async def open_project(
         store=store or store_of(project),
         mappings=mappings_of(project),
         routes=routes_of(project),
+        limits=[rule.limit() for rule in declared.limits],
+        prices=prices_of(declared.prices),
         topics=declared.topics,
         subscriptions=subscriptions_of(project),
         transport=transport,
@@ -254,7 +263,7 @@ async def open_project(
         api = Api(
             runtime,
             sources=sources,
-            gateway=Gateway(runtime.dispatcher, runtime.record_later),
+            gateway=Gateway(runtime.dispatcher, runtime.entry),
             body_max_bytes=declared.settings.body_max_bytes,
             keys=api_keys_of(project),
             version=_version,

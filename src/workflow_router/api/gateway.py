@@ -2,14 +2,14 @@
 
 Plain ASGI, without a framework, because every outgoing call of an agent system passes here. A body goes through as it
 came but for the model's name, which picks the route. Errors are told in the shape the caller's client library reads.
-Refuses bodies over a limit, and to store records: each final one is handed to `on_record`.
+Refuses bodies over a limit, and to store records: each call's `account` is told its intent and its outcome.
 """
 
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from workflow_router.api.problems import document_of
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
 from workflow_router.core.dispatch_route.model import Call, Caller, Headers
-from workflow_router.core.errors import DispatchFailed, InvalidInput, NotFound, PayloadTooLarge, RouterError
+from workflow_router.core.errors import DispatchFailed, InvalidInput, NotFound, Overloaded, PayloadTooLarge, RouterError
 from workflow_router.core.errors import UnsupportedMediaType as Unsupported
 from workflow_router.core.model import DispatchRecord
 from workflow_router.utils.codec import to_json
@@ -98,11 +98,20 @@ def _anybody(_: Headers) -> Caller:
     return Caller()
 
 
+class _Account(Protocol):
+    """What is told of a call's intent and outcome; see `core.dispatch_route.entry`."""
+
+    before: bool
+
+    async def intent(self, record: DispatchRecord) -> None: ...
+    def ended(self, record: DispatchRecord) -> None: ...
+
+
 class Gateway:
     """An ASGI application for the paths it `handles`.
 
     Args:
-        on_record: told the final record of every dispatch, in the event loop; it must not block.
+        account: the account of a call that is about to be sent; it may refuse by raising a RouterError.
         body_max_bytes: a longer request body is refused with 413.
         identify: who asks, by the request's headers; it raises Unauthorized or Forbidden.
     """
@@ -110,12 +119,12 @@ class Gateway:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        on_record: Callable[[DispatchRecord], None],
+        account: Callable[[str, Call, Caller], _Account],
         body_max_bytes: int = BODY_MAX_BYTES,
         identify: Callable[[Headers], Caller] = _anybody,
     ) -> None:
         self._dispatcher = dispatcher
-        self._on_record = on_record
+        self._account = account
         self._body_max_bytes = body_max_bytes
         self._identify = identify
 
@@ -153,12 +162,15 @@ class Gateway:
         await exchange.while_present(self._dispatch(exchange, route, call, caller, streamed=streamed))
 
     async def _dispatch(self, exchange: "_Exchange", route: str, call: Call, caller: Caller, *, streamed: bool) -> None:
+        entry = self._account(route, call, caller)
+        on_intent = entry.intent if entry.before else None
         if not streamed:
-            done = await self._dispatcher.call(route, call, caller, on_final=self._on_record)
+            done = await self._dispatcher.call(route, call, caller, on_intent=on_intent, on_final=entry.ended)
             headers = *done.headers, *_told(done.record.id, done.record.target)
             await exchange.whole(done.status, headers, done.body)
             return
-        async with await self._dispatcher.stream(route, call, caller, on_final=self._on_record) as stream:
+        opening = self._dispatcher.stream(route, call, caller, on_intent=on_intent, on_final=entry.ended)
+        async with await opening as stream:
             await exchange.start(stream.status, (*stream.headers, *_told(stream.id, stream.target)))
             async for piece in stream:
                 await exchange.piece(piece)
@@ -288,6 +300,8 @@ class _Exchange:
                 headers.extend(_told(error.record.id, error.record.target))
             if error.retry_after_s is not None:
                 headers.append(("retry-after", str(math.ceil(error.retry_after_s))))
+        elif isinstance(error, Overloaded) and error.retry_after_s is not None:
+            headers.append(("retry-after", str(math.ceil(error.retry_after_s))))
         elif isinstance(error, _MethodNotAllowed):
             headers.append(("allow", door.allow))
         elif isinstance(error, PayloadTooLarge):

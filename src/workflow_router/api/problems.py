@@ -78,7 +78,7 @@ def document_of(error: RouterError, status: int) -> bytes:
 
 def _headers(error: RouterError) -> Headers:
     match error:
-        case Overloaded():
+        case Overloaded() if error.retry_after_s is not None:
             return _retry_after(error.retry_after_s)
         case DispatchFailed() if error.retry_after_s is not None:
             return _retry_after(error.retry_after_s)

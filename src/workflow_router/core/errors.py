@@ -14,6 +14,7 @@ RouterError
 ├── PayloadTooLarge             413
 ├── UnsupportedMediaType        415
 ├── Overloaded                  429   (Retry-After)
+│   └── LimitReached            429   (a limit or budget has no room; Retry-After where it will have)
 ├── StoreError                  503
 │   ├── StoreBusy               503   (another process owns the store)
 │   ├── StoreTooNew             503
@@ -172,13 +173,27 @@ class Overloaded(RouterError):
     """A bounded queue is full; nothing was journalled, so it is safe to send again.
 
     Attributes:
-        retry_after_s: when to try again, seconds.
+        retry_after_s: when to try again, seconds; None where that never helps.
     """
 
     type = "overloaded"
     status = 429
 
     def __init__(self, message: str, *, retry_after_s: float = 1.0, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after_s: float | None = retry_after_s
+
+
+class LimitReached(Overloaded):
+    """A limit or budget has no room for the call in the time it may wait; nothing was sent.
+
+    Attributes:
+        retry_after_s: when there is room, seconds; None where there never will be.
+    """
+
+    type = "limit-reached"
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.retry_after_s = retry_after_s
 

@@ -250,6 +250,7 @@ class DispatchRecord(msgspec.Struct, frozen=True, kw_only=True):
         attempts: JSON list of {target, status, error, started_ms, first_byte_ms, total_ms}.
         considered: JSON list of {target, picked, reason}.
         usage: JSON of token counts as the provider reported them, if it did.
+        facts: JSON of who asked by which key, tokens, cost, what was reserved, and why it was refused, if it was.
     """
 
     id: str
@@ -267,3 +268,4 @@ class DispatchRecord(msgspec.Struct, frozen=True, kw_only=True):
     usage: bytes | None
     created_ms: int
     finished_ms: int | None
+    facts: bytes | None = None

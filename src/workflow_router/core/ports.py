@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from workflow_router.core.dispatch_route.journal import DispatchTransitions
 from workflow_router.core.event_mappings.ports import EventTransitions, MappingTransitions
-from workflow_router.core.limits.ports import LimitTransitions
+from workflow_router.core.limits.ports import LimitTransitions, LiveRules
 from workflow_router.core.message_broker.ports import MessageTransitions
 from workflow_router.core.model import Transition
 from workflow_router.core.orchestration.ports import (
@@ -31,12 +31,14 @@ class RunVerbs(RunTransitions, RunReads, Protocol):
 
 
 class FlowVerbs(Protocol):
-    """The verbs of what holds work back: holds, limits."""
+    """The verbs of what holds work back: holds, limits, live rules."""
 
     @property
     def holds(self) -> HoldTransitions: ...
     @property
     def limits(self) -> LimitTransitions: ...
+    @property
+    def live_rules(self) -> LiveRules: ...
 
 
 class TimeVerbs(Protocol):

@@ -6,7 +6,7 @@ from typing import Any, cast
 import msgspec
 
 from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
-from workflow_router.core.errors import DispatchFailed, InvalidInput, NotFound
+from workflow_router.core.errors import DispatchFailed, InvalidInput, LimitReached, NotFound
 from workflow_router.core.model import Approval, DispatchRecord, NewMessage, NewRun, Run
 from workflow_router.core.orchestration.definitions import Step, Workflow
 from workflow_router.core.orchestration.journal import Outcome, Problem
@@ -179,11 +179,17 @@ async def dispatch(runtime: Runtime, branch: Branch, route: str, call: Call) -> 
     async def perform(live: LiveRun, key: str) -> Outcome:
         run = live.run
         caller = Caller(
-            tenant=run.tenant, run=run.id, step_key=key, caller=run.workflow, cause=run.id, correlation=run.correlation
+            tenant=run.tenant,
+            run=run.id,
+            step_key=key,
+            caller=run.workflow,
+            workflow=run.workflow,
+            cause=run.id,
+            correlation=run.correlation,
         )
         try:
             dispatched = await runtime.call(route, call, caller)
-        except (NotFound, InvalidInput) as error:
+        except (NotFound, InvalidInput, LimitReached) as error:
             return Outcome(error=Problem.of(error))
         except DispatchFailed as error:
             return _failed(error, error.record)

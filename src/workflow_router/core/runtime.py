@@ -7,7 +7,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
+from workflow_router.core.dispatch_route.entry import Entry
+from workflow_router.core.dispatch_route.ledger import Ledger
+from workflow_router.core.dispatch_route.live import Live
 from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
 from workflow_router.core.dispatch_route.recorder import Recorder
 from workflow_router.core.errors import DispatchFailed, NotFound, Overloaded
@@ -17,7 +22,7 @@ from workflow_router.core.message_broker.deliver import Deliveries
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.message_broker.publish import Topics
 from workflow_router.core.message_broker.redeliver import Redelivery
-from workflow_router.core.model import DEFAULT_TENANT, AuditEntry, DispatchRecord, Event, NewMessage, NewRun, Run
+from workflow_router.core.model import DEFAULT_TENANT, AuditEntry, Event, NewMessage, NewRun, Run
 from workflow_router.core.orchestration.children import Children
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.runs import Engine
@@ -26,7 +31,6 @@ from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Store
 from workflow_router.core.runtime_state.approvals import Approvals
 from workflow_router.core.runtime_state.observe import Observation
-from workflow_router.core.states import DispatchStatus
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.ids import Ids
 
@@ -94,7 +98,9 @@ class Runtime:
         )
         self.mappings = self.ingest.living
         self.recorder = Recorder(store, sleep)
-        dispatcher.shadows.on_record = self.record_later
+        dispatcher.shadows.on_record = self.recorder.later
+        self.ledger = Ledger(store, clock, ids.new(), self.recorder.later, sleep)
+        self.live = Live(store, clock, self.ledger, sleep)
 
     async def open(self) -> None:
         """Take up what the store holds: unfinished runs and undelivered messages."""
@@ -109,6 +115,8 @@ class Runtime:
         await self.deliveries.close()
         await self.engine.close()
         await self.dispatcher.close()
+        await self.live.close()
+        await self.ledger.close()
         await self.recorder.close()
 
     def set_topics(self, topics: Iterable[str], subscriptions: Iterable[Subscription]) -> None:
@@ -187,19 +195,17 @@ class Runtime:
         Raises:
             NotFound, InvalidInput: nothing was sent. DispatchFailed: carries the record to be committed.
         """
-        return await self.dispatcher.call(route, call, caller, on_intent=self._intend, on_final=self._record_abandoned)
+        entry = self.entry(route, call, caller)
+        try:
+            done = await self.dispatcher.call(route, call, caller, on_intent=entry.intent, on_final=entry.ended_in_run)
+        except DispatchFailed as error:
+            error.record = entry.final or error.record
+            raise
+        return done if entry.final is None else msgspec.structs.replace(done, record=entry.final)
 
-    async def _intend(self, record: DispatchRecord) -> None:
-        await self.store.commit(lambda tx: tx.dispatches.intend(record))
-
-    def _record_abandoned(self, record: DispatchRecord) -> None:
-        """A cancelled call has nobody left to commit its outcome."""
-        if record.status is DispatchStatus.ABANDONED:
-            self.record_later(record)
-
-    def record_later(self, record: DispatchRecord) -> None:
-        """Make the outcome of a pass-through call durable within 50 ms, without waiting for it."""
-        self.recorder.later(record)
+    def entry(self, route: str, call: Call, caller: Caller) -> Entry:
+        """The account of a call that is about to be sent. Raises NotFound, PriceUnknown."""
+        return self.ledger.entry(self.dispatcher.route(route), call, caller)
 
     def observe(self, *, after: int | None = None, pattern: Pattern | None = None) -> AsyncGenerator[AuditEntry, None]:
         """Transitions as they are committed, from now on or after a position."""

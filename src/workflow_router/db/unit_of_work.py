@@ -8,6 +8,7 @@ from workflow_router.db.repositories.dispatches import Dispatches
 from workflow_router.db.repositories.events import Events
 from workflow_router.db.repositories.holds import Holds
 from workflow_router.db.repositories.limits import Limits
+from workflow_router.db.repositories.live_rules import LiveRuleRows
 from workflow_router.db.repositories.mappings import Mappings
 from workflow_router.db.repositories.messages import Messages
 from workflow_router.db.repositories.runs import Runs
@@ -40,6 +41,7 @@ class UnitOfWork:
         self.messages = Messages(session, self.record, now_ms)
         self.dispatches = Dispatches(session, self.record)
         self.limits = Limits(session, now_ms)
+        self.live_rules = LiveRuleRows(session, self.record)
         self.approvals = Approvals(session, self.record)
         self.audit = AuditLog(session)
         self.session = session

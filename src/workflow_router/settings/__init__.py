@@ -1,12 +1,14 @@
 """Owns the project folder: `router.yaml` read, checked with lines, and resolved. Refuses to import its modules."""
 
 from workflow_router.settings.convert import mappings_of, routes_of, subscriptions_of
+from workflow_router.settings.limits import LimitRule, prices_of
 from workflow_router.settings.load import FILE, check_references, load_project
 from workflow_router.settings.model import Project, Reference
 from workflow_router.settings.resolve import Secret, api_keys_of, secrets_of, store_of
 
 __all__ = [
     "FILE",
+    "LimitRule",
     "Project",
     "Reference",
     "Secret",
@@ -14,6 +16,7 @@ __all__ = [
     "check_references",
     "load_project",
     "mappings_of",
+    "prices_of",
     "routes_of",
     "secrets_of",
     "store_of",

@@ -69,6 +69,11 @@ class _Checker:
             self._mapping(mapping, ("mappings", at), router.topics)
         for name, route in _known(router.routes.items()):
             self._route(route, ("routes", name), router.routes)
+        self._unique("limits", _names(router.limits))
+        for at, rule in _known(enumerate(router.limits)):
+            self._accepted(("limits", at), rule.limit, "Write one of requests, tokens and money, and a window.")
+        if router.prices is not None and router.prices.unknown == "default" and router.prices.default is None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
+            self._mistake(("prices", "unknown"), "There is no default price.", "Add `default:` beside `unknown:`.")
         self._unique("subscriptions", _names(router.subscriptions))
         for at, subscription in _known(enumerate(router.subscriptions)):
             self._subscription(subscription, ("subscriptions", at), router.topics)
@@ -180,7 +185,7 @@ class _Checker:
         if target.key is not None:
             self._secret(target.key, (*where, "key"), inline=False)
 
-    def _accepted(self, where: Where, make: Callable[[], object]) -> None:
+    def _accepted(self, where: Where, make: Callable[[], object], remedy: str = "") -> None:
         """Let the engine's own struct judge, so that what passes here is accepted there."""
         try:
             make()
@@ -188,7 +193,8 @@ class _Checker:
             self._mistake(
                 where,
                 str(error).replace(" of target 'x'", ""),
-                "Write it as in https://HOST/PATH." if where[-1] == "url" else "Write names such as x-api-key.",
+                remedy
+                or ("Write it as in https://HOST/PATH." if where[-1] == "url" else "Write names such as x-api-key."),
             )
 
     def _python(self, listed: list[str] | None) -> tuple[Path, ...]:

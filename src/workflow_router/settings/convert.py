@@ -13,6 +13,7 @@ from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.patterns import Pattern
 from workflow_router.settings import model
+from workflow_router.settings.limits import serving_of
 from workflow_router.settings.model import Project, Publish, Signal
 from workflow_router.settings.resolve import unresolved, value_of
 from workflow_router.settings.routes import Target
@@ -98,6 +99,7 @@ def route_of(project: Project, name: str, *, environ: Mapping[str, str] = os.env
         hedge=route.hedge,
         outlier=route.outlier,
         deadline_s=route.deadline_s,
+        serving=serving_of(route.record, route.queue, route.cache),
     )
     try:
         Steering.of(made)

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from workflow_router.core.errors import Mistake
 from workflow_router.settings.document import Node
+from workflow_router.settings.limits import LimitRule, PriceTable
 from workflow_router.settings.routes import Route
 from workflow_router.settings.values import Name, Percent, Reference, Seconds, Text
 
@@ -115,6 +116,8 @@ class RouterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     sources: dict[Name, Source] = {}
     mappings: list[Mapping] = []
     routes: dict[Name, Route] = {}
+    limits: list[LimitRule] = []
+    prices: PriceTable = PriceTable()
     topics: dict[Name, Topic] = {}
     subscriptions: list[Subscription] = []
 

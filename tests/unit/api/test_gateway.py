@@ -11,7 +11,7 @@ import pytest
 import uvicorn
 
 from tests.fixtures.raw_server import Received, Script, Wire, always, answer, chunk, chunked_head, serving
-from tests.unit.dispatch_route.kit import dispatching, route, target
+from tests.unit.dispatch_route.kit import Account, dispatching, route, target
 from workflow_router.api.gateway import Gateway
 from workflow_router.core.dispatch_route.model import BreakerPolicy, Caller, Headers, Route
 from workflow_router.core.errors import Unauthorized
@@ -48,7 +48,12 @@ async def gateway(
 ) -> AsyncGenerator[House, None]:
     house = House(0)
     async with dispatching(*routes) as dispatcher:
-        app = Gateway(dispatcher, house.records.append, body_max_bytes, identify or (lambda _: Caller(caller="test")))
+        app = Gateway(
+            dispatcher,
+            lambda _, __, ___: Account(house.records),
+            body_max_bytes,
+            identify or (lambda _: Caller(caller="test")),
+        )
         config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none", interface="asgi3")
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve())
@@ -367,7 +372,7 @@ def test_a_body_of_unknown_length_is_bounded_too() -> None:
 def test_only_its_own_paths_are_handled() -> None:
     async def main() -> None:
         async with dispatching(route(target("a", "http://a.invalid"))) as dispatcher:
-            own = Gateway(dispatcher, lambda _: None)
+            own = Gateway(dispatcher, lambda _, __, ___: Account([]))
             paths = [
                 CHAT,
                 "/v1/responses",

@@ -40,6 +40,21 @@ class ManualClock:
         self.at_s += seconds
 
 
+class Account:
+    """Keeps the outcome of a call."""
+
+    before = False
+
+    def __init__(self, records: list[DispatchRecord]) -> None:
+        self._records = records
+
+    async def intent(self, record: DispatchRecord) -> None:
+        raise AssertionError(record)
+
+    def ended(self, record: DispatchRecord) -> None:
+        self._records.append(record)
+
+
 @asynccontextmanager
 async def dispatching(*routes: Route, clock: ManualClock | None = None) -> AsyncGenerator[Dispatcher, None]:
     clock = clock or ManualClock()

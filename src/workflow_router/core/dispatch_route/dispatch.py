@@ -83,6 +83,10 @@ class Dispatcher:
         """The routes in force, by name."""
         return self.lanes.routes
 
+    def route(self, name: str) -> Route:
+        """The route of this name. Raises NotFound."""
+        return self.lanes.find(name).route
+
     def set_routes(self, routes: Iterable[Route]) -> None:
         """Put these routes in force, all at once. A target that stays what it was keeps what is known of its health."""
         self.lanes.replace(routes)

@@ -18,6 +18,7 @@ from workflow_router.core.dispatch_route.options import (
     Rule,
     Share,
 )
+from workflow_router.core.dispatch_route.serving import Serving
 from workflow_router.core.model import DEFAULT_TENANT, DispatchRecord
 from workflow_router.utils.backoff import Backoff
 
@@ -176,6 +177,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     hedge: Hedge | None = None
     outlier: Outlier | None = None
     deadline_s: float | None = None
+    serving: Serving = Serving()
 
     def __post_init__(self) -> None:
         if len(self.rules) > RULES_MAX:
@@ -215,6 +217,10 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         caller: key, agent or person that asks.
         cause: id of the event, message, run or person behind the call.
         correlation: id at the root of the causal tree.
+        key, agent, workflow: for limits: name of the key that was shown, what the caller calls itself, what is run.
+        priority: higher goes first where calls wait; -100 to 100.
+        wait_s: the longest it wants to wait for room, seconds; None leaves it to the route.
+        resumed: its run was under way before.
         idempotency_key: sent upstream; for a call of a run it is made of run and step key where None.
     """
 
@@ -224,6 +230,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     caller: str | None = None
     cause: str | None = None
     correlation: str | None = None
+    key: str | None = None
+    agent: str | None = None
+    workflow: str | None = None
+    priority: int = 0
+    wait_s: float | None = None
+    resumed: bool = False
     idempotency_key: str | None = None
 
     def stable_key(self) -> str | None:

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 Unit = Literal["requests", "tokens", "money"]
-Scope = Literal["tenant", "key", "agent", "workflow", "run", "step", "route", "target"]
+Scope = Literal["tenant", "key", "agent", "workflow", "run", "step", "route"]
 Expiry = Literal["refund", "charge"]
 
 NANO = 1_000_000_000  # money: this many to the dollar
@@ -83,6 +83,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
         owner: the process that keeps it; what it no longer renews expires.
         lease_ms: how long it lasts without being renewed.
         expiry: what becomes of it then: `refund` gives it back; `charge` counts it as used (it may have left).
+        patient: it keeps its place: where it is refused, its counter serves none after it in the same booking.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     owner: str
     lease_ms: int = 60_000
     expiry: Expiry = "refund"
+    patient: bool = False
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,8 @@ Refuses to decide: `decide` does, within the store's transaction.
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from workflow_router.core.limits.model import Refusal, Reservation, Settlement, Usage
 
 
@@ -44,4 +46,31 @@ class LimitTransitions(Protocol):
 
     async def held(self) -> int:
         """How many reservations are neither settled nor expired."""
+        ...
+
+
+class LiveRule(msgspec.Struct, frozen=True):
+    """Something that was declared over the API: of a kind, under a name, JSON."""
+
+    name: str
+    specification: bytes
+
+
+class LiveRules(Protocol):
+    """Storage verbs of what is declared while the router runs. Each change counts up the number of its kind."""
+
+    async def put(self, kind: str, rule: LiveRule, *, did: str, actor: str | None) -> None:
+        """Store it, in place of one of the same name; the audit entry is `<kind>.<did>`."""
+        ...
+
+    async def remove(self, kind: str, name: str, *, actor: str | None) -> bool:
+        """Forget it. False if there was none."""
+        ...
+
+    async def all(self, kind: str) -> list[LiveRule]:
+        """All of a kind, by name."""
+        ...
+
+    async def change(self, kind: str) -> int:
+        """How often something of the kind has changed."""
         ...

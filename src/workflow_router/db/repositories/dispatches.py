@@ -24,12 +24,13 @@ def _values(record: DispatchRecord) -> dict[str, Value]:
         "usage": None if record.usage is None else record.usage.decode(),
         "created_ms": record.created_ms,
         "finished_ms": record.finished_ms,
+        "facts": None if record.facts is None else record.facts.decode(),
     }
 
 
 def _read(row: Row) -> DispatchRecord:
     own_id, route, status, target, run, step_key, tenant, caller, cause, correlation, *rest = row
-    attempts, considered, usage, created_ms, finished_ms = rest
+    attempts, considered, usage, created_ms, finished_ms, facts = rest
     return DispatchRecord(
         id=own_id,
         route=route,
@@ -46,6 +47,7 @@ def _read(row: Row) -> DispatchRecord:
         usage=None if usage is None else usage.encode(),
         created_ms=created_ms,
         finished_ms=finished_ms,
+        facts=None if facts is None else facts.encode(),
     )
 
 

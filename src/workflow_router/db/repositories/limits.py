@@ -45,7 +45,15 @@ class Limits:
             if stored is not None:
                 self._settle(stored, one, counters, changed)
                 await self._session.execute("delete_limit_reservation", id=one.id)
-        refusals = [await self._reserve(one, known, counters, changed) for one in reservations]
+        refusals: list[Refusal | None] = []
+        kept: dict[str, Refusal] = {}  # counters at which a patient one waits
+        for one in reservations:
+            before = next((kept[claim.counter] for claim in one.claims if claim.counter in kept), None)
+            refusal = before or await self._reserve(one, known, counters, changed)
+            if refusal is not None and one.patient:
+                refused = next(claim for claim in one.claims if claim.limit.name == refusal.limit)
+                kept.setdefault(refused.counter, refusal)
+            refusals.append(refusal)
         await self._put(counters, changed)
         return refusals
 

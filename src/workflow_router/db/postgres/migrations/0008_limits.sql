@@ -19,3 +19,20 @@ CREATE TABLE limit_reservations (
 );
 CREATE INDEX limit_reservations_due ON limit_reservations (expired, lease_until_ms);
 CREATE INDEX limit_reservations_of ON limit_reservations (owner) WHERE expired = 0;
+
+-- Who asked by which key, tokens, cost, what was reserved: JSON.
+ALTER TABLE dispatches ADD COLUMN facts text;
+
+-- What is declared over the API: limits, virtual keys. specification: JSON.
+CREATE TABLE live_rules (
+  kind          text COLLATE "C" NOT NULL,
+  name          text COLLATE "C" NOT NULL,
+  specification text NOT NULL,
+  PRIMARY KEY (kind, name)
+);
+
+-- Counts changes, so that a process sees that another one made some.
+CREATE TABLE live_changes (
+  kind   text COLLATE "C" PRIMARY KEY,
+  number bigint NOT NULL
+);

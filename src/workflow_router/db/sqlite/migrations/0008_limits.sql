@@ -19,3 +19,20 @@ CREATE TABLE limit_reservations (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX limit_reservations_due ON limit_reservations (expired, lease_until_ms);
 CREATE INDEX limit_reservations_of ON limit_reservations (owner) WHERE expired = 0;
+
+-- Who asked by which key, tokens, cost, what was reserved: JSON.
+ALTER TABLE dispatches ADD COLUMN facts TEXT;
+
+-- What is declared over the API: limits, virtual keys. specification: JSON.
+CREATE TABLE live_rules (
+  kind          TEXT NOT NULL,
+  name          TEXT NOT NULL,
+  specification TEXT NOT NULL,
+  PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+
+-- Counts changes, so that a process sees that another one made some.
+CREATE TABLE live_changes (
+  kind   TEXT PRIMARY KEY,
+  number INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

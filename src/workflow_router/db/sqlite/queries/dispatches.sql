@@ -1,27 +1,28 @@
 -- name: insert_dispatch
 INSERT INTO dispatches (id, route, status, target, run_id, step_key, tenant, caller, cause, correlation,
-                        attempts, considered, usage, created_ms, finished_ms)
+                        attempts, considered, usage, created_ms, finished_ms, facts)
 VALUES (:id, :route, :status, :target, :run_id, :step_key, :tenant, :caller, :cause, :correlation,
-        :attempts, :considered, :usage, :created_ms, :finished_ms)
+        :attempts, :considered, :usage, :created_ms, :finished_ms, :facts)
 ON CONFLICT (id) DO NOTHING;
 
 -- name: upsert_dispatch
 INSERT INTO dispatches (id, route, status, target, run_id, step_key, tenant, caller, cause, correlation,
-                        attempts, considered, usage, created_ms, finished_ms)
+                        attempts, considered, usage, created_ms, finished_ms, facts)
 VALUES (:id, :route, :status, :target, :run_id, :step_key, :tenant, :caller, :cause, :correlation,
-        :attempts, :considered, :usage, :created_ms, :finished_ms)
+        :attempts, :considered, :usage, :created_ms, :finished_ms, :facts)
 ON CONFLICT (id) DO UPDATE
    SET status = excluded.status, target = excluded.target, attempts = excluded.attempts,
-       considered = excluded.considered, usage = excluded.usage, finished_ms = excluded.finished_ms;
+       considered = excluded.considered, usage = excluded.usage, finished_ms = excluded.finished_ms,
+       facts = coalesce(excluded.facts, dispatches.facts);
 
 -- name: dispatch
 SELECT id, route, status, target, run_id, step_key, tenant, caller, cause, correlation,
-       attempts, considered, usage, created_ms, finished_ms
+       attempts, considered, usage, created_ms, finished_ms, facts
   FROM dispatches WHERE id = :id;
 
 -- name: latest_dispatches
 SELECT id, route, status, target, run_id, step_key, tenant, caller, cause, correlation,
-       attempts, considered, usage, created_ms, finished_ms
+       attempts, considered, usage, created_ms, finished_ms, facts
   FROM dispatches WHERE tenant = :tenant AND (:run IS NULL OR run_id = :run) ORDER BY id DESC LIMIT :limit;
 
 -- name: attempt_counts

@@ -1,0 +1,166 @@
+"""Owns what a call costs: prices by model, and the policy for a model without one. Refuses to guess a price.
+
+Prices are dollars for a million tokens, as providers publish them; costs are whole billionths of a dollar, rounded up.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from workflow_router.core.errors import InvalidInput
+
+_DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
+_PICO = 1_000_000  # dollars for a million tokens, in millionths, are trillionths of a dollar for one
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Dollars for a million tokens. `cached_input` is for input that the provider had cached; None costs as `input`."""
+
+    input: float
+    output: float = 0.0
+    cached_input: float | None = None
+
+    def __post_init__(self) -> None:
+        if not all(0 <= value <= 1_000_000 for value in (self.input, self.output, self.cached_input or 0.0)):
+            raise ValueError("A price is 0 or more dollars for a million tokens.")
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True):
+    """How many tokens a call used. `cached` are those of `input` that the provider had cached."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+
+    @property
+    def total(self) -> int:
+        """Input and output."""
+        return self.input + self.output
+
+
+class PriceUnknown(InvalidInput):
+    """A budget holds for a call whose model has no price."""
+
+    type = "price-unknown"
+    status = 422
+
+
+class Prices(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of prices.
+
+    Attributes:
+        version: says which table it is, usually the date it was compiled on.
+        unknown: `refuse` a call under a budget, count it as `zero`, or by the `default` price.
+    """
+
+    version: str = "none"
+    models: Mapping[str, Price] = {}
+    unknown: Literal["refuse", "zero", "default"] = "refuse"
+    default: Price | None = None
+
+    def of(self, model: str) -> Price:
+        """The price of a model; a dated name (`gpt-4o-2024-08-06`) has that of the name without its date.
+
+        Raises PriceUnknown where the policy is to refuse.
+        """
+        found = self.models.get(model) or self.models.get(_DATED.sub("", model))
+        if found is not None:
+            return found
+        if self.unknown == "default" and self.default is not None:
+            return self.default
+        if self.unknown == "zero":
+            return _FREE
+        raise PriceUnknown(
+            f"The model {model[:100]!r} has no price, and a budget holds for this call.",
+            remedy="Add it under `prices: models:`, or set `prices: unknown:` to zero or default.",
+        )
+
+    def cost(self, model: str, tokens: Tokens) -> int:
+        """Billionths of a dollar. Raises PriceUnknown."""
+        price = self.of(model)
+        cached = price.input if price.cached_input is None else price.cached_input
+        pico = (
+            (tokens.input - tokens.cached) * round(price.input * _PICO)
+            + tokens.cached * round(cached * _PICO)
+            + tokens.output * round(price.output * _PICO)
+        )
+        return -(-pico // 1_000)
+
+
+_FREE = Price(input=0.0)
+NO_PRICES = Prices(unknown="zero")
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    """The counts of the three wire formats."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Details | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    input_tokens_details: _Details | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    total_tokens: int | None = None
+
+
+_usage = msgspec.json.Decoder(_Usage)
+
+
+def tokens_of(usage: bytes | None) -> Tokens | None:
+    """The counts as the provider told them (chat completions, responses, embeddings, messages); None where it did not.
+
+    Messages count cached input beside `input_tokens`; the other formats count it within.
+    """
+    if usage is None:
+        return None
+    try:
+        found = _usage.decode(usage)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    given = found.prompt_tokens if found.input_tokens is None else found.input_tokens
+    made = found.completion_tokens if found.output_tokens is None else found.output_tokens
+    if given is None and made is None:
+        return None
+    details = found.prompt_tokens_details or found.input_tokens_details
+    within = (details.cached_tokens or 0) if details else 0
+    beside = found.cache_read_input_tokens or 0
+    created = found.cache_creation_input_tokens or 0
+    given = max(given or 0, 0) + beside + created
+    return Tokens(input=given, output=max(made or 0, 0), cached=min(max(within + beside, 0), given))
+
+
+class _Bounded(msgspec.Struct):
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    max_output_tokens: int | None = None
+    n: int | None = None
+
+
+_bounded = msgspec.json.Decoder(_Bounded)
+BYTES_PER_TOKEN = 3
+OUTPUT_TOKENS = 4_096
+
+
+def estimate(body: bytes, path: str) -> Tokens:
+    """How many tokens a call may use at most, for its reservation only.
+
+    Input is a token for each three bytes of the body, which no usual text exceeds; output is what the body bounds it
+    to (`max_tokens` and its kin, times `n`), else 4,096, and none for embeddings.
+    """
+    given = -(-len(body) // BYTES_PER_TOKEN)
+    if path.partition("?")[0].endswith("/embeddings"):
+        return Tokens(input=given)
+    try:
+        bound = _bounded.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return Tokens(input=given, output=OUTPUT_TOKENS)
+    most = bound.max_completion_tokens or bound.max_output_tokens or bound.max_tokens or OUTPUT_TOKENS
+    return Tokens(input=given, output=max(most, 0) * max(bound.n or 1, 1))
