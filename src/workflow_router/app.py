@@ -254,6 +254,7 @@ async def open_project(
         transport=transport,
         project_file=declared,
     ) as runtime:
+        runtime.archive.retention_days = declared.settings.keep_events_days
         sources = {
             name: Source(
                 name, source.scheme, lambda name=name: [secret.reveal() for secret in secrets_of(project, name)]

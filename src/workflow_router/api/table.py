@@ -1,10 +1,11 @@
 """Owns the table of endpoints: every operation there is. Refuses anything that is not in it."""
 
 from workflow_router.api.endpoint import Endpoint
-from workflow_router.api.endpoints import approvals, events, operations, runs, state, topics
+from workflow_router.api.endpoints import approvals, events, mappings, operations, runs, state, topics
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *events.ENDPOINTS,
+    *mappings.ENDPOINTS,
     *runs.ENDPOINTS,
     *approvals.ENDPOINTS,
     *topics.ENDPOINTS,

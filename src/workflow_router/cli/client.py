@@ -76,16 +76,30 @@ class Client:
         """The object that a POST of JSON answers. Raises Refused, Unreachable."""
         return self._read(self._call("POST", path, to_json(body), "application/json"), dict[str, object])
 
+    def put(self, path: str, body: object) -> dict[str, object]:
+        """The object that a PUT of JSON answers. Raises Refused, Unreachable."""
+        return self._read(self._call("PUT", path, to_json(body), "application/json"), dict[str, object])
+
+    def delete(self, path: str) -> dict[str, object]:
+        """The object that a DELETE answers. Raises Refused, Unreachable."""
+        return self._read(self._call("DELETE", path, None, ""), dict[str, object])
+
+    def post_list(self, path: str, body: object) -> Sequence[dict[str, object]]:
+        """The list that a POST of JSON answers. Raises Refused, Unreachable."""
+        return self._read(self._call("POST", path, to_json(body), "application/json"), Sequence[dict[str, object]])
+
     def send(self, events: Sequence[object]) -> Sequence[dict[str, object]]:
         """What became of each of these CloudEvents. Raises Refused, Unreachable."""
         content = self._call("POST", "/events", to_json(events), "application/cloudevents-batch+json")
         return self._read(content, Sequence[dict[str, object]])
 
-    def stream(self, path: str) -> Generator[dict[str, object], None, None]:
-        """The JSON data of server-sent events, until the server ends. Raises Refused, Unreachable."""
+    def stream(self, path: str, body: object = None) -> Generator[dict[str, object], None, None]:
+        """The JSON data of server-sent events, until the server ends; a body is posted. Raises Refused, Unreachable."""
+        method, content = ("GET", None) if body is None else ("POST", to_json(body))
+        headers = {"accept": "text/event-stream"} | ({} if body is None else {"content-type": "application/json"})
         connection = self._connect(timeout=None)
         try:
-            answer = self._answer(connection, "GET", path, None, {"accept": "text/event-stream"})
+            answer = self._answer(connection, method, path, content, headers)
             if answer.status >= 400:
                 raise _problem(answer.status, answer.read())
             for line in answer:

@@ -7,6 +7,7 @@ import click
 import msgspec
 
 from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.mappings import explained_lines
 from workflow_router.cli.terminal import Printer, rows_of
 from workflow_router.core.errors import InvalidInput
 from workflow_router.utils.codec import from_json
@@ -53,6 +54,31 @@ def send(client: Client, printer: Printer, file: IO[bytes]) -> None:
     started = sum(len(cast("list[str]", answer["runs"])) for answer in answers)
     duplicates = sum(bool(answer["duplicate"]) for answer in answers)
     printer.say(f"Sent {len(answers)}, {duplicates} of them known before; {started} runs started.", answers)
+
+
+@command.command("explain", epilog="Example: wr events explain 0199f0c2-…")
+@click.argument("event")
+@talks
+def explain(client: Client, printer: Printer, event: str) -> None:
+    """Say which mappings EVENT matched and which came near, and why not, by those in force when it came."""
+    answer = client.get(f"/api/events/{segment(event)}/explain")
+    printer.say("\n".join(explained_lines(answer)), answer)
+
+
+@command.command("replay", epilog="Example: wr events replay 0199f0c2-… --only orders --yes")
+@click.argument("events", nargs=-1, required=True)
+@click.option("--only", multiple=True, help="Only this mapping may take part; may be given several times.")
+@click.option("--yes", is_flag=True, help="Needed, because everything that they start is started again.")
+@talks
+def replay(client: Client, printer: Printer, events: tuple[str, ...], only: tuple[str, ...], *, yes: bool) -> None:
+    """Take the accepted EVENTS in again, with all effects, as new events that say which they repeat."""
+    if not yes:
+        raise InvalidInput(
+            f"This starts again what {len(events)} events started.", remedy="Add --yes if that is what you want."
+        )
+    answers = client.post_list("/api/events/replay", {"events": events, "only": list(only) or None})
+    started = sum(len(cast("list[str]", answer["runs"])) for answer in answers)
+    printer.say(f"Replayed {len(answers)}; {started} runs started.", answers)
 
 
 def _read(content: bytes) -> list[object]:

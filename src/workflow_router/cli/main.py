@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "check",
     "runs": "runs",
     "events": "events",
+    "mappings": "mappings",
     "approvals": "approvals",
     "topics": "topics",
     "audit": "audit",

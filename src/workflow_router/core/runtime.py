@@ -16,6 +16,8 @@ from workflow_router.core.dispatch_route.live import Live
 from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
 from workflow_router.core.dispatch_route.recorder import Recorder
 from workflow_router.core.errors import DispatchFailed, NotFound, Overloaded
+from workflow_router.core.event_mappings.archive import Archive
+from workflow_router.core.event_mappings.explain import Explainer
 from workflow_router.core.event_mappings.ingest import Accepted, Ingest
 from workflow_router.core.event_mappings.living import Compile, cannot_compile
 from workflow_router.core.message_broker.deliver import Deliveries
@@ -97,6 +99,8 @@ class Runtime:
             sleep=sleep,
         )
         self.mappings = self.ingest.living
+        self.explainer = Explainer(store, self.mappings, self.ingest.matcher)
+        self.archive = Archive(store, clock, self.ingest, version_of=self.version_of, sleep=sleep)
         self.recorder = Recorder(store, sleep)
         dispatcher.shadows.on_record = self.recorder.later
         self.ledger = Ledger(store, clock, ids.new(), self.recorder.later, sleep)
@@ -108,9 +112,11 @@ class Runtime:
         self.deliveries.open()
         self.mappings.open()
         self.dispatcher.open()
+        self.archive.open()
 
     async def close(self) -> None:
         """Let go of everything; what is committed stays, what is not has not happened."""
+        await self.archive.close()
         await self.mappings.close()
         await self.deliveries.close()
         await self.engine.close()

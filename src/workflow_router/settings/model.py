@@ -32,12 +32,16 @@ Store: TypeAlias = Annotated[
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the router runs. A relative SQLite path starts at the project folder. With `api_keys` each call needs one."""
+    """How the router runs. A relative SQLite path starts at the project folder. With `api_keys` each call needs one.
+
+    Accepted events are kept for `keep_events_days`; null keeps them for good.
+    """
 
     listen: Listen = "127.0.0.1:8787"
     store: Store | Reference = "sqlite:///data/router.db"
     body_max_bytes: Annotated[int, Meta(ge=1_024, le=104_857_600)] = 1_048_576
     api_keys: dict[Name, Reference] = {}
+    keep_events_days: Annotated[float, Meta(gt=0, le=36_500)] | None = 30.0
 
     @property
     def address(self) -> tuple[str, int]:

@@ -1,10 +1,10 @@
-"""Owns the doors of observation: audit log, its stream, counts, mappings, routes and dispatches. Refuses changes."""
+"""Owns the doors of observation: audit log, its stream, counts, routes and dispatches. Refuses changes."""
 
 from collections.abc import AsyncGenerator
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Meta
 
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
@@ -22,14 +22,6 @@ OBSERVERS_MAX = 100
 
 Position = Annotated[int, Meta(ge=0)]
 Limit = Annotated[int, Meta(ge=1, le=1_000)]
-
-
-class MappingView(msgspec.Struct, frozen=True):
-    """A mapping in force: its rule as it was written, and its version."""
-
-    name: str
-    version: int
-    rule: Raw
 
 
 class TargetView(msgspec.Struct, frozen=True):
@@ -95,12 +87,6 @@ class ObserveQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     after: Position | None = None
     pattern: str | None = None
-
-
-@endpoint("GET", "/api/mappings", tag=TAG)
-async def list_mappings(context: Context) -> list[MappingView]:
-    """List the mappings in force."""
-    return [MappingView(one.name, one.version, Raw(one.specification)) for one in context.runtime.ingest.mappings]
 
 
 @endpoint("GET", "/api/routes", tag=TAG)
@@ -221,7 +207,6 @@ async def _server_sent(context: Context, after: int | None, pattern: Pattern | N
 
 
 ENDPOINTS = (
-    list_mappings,
     list_routes,
     list_dispatches,
     get_dispatch,

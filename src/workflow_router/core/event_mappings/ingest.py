@@ -37,6 +37,13 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     runs: list[str]
 
 
+class Replay(msgspec.Struct, frozen=True):
+    """That an event repeats another: our id of that one, and who asked for it."""
+
+    event: str
+    actor: str
+
+
 class Ingest:
     """Takes events in.
 
@@ -94,13 +101,13 @@ class Ingest:
         event: Event,
         *,
         tenant: str = DEFAULT_TENANT,
-        replay: str | None = None,
+        replay: "Replay | None" = None,
         only: list[str] | None = None,
     ) -> Accepted:
         """Take an event in, once: what it starts is committed with it, or nothing is.
 
         Args:
-            replay: our id of the event that this one repeats.
+            replay: which event this one repeats.
             only: names of the mappings that may take part, where not all may.
 
         Raises:
@@ -116,9 +123,9 @@ class Ingest:
             matched=made.matched,
             received_ms=self._clock.now_ms(),
             tenant=tenant,
-            decision=self._decision(found, made.failures, replay, only),
+            decision=self._decision(found, made.failures, replay and replay.event, only),
         )
-        taken, started, woken = await self._store.commit(lambda tx: self._take_in(tx, accepted, made))
+        taken, started, woken = await self._store.commit(lambda tx: self._take_in(tx, accepted, made, replay))
         if taken is not None:
             return Accepted(id=taken, duplicate=True, matched=[], runs=[])
         for run in started:
@@ -128,6 +135,16 @@ class Ingest:
         for run in woken:
             self._on_woken(run)
         return Accepted(id=own_id, duplicate=False, matched=made.matched, runs=[run.id for run in started])
+
+    async def replay(self, accepted: AcceptedEvent, *, actor: str, only: list[str] | None = None) -> Accepted:
+        """Take an accepted event in again as a new one that says which it repeats. Raises as `accept` does."""
+        event = accepted.event
+        again = msgspec.structs.replace(
+            event,
+            id=f"{event.id}.replay-{self._ids.new()}",
+            extensions={**event.extensions, "replayof": accepted.id},
+        )
+        return await self.accept(again, tenant=accepted.tenant, replay=Replay(accepted.id, actor), only=only)
 
     def _decision(self, found: Matched, failed: dict[str, str], replay: str | None, only: list[str] | None) -> bytes:
         """What is recorded to explain the decision later; mostly two numbers, which are encoded once a change."""
@@ -150,11 +167,23 @@ class Ingest:
         return self._usual[2]
 
     async def _take_in(
-        self, tx: Transaction, accepted: AcceptedEvent, made: Plan
+        self, tx: Transaction, accepted: AcceptedEvent, made: Plan, replay: "Replay | None"
     ) -> tuple[str | None, list[Run], list[Run]]:
         taken = await tx.events.take_in(accepted)
         if taken is not None:
             return taken, [], []
+        if replay is not None:
+            tx.record(
+                Transition(
+                    kind="event.replayed",
+                    subject=replay.event,
+                    actor=replay.actor,
+                    tenant=accepted.tenant,
+                    cause=replay.event,
+                    correlation=accepted.id,
+                    detail={"as": accepted.id},
+                )
+            )
         for name, reason in made.failures.items():
             tx.record(
                 Transition(

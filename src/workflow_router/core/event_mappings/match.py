@@ -70,11 +70,11 @@ class Matcher:
     """The mappings in force.
 
     Args:
-        state: what expressions see as `state`; only called where a candidate reads it.
+        state: what expressions see as `state`; only called where a candidate reads it. Also an attribute.
     """
 
     def __init__(self, mappings: Iterable[EventMapping] = (), *, state: State = dict) -> None:
-        self._state = state
+        self.state = state
         self._index: PatternIndex[str] = PatternIndex()
         self._labels: dict[str, EventMapping] = {}
         self._slots: dict[str, InForce] = {}
@@ -196,7 +196,7 @@ class Matcher:
         if reads is None:
             return None
         # One copy is what is evaluated and what is recorded, so that one cannot differ from the other.
-        state = prune(self._state(), reads) if reads else dict(self._state())
+        state = prune(self.state(), reads) if reads else dict(self.state())
         scope["state"] = state
         return state
 
