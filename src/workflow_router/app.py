@@ -46,6 +46,7 @@ from workflow_router.settings import (
 )
 from workflow_router.settings.model import RouterFile, Topic
 from workflow_router.settings.rules import rule_compiler
+from workflow_router.settings.watch import watched
 from workflow_router.utils.clock import Clock, SystemClock
 from workflow_router.utils.ids import Ids
 
@@ -269,7 +270,13 @@ async def open_project(
             keys=api_keys_of(project),
             version=_version,
         )
-        yield runtime, api
+        declared_here = [mapping for router in routers for mapping in router.mappings]
+        async with watched(
+            project,
+            runtime.workflows,
+            lambda found: runtime.ingest.set_mappings([*found, *declared_here], author="project"),
+        ):
+            yield runtime, api
 
 
 def _version() -> str:

@@ -4,7 +4,7 @@ What is recorded with an event (`decision`) says which mappings were in force, s
 somebody asks, exactly, and cost the intake nothing. It also tries events and draft mappings out. Refuses any effect.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import msgspec
 from msgspec import Raw
@@ -15,7 +15,7 @@ from workflow_router.core.event_mappings.living import LivingMappings, compiled
 from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.event_mappings.match import Matched, Matcher, scope_of
 from workflow_router.core.event_mappings.overlay import Overlay, folded, resolved
-from workflow_router.core.event_mappings.plan import plan
+from workflow_router.core.event_mappings.plan import Plan, plan
 from workflow_router.core.event_mappings.ports import AcceptedEvent, MappingVersion
 from workflow_router.core.model import Event
 from workflow_router.core.ports import Store
@@ -226,16 +226,18 @@ def effects_of(
 ) -> list[dict[str, object]]:
     """What a matched mapping would start, publish or send, with rendered inputs; or why it cannot be rendered."""
     made = plan([mapping], scope, own_id, new_id=lambda: own_id, version_of=version_of)
-    effects: list[dict[str, object]] = []
+    return list(_effects(made))
+
+
+def _effects(made: Plan) -> Iterator[dict[str, object]]:
     for run in made.runs:
-        effects.append({"start": run.workflow, "input": Raw(run.input)})
+        yield {"start": run.workflow, "input": Raw(run.input)}
     for one in made.messages:
-        effects.append({"publish": one.topic, "key": one.key, "body": Raw(one.body)})
+        yield {"publish": one.topic, "key": one.key, "body": Raw(one.body)}
     for one in made.signals:
-        effects.append({"signal": one.name, "workflow": one.workflow, "key": one.key, "value": Raw(one.value)})
+        yield {"signal": one.name, "workflow": one.workflow, "key": one.key, "value": Raw(one.value)}
     for reason in made.failures.values():
-        effects.append({"failed": reason})
-    return effects
+        yield {"failed": reason}
 
 
 def _of(found: Matched, matcher: Matcher, event: Event, scope: dict[str, object]) -> Explained:
