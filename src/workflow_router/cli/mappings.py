@@ -131,7 +131,7 @@ def test(client: Client, printer: Printer, event: IO[bytes], drafts: Path | None
 @click.option("--since", default="7d", show_default=True, help="How far back: 30m, 12h, 7d.")
 @talks
 def backtest(client: Client, printer: Printer, file: Path, since: str) -> None:
-    """Run the mappings in FILE over the kept events, beside those in force, and show the difference. Nothing is done."""
+    """Run the mappings in FILE over the kept events, beside those in force: shows the difference, does nothing."""
     since_ms = round(time.time() * 1000) - duration_ms(since)
     body = {"mappings": read_rules(file), "since_ms": since_ms}
     last = _followed(client.stream("/api/mappings/backtest", body), quiet=printer.as_json)
