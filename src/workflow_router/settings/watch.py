@@ -1,4 +1,4 @@
-"""Owns noticing that `router.yaml` changed while it is served. Refuses half a change: a file with mistakes changes nothing.
+"""Owns noticing that a served `router.yaml` changed. Refuses half a change: a file with mistakes changes nothing.
 
 Only mappings are taken up; the rest of the file needs a restart.
 """
