@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     )
     from workflow_router.core.model import Event, Run
     from workflow_router.core.orchestration.definitions import Retry
+    from workflow_router.core.orchestration.flow import Concurrency, Flow, Singleton, StepFlow
     from workflow_router.core.orchestration.step_execution_handler import Proceed, StepCall
+    from workflow_router.core.pacing import Batch, Debounce, Delay, RateLimit, Throttle
     from workflow_router.core.patterns import Pattern
     from workflow_router.core.router import Router
     from workflow_router.core.runtime_state.approvals import Answer, Decision
@@ -32,24 +34,33 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "ApprovalRejected",
+    "Batch",
     "ChildFailed",
     "CompensationFailed",
+    "Concurrency",
+    "Debounce",
     "Decision",
+    "Delay",
     "DispatchFailed",
     "Event",
+    "Flow",
     "InvalidInput",
     "Nondeterminism",
     "Pattern",
     "Permanent",
     "Proceed",
+    "RateLimit",
     "Retry",
     "RetryLater",
     "Router",
     "RouterError",
     "Run",
     "RunCancelled",
+    "Singleton",
     "StepCall",
     "StepFailed",
+    "StepFlow",
+    "Throttle",
     "WaitExpired",
     "embed",
 ]
@@ -73,6 +84,8 @@ _HOMES = {
     ),
     "workflow_router.core.model": ("Event", "Run"),
     "workflow_router.core.orchestration.definitions": ("Retry",),
+    "workflow_router.core.orchestration.flow": ("Concurrency", "Flow", "Singleton", "StepFlow"),
+    "workflow_router.core.pacing": ("Batch", "Debounce", "Delay", "RateLimit", "Throttle"),
     "workflow_router.core.orchestration.step_execution_handler": ("Proceed", "StepCall"),
     "workflow_router.core.patterns": ("Pattern",),
     "workflow_router.core.router": ("Router",),

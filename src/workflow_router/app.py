@@ -177,6 +177,7 @@ async def run(
             store, clock, ids, dispatcher, workflows, random=chance.random, sleep=sleep, compile_rule=compile_rule
         )
         store.listen(runtime.observation.committed)
+        store.listen(runtime.flow_control.committed)
         runtime.set_topics(topics, subscriptions)
         runtime.ledger.prices = prices
         await runtime.live.open(limits)

@@ -87,6 +87,12 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     updated_ms: int
 
 
+class ListedRun(RunSummary, frozen=True, kw_only=True):
+    """A run in a list. `waits_for`: what a pending one waits for before it starts."""
+
+    waits_for: str | None
+
+
 class StepView(msgspec.Struct, frozen=True, kw_only=True):
     """A committed step of a run."""
 

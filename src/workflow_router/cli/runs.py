@@ -7,7 +7,7 @@ from workflow_router.cli.terminal import Printer, as_text, rows_of
 from workflow_router.core.errors import InvalidInput
 from workflow_router.utils.codec import from_json
 
-COLUMNS = ("id", "workflow", "version", "status", "created_ms", "updated_ms")
+COLUMNS = ("id", "workflow", "version", "status", "waits_for", "created_ms", "updated_ms")
 STEP_COLUMNS = ("seq", "key", "kind", "name", "status", "attempts", "finished_ms")
 
 
@@ -67,10 +67,12 @@ def show(client: Client, printer: Printer, run: str) -> None:
 @click.argument("workflow")
 @click.option("--input", "given", default="null", metavar="JSON", help="The run's input.")
 @click.option("--id", "run_id", help="Start it only once under this id (a UUID).")
+@click.option("--key", help="Idempotency key: starts of the workflow with the same key are one run.")
 @talks
-def start(client: Client, printer: Printer, workflow: str, given: str, run_id: str | None) -> None:
+def start(client: Client, printer: Printer, workflow: str, given: str, run_id: str | None, key: str | None) -> None:
     """Start a run of WORKFLOW."""
     body = {"workflow": workflow, "input": _json("--input", given)} | ({"id": run_id} if run_id else {})
+    body |= {"key": key} if key else {}
     answer = client.post("/api/runs", body)
     printer.say(f"Started {answer.get('id')}.", answer)
 

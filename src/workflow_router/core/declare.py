@@ -11,6 +11,7 @@ from workflow_router.core.event_mappings.mapping import Mapping as EventMapping
 from workflow_router.core.event_mappings.mapping import PublishTo, SignalTo
 from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.orchestration.definitions import ONCE, Retry, Step, Workflow
+from workflow_router.core.orchestration.flow import Flow, StepFlow
 from workflow_router.core.orchestration.graph import graph_function
 from workflow_router.core.orchestration.parallel import Part, in_parallel
 from workflow_router.core.orchestration.processes import check_function
@@ -71,6 +72,7 @@ class Declarations:
         heartbeat_timeout_s: float | None = None,
         cpu: bool = False,
         depends_on: Sequence[Step[..., Any] | str] = (),
+        flow: StepFlow | None = None,
     ) -> StepDecorator: ...
     def step(
         self,
@@ -83,6 +85,7 @@ class Declarations:
         heartbeat_timeout_s: float | None = None,
         cpu: bool = False,
         depends_on: Sequence[Step[..., Any] | str] = (),
+        flow: StepFlow | None = None,
     ) -> Any:
         """Declare a durable step. A plain function runs in a thread.
 
@@ -94,6 +97,7 @@ class Declarations:
             heartbeat_timeout_s: an attempt that does not call `router.heartbeat` for so long has failed.
             cpu: run a plain function of a module's top level in a process of its own, as it would hold up the others.
             depends_on: steps that come before it in a `graph`; a parameter named like one gets its result.
+            flow: how many go on at once, or begin in a time, over all runs and processes.
         """
         before = tuple(one if isinstance(one, str) else one.name for one in depends_on)
 
@@ -108,6 +112,7 @@ class Declarations:
                 deadline_s=deadline_s,
                 heartbeat_timeout_s=heartbeat_timeout_s,
                 cpu=cpu,
+                flow=flow,
             )
             if cpu:
                 check_function(declared, step.name, is_async=step.is_async)
@@ -128,6 +133,7 @@ class Declarations:
         version: str = "1",
         timeout_s: float | None = None,
         queue_timeout_s: float | None = None,
+        flow: Flow | None = None,
     ) -> WorkflowDecorator: ...
     def workflow(
         self,
@@ -137,17 +143,24 @@ class Declarations:
         version: str = "1",
         timeout_s: float | None = None,
         queue_timeout_s: float | None = None,
+        flow: Flow | None = None,
     ) -> Any:
         """Declare a workflow. Versions of a name may stand side by side; new runs take the one declared last.
 
         Args:
             timeout_s: a run that takes longer, waits included, is stopped: it may clean up, then it is faulted.
             queue_timeout_s: a run whose turn comes later than this is faulted without being executed.
+            flow: when runs may start: how many at once, how fast, together, in which order; by default at once.
         """
 
         def declare(declared: Callable[..., Any]) -> Workflow[..., Any]:
             workflow = Workflow(
-                declared, name or declared.__name__, version, timeout_s=timeout_s, queue_timeout_s=queue_timeout_s
+                declared,
+                name or declared.__name__,
+                version,
+                timeout_s=timeout_s,
+                queue_timeout_s=queue_timeout_s,
+                flow=flow,
             )
             versions = self.workflows.setdefault(workflow.name, {})
             if version in versions:

@@ -95,7 +95,10 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class NewRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A run to be started. `input` is JSON; `parent` is the run that waits for its end."""
+    """A run to be started. `input` is JSON; `parent` is the run that waits for its end.
+
+    With `key`, starts of the same workflow and key are one: the first makes the run, the others get it.
+    """
 
     id: str
     workflow: str
@@ -105,6 +108,7 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cause: str | None = None
     correlation: str | None = None
     parent: str | None = None
+    key: str | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -113,6 +117,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         wakes: how often something it may wait for has happened; a run parks only if that is as it was when it looked.
         parent: the run that waits for its end, which wakes it and outside of which it does not go on.
+        joined: it was there before the start that returned it, which so has nothing to take up.
     """
 
     id: str
@@ -130,6 +135,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     updated_ms: int
     wakes: int = 0
     parent: str | None = None
+    joined: bool = False
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):

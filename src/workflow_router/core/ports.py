@@ -11,7 +11,8 @@ from workflow_router.core.dispatch_route.journal import DispatchTransitions
 from workflow_router.core.event_mappings.ports import EventTransitions, MappingTransitions
 from workflow_router.core.limits.ports import LimitTransitions, LiveRules
 from workflow_router.core.message_broker.ports import MessageTransitions
-from workflow_router.core.model import Transition
+from workflow_router.core.model import NewRun, Run, Transition
+from workflow_router.core.orchestration.flow_ports import KeyTransitions, SlotTransitions, StartTransitions
 from workflow_router.core.orchestration.ports import (
     Fence,
     RunReads,
@@ -31,7 +32,7 @@ class RunVerbs(RunTransitions, RunReads, Protocol):
 
 
 class FlowVerbs(Protocol):
-    """The verbs of what holds work back: holds, limits, live rules."""
+    """The verbs of what holds work back: holds, limits, live rules, slots, starts, keys."""
 
     @property
     def holds(self) -> HoldTransitions: ...
@@ -39,6 +40,12 @@ class FlowVerbs(Protocol):
     def limits(self) -> LimitTransitions: ...
     @property
     def live_rules(self) -> LiveRules: ...
+    @property
+    def slots(self) -> SlotTransitions: ...
+    @property
+    def starts(self) -> StartTransitions: ...
+    @property
+    def keys(self) -> KeyTransitions: ...
 
 
 class TimeVerbs(Protocol):
@@ -83,6 +90,15 @@ class Transaction(FlowVerbs, TimeVerbs, Protocol):
 Unit = Callable[[Transaction], Awaitable[T]]
 
 
+class Controls(Protocol):
+    """What holds back the starts of runs within the transactions that make them, and hears of their ends."""
+
+    def controls(self, new: NewRun, /) -> bool: ...
+    def held(self, workflow: str, /) -> bool: ...
+    async def start(self, tx: Transaction, new: NewRun, /) -> Run | None: ...
+    async def ended(self, tx: Transaction, run_id: str, /) -> None: ...
+
+
 class Store(Protocol):
     """Durable state. What `commit` has returned survives a crash; what it raised for left nothing behind."""
 
@@ -98,6 +114,10 @@ class Store(Protocol):
 
     async def read(self, unit: Unit[T]) -> T:
         """Run a unit that only reads, on a consistent snapshot of what is committed."""
+        ...
+
+    def control(self, admission: Controls | None, /) -> None:
+        """Let this hold back the starts of runs, and hear of their ends, in the commits that make them."""
         ...
 
     @property

@@ -38,14 +38,22 @@ class Router(TimeVerbs):
         input: object = None,  # noqa: A002  as in `on`
         *,
         run_id: str | None = None,
+        key: str | None = None,
     ) -> str:
-        """Start a run and return its id; inside a run, once, as a run of its own. With `run_id` it starts only once."""
+        """Start a run and return its id; inside a run, once, as a run of its own. With `run_id` it starts only once.
+
+        Args:
+            key: idempotency key: starts of a workflow with the same key are one run, whose id all of them get.
+
+        Raises:
+            Conflict: the key was used with another input.
+        """
         name = workflow.name if isinstance(workflow, Workflow) else workflow
         given = to_json(input)
         branch = current()
         if branch is None:
-            return await self.runtime.start(name, given, run_id=run_id)
-        return await run_verbs.start(self.runtime, branch, name, given, run_id)
+            return await self.runtime.start(name, given, run_id=run_id, key=key)
+        return await run_verbs.start(self.runtime, branch, name, given, run_id, key)
 
     @overload
     async def run(self, workflow: Workflow[..., R], input: object = None) -> R: ...

@@ -52,14 +52,17 @@ async def call_step(
     return await runtime.engine.operations.call_step(branch, chain, step, args, kwargs)
 
 
-async def start(runtime: Runtime, branch: Branch, workflow: str, given: bytes, run_id: str | None) -> str:
+async def start(
+    runtime: Runtime, branch: Branch, workflow: str, given: bytes, run_id: str | None, key: str | None
+) -> str:
     """Start another run in the same commit as this run's history."""
     version = runtime.version_of(workflow)
     started: list[Run] = []
 
-    async def perform(live: LiveRun, key: str) -> Outcome:
+    async def perform(live: LiveRun, step_key: str) -> Outcome:
         new = NewRun(
-            id=run_id or operation_id(live.run.id, key),
+            id=run_id or operation_id(live.run.id, step_key),
+            key=key,
             workflow=workflow,
             version=version,
             input=given,
@@ -68,11 +71,12 @@ async def start(runtime: Runtime, branch: Branch, workflow: str, given: bytes, r
             correlation=live.run.correlation,
         )
 
-        async def also(tx: Transaction) -> None:
+        async def also(tx: Transaction) -> bytes:
             run = await tx.runs.start(new)
             started[:] = [] if run is None else [run]
+            return to_json(new.id if run is None else run.id)
 
-        return Outcome(output=to_json(new.id), also=also)
+        return Outcome(also=also)
 
     text = await runtime.engine.operations.value(branch, "start", workflow, perform)
     for run in started:

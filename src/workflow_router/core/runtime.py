@@ -27,6 +27,7 @@ from workflow_router.core.message_broker.redeliver import Redelivery
 from workflow_router.core.model import DEFAULT_TENANT, AuditEntry, Event, NewMessage, NewRun, Run
 from workflow_router.core.orchestration.children import Children
 from workflow_router.core.orchestration.definitions import Workflow
+from workflow_router.core.orchestration.flow_control import FlowControl
 from workflow_router.core.orchestration.runs import Engine
 from workflow_router.core.orchestration.signals import Signals, deliver
 from workflow_router.core.patterns import Pattern
@@ -70,6 +71,7 @@ class Runtime:
         self.random = random
         self.topics = Topics()
         self.engine = Engine(store, clock, workflows, sleep=sleep, random=random)
+        self.flow_control = FlowControl(store, clock, self.engine, workflows, steps=False)
         self.children = Children(store, self.engine)
         self.signals = Signals(store, clock, ids, self.engine)
         self.observation = Observation(store)
@@ -108,6 +110,7 @@ class Runtime:
 
     async def open(self) -> None:
         """Take up what the store holds: unfinished runs and undelivered messages."""
+        await self.flow_control.open()
         await self.engine.open()
         self.deliveries.open()
         self.mappings.open()
@@ -119,6 +122,7 @@ class Runtime:
         await self.archive.close()
         await self.mappings.close()
         await self.deliveries.close()
+        await self.flow_control.close()
         await self.engine.close()
         await self.dispatcher.close()
         await self.live.close()
@@ -153,15 +157,19 @@ class Runtime:
         tenant: str = DEFAULT_TENANT,
         cause: str | None = None,
         correlation: str | None = None,
+        key: str | None = None,
     ) -> str:
         """Start a run with JSON input; with `run_id` only once. Returns its id.
 
+        With `key`, or where the workflow's flow says so, that may be the id of a run that was there before.
+
         Raises:
+            Conflict: the key was used with another input.
             NotFound: no such workflow. InvalidInput: the input does not fit it. Overloaded, StoreError: not started.
         """
         self._refuse_overload()
         version = self.version_of(workflow)
-        self.workflows[workflow][version].arguments(given)
+        self.workflows[workflow][version].check(given)
         new = NewRun(
             id=run_id or self.ids.new(),
             workflow=workflow,
@@ -170,11 +178,13 @@ class Runtime:
             tenant=tenant,
             cause=cause,
             correlation=correlation,
+            key=key,
         )
         run = await self.store.commit(lambda tx: tx.runs.start(new))
-        if run is not None:
-            self._started(run)
-        return new.id
+        if run is None:
+            return new.id
+        self._started(run)
+        return run.id
 
     async def publish(self, message: NewMessage) -> str:
         """Publish a message; it is durable when this returns its id. Raises NotFound for an unknown topic."""

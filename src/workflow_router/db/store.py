@@ -8,7 +8,7 @@ from typing import TypeVar
 from workflow_router.core.errors import StoreError
 from workflow_router.core.model import AuditEntry
 from workflow_router.core.orchestration.ports import Fence
-from workflow_router.core.ports import Unit
+from workflow_router.core.ports import Controls, Unit
 from workflow_router.db.database import Database
 from workflow_router.db.shards import Ownership
 from workflow_router.db.unit_of_work import UnitOfWork
@@ -77,6 +77,9 @@ class SqlStore:
         if self._writer is None:
             raise RuntimeError("The store is not open; await open() first.")
         return self._writer
+
+    def control(self, admission: Controls | None) -> None:
+        self._open_writer.admission = admission
 
     async def commit(self, unit: Unit[T]) -> T:
         return await self._open_writer.commit(unit)

@@ -1,11 +1,13 @@
 """Owns one transaction's repositories and the audit entries it gathers. Refuses to commit: that is the writer's."""
 
-from workflow_router.core.model import Transition
+from workflow_router.core.model import NewRun, Run, Transition
+from workflow_router.core.ports import Controls
 from workflow_router.db.audit_log import AuditLog
 from workflow_router.db.database import Session
 from workflow_router.db.repositories.approvals import Approvals
 from workflow_router.db.repositories.dispatches import Dispatches
 from workflow_router.db.repositories.events import Events
+from workflow_router.db.repositories.flow import Keys, Slots, Starts
 from workflow_router.db.repositories.holds import Holds
 from workflow_router.db.repositories.limits import Limits
 from workflow_router.db.repositories.live_rules import LiveRuleRows
@@ -14,6 +16,29 @@ from workflow_router.db.repositories.messages import Messages
 from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.repositories.signals import Signals
 from workflow_router.db.repositories.stops import Stops, Vitals
+
+
+class Gate:
+    """Flow control within one transaction: where runs start and end."""
+
+    __slots__ = ("_admission", "_work")
+
+    def __init__(self, admission: Controls, work: "UnitOfWork") -> None:
+        self._admission = admission
+        self._work = work
+
+    def controls(self, new: NewRun) -> bool:
+        """See `Controls`."""
+        return self._admission.controls(new)
+
+    async def start(self, new: NewRun) -> Run | None:
+        """See `Controls`."""
+        return await self._admission.start(self._work, new)
+
+    async def ended(self, run: Run) -> None:
+        """See `Controls`."""
+        if self._admission.held(run.workflow):
+            await self._admission.ended(self._work, run.id)
 
 
 class UnitOfWork:
@@ -27,14 +52,20 @@ class UnitOfWork:
         session: for the store's own verbs, which are no room's.
     """
 
-    def __init__(self, session: Session, now_ms: int, epochs: dict[int, int], shard_count: int) -> None:
+    def __init__(
+        self, session: Session, now_ms: int, epochs: dict[int, int], shard_count: int, admission: Controls | None = None
+    ) -> None:
         self.now_ms = now_ms
         self.transitions: list[Transition] = []
         self.record = self.transitions.append
         self.events = Events(session, self.record)
         self.mappings = Mappings(session, self.record, now_ms)
         self.runs = Runs(session, self.record, now_ms, epochs, shard_count)
+        self.runs.flow = None if admission is None else Gate(admission, self)
         self.signals = Signals(session, self.record, now_ms, epochs)
+        self.slots = Slots(session)
+        self.starts = Starts(session, self.runs)
+        self.keys = Keys(session, self.runs)
         self.holds = Holds(session, now_ms)
         self.stops = Stops(session, self.record, now_ms, epochs)
         self.vitals = Vitals(session, now_ms, epochs)

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from workflow_router.core.errors import Overloaded, RouterError, StoreError, StoreUnavailable
 from workflow_router.core.model import AuditEntry
+from workflow_router.core.ports import Controls
 from workflow_router.db import audit_log
 from workflow_router.db.database import AssumedError, Database, Session, UndoneError
 from workflow_router.db.shards import Ownership
@@ -39,6 +40,9 @@ class Writer:
 
     Args:
         on_commit: told of each commit's audit entries, in order, before the units' callers go on.
+
+    Attributes:
+        admission: what holds starts back; None for nothing.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Writer:
         self._ownership = ownership
         self._shard_count = shard_count
         self._on_commit = on_commit
+        self.admission: Controls | None = None
         self._queue: list[_Job] = []
         self._flushing: asyncio.Task[None] | None = None
 
@@ -123,7 +128,7 @@ class Writer:
         session = await self._database.begin(assume=assume)
         try:
             epochs = await self._ownership.held(session)
-            work = UnitOfWork(session, now_ms, epochs, self._shard_count)
+            work = UnitOfWork(session, now_ms, epochs, self._shard_count, self.admission)
             if careful:
                 outcomes = [await _run_in_savepoint(session, work, unit) for unit, _ in batch]
             else:

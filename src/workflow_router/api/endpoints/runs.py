@@ -7,7 +7,7 @@ from msgspec import Meta, Raw
 
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
-from workflow_router.api.views import DispatchView, RunSummary, RunView, StepView, view
+from workflow_router.api.views import DispatchView, ListedRun, RunSummary, RunView, StepView, view
 from workflow_router.core.errors import Conflict, InvalidInput, Lost, NotFound, Overloaded
 from workflow_router.core.model import DEFAULT_TENANT, DispatchRecord, Run, StepRecord
 from workflow_router.core.orchestration.ports import RunFilter
@@ -23,11 +23,15 @@ def _null() -> Raw:
 
 
 class StartRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A run to start. With `id` it is started once, however often it is asked for."""
+    """A run to start. With `id` it is started once, however often it is asked for.
+
+    With `key`, an idempotency key, starts of the workflow with the same key are one run.
+    """
 
     workflow: str
     input: Raw = msgspec.field(default_factory=_null)
     id: Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")] | None = None
+    key: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
 
 
 class Started(msgspec.Struct, frozen=True):
@@ -52,7 +56,7 @@ class SentSignal(msgspec.Struct, frozen=True):
 class RunPage(msgspec.Struct, frozen=True):
     """Runs, newest first. `next` is to be given as `before` for the page that follows."""
 
-    runs: list[RunSummary]
+    runs: list[ListedRun]
     next: str | None
 
 
@@ -87,15 +91,21 @@ async def list_workflows(context: Context) -> list[WorkflowView]:
 async def list_runs(context: Context, query: RunQuery) -> RunPage:
     """List runs, newest first."""
     wanted = RunFilter(workflow=query.workflow, status=query.status, before=query.before, limit=query.limit)
-    found = await context.runtime.store.read(lambda tx: tx.runs.list_runs(wanted))
+
+    async def unit(tx: Transaction) -> tuple[list[Run], dict[str, str]]:
+        listed = await tx.runs.list_runs(wanted)
+        pending = [run.id for run in listed if run.status is RunStatus.PENDING]
+        return listed, await tx.starts.reasons(pending) if pending else {}
+
+    found, reasons = await context.runtime.store.read(unit)
     following = found[-1].id if len(found) == query.limit else None
-    return RunPage([view(RunSummary, run) for run in found], following)
+    return RunPage([view(ListedRun, run, waits_for=reasons.get(run.id)) for run in found], following)
 
 
-@endpoint("POST", "/api/runs", tag=TAG, status=201, errors=(InvalidInput, NotFound, Overloaded))
+@endpoint("POST", "/api/runs", tag=TAG, status=201, errors=(InvalidInput, NotFound, Conflict, Overloaded))
 async def start_run(context: Context, body: StartRun) -> Started:
     """Start a run of a workflow."""
-    return Started(await context.runtime.start(body.workflow, bytes(body.input), run_id=body.id))
+    return Started(await context.runtime.start(body.workflow, bytes(body.input), run_id=body.id, key=body.key))
 
 
 @endpoint("GET", "/api/runs/{run_id}", tag=TAG, errors=(NotFound,))

@@ -11,6 +11,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, get_type_hints
 import msgspec
 
 from workflow_router.core.errors import InvalidInput
+from workflow_router.core.orchestration.flow import Flow, StepFlow
 from workflow_router.utils.backoff import Backoff
 from workflow_router.utils.codec import Codec
 
@@ -61,6 +62,7 @@ class Step(Generic[P, R]):
         heartbeat_timeout_s: an attempt ends if it gives no heartbeat for so long.
         cpu: a plain function that runs in a process of its own.
         depends_on: names of the steps that come before it in a graph.
+        flow: how many go on at once, or begin in a time; None without limit.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Step(Generic[P, R]):
         deadline_s: float | None = None,
         heartbeat_timeout_s: float | None = None,
         cpu: bool = False,
+        flow: StepFlow | None = None,
     ) -> None:
         self.function = function
         self.name = name
@@ -84,6 +87,7 @@ class Step(Generic[P, R]):
         self.deadline_s = deadline_s
         self.heartbeat_timeout_s = heartbeat_timeout_s
         self.cpu = cpu
+        self.flow = flow
         self.is_async = inspect.iscoroutinefunction(function)
         self._call = call
         self._codec: Codec | None = None
@@ -112,6 +116,7 @@ class Workflow(Generic[P, R]):
         version: kept with each run; a run goes on with the version it began with.
         timeout_s: a run that has not ended so long after its start is stopped; it may clean up, then it is faulted.
         queue_timeout_s: a run whose turn comes later than this after it was started is faulted without being executed.
+        flow: when its runs may start; None for at once.
     """
 
     def __init__(
@@ -122,6 +127,7 @@ class Workflow(Generic[P, R]):
         *,
         timeout_s: float | None = None,
         queue_timeout_s: float | None = None,
+        flow: Flow | None = None,
     ) -> None:
         if not inspect.iscoroutinefunction(function):
             raise InvalidInput(f"The workflow {name} is not async.", remedy="Declare it with `async def`.")
@@ -130,6 +136,7 @@ class Workflow(Generic[P, R]):
         self.version = version
         self.timeout_s = timeout_s
         self.queue_timeout_s = queue_timeout_s
+        self.flow = flow
         self._input: Callable[[bytes], tuple[tuple[object, ...], dict[str, object]]] | None = None
         self._codec: Codec | None = None
         self.__doc__ = function.__doc__
@@ -145,6 +152,10 @@ class Workflow(Generic[P, R]):
         if self._codec is None:
             self._codec = Codec(_hints(self.function).get("return", Any))
         return self._codec
+
+    def check(self, given: bytes) -> None:
+        """Raise InvalidInput where a start's input does not fit; one of a batch is an item of the run's input."""
+        self.arguments(b"[" + given + b"]" if self.flow is not None and self.flow.batch is not None else given)
 
     def arguments(self, given: bytes) -> tuple[tuple[object, ...], dict[str, object]]:
         """Decode a run's input. One parameter takes the whole input; several take an object's fields by name.

@@ -14,7 +14,8 @@ from workflow_router.core.states import StepStatus
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.codec import to_json, typed_from_json
 
-Also = Callable[[Transaction], Awaitable[None]]
+# What changes with a step; JSON that it returns is the step's output instead of the one there was.
+Also = Callable[[Transaction], Awaitable[bytes | None]]
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -87,11 +88,15 @@ class Journal:
             finished_ms=self._clock.now_ms(),
         )
 
-        async def unit(tx: Transaction) -> None:
-            await tx.runs.commit_step(live.run, live.fence, record)
-            if outcome.also is not None:
-                await outcome.also(tx)
+        async def unit(tx: Transaction) -> StepRecord:
+            if outcome.also is None:
+                await tx.runs.commit_step(live.run, live.fence, record)
+                return record
+            output = await outcome.also(tx)
+            final = record if output is None else msgspec.structs.replace(record, output=output)
+            await tx.runs.commit_step(live.run, live.fence, final)
+            return final
 
-        await self._store.commit(unit)
-        live.history[key] = record
-        return record
+        committed = await self._store.commit(unit)
+        live.history[key] = committed
+        return committed

@@ -14,6 +14,7 @@ from workflow_router.core.orchestration.definitions import Step
 from workflow_router.core.orchestration.journal import Journal, Outcome, failure
 from workflow_router.core.orchestration.live import Branch, LiveRun, Performing
 from workflow_router.core.orchestration.step_execution_handler import Chain, StepCall, StepExecutionHandler
+from workflow_router.core.orchestration.step_slots import StepSlots
 from workflow_router.core.orchestration.stopping import Stopping, raise_if_stopped
 from workflow_router.core.orchestration.waits import Waits
 from workflow_router.core.states import StepStatus
@@ -35,13 +36,20 @@ class Operations:
     """The durable operations of this process's runs."""
 
     def __init__(
-        self, clock: Clock, journal: Journal, waits: Waits, steps: StepExecutionHandler, stopping: Stopping
+        self,
+        clock: Clock,
+        journal: Journal,
+        waits: Waits,
+        steps: StepExecutionHandler,
+        stopping: Stopping,
+        slots: StepSlots,
     ) -> None:
         self._clock = clock
         self._stopping = stopping
         self._journal = journal
         self.waits = waits
         self.steps = steps
+        self._slots = slots
 
     async def durable(
         self, branch: Branch, kind: str, name: str, perform: Perform, *, key: str | None = None
@@ -102,14 +110,22 @@ class Operations:
         self, branch: Branch, chain: Chain, step: Step[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
     ) -> object:
         """Run a step durably and return its result."""
+        lane: list[str] = []
 
         async def perform(live: LiveRun, key: str) -> Outcome:
             call = StepCall(
                 run_id=live.run.id, workflow=live.run.workflow, key=key, step=step, args=args, kwargs=kwargs
             )
-            return await self.steps.run(live, call, chain)
+            if step.flow is None:
+                return await self.steps.run(live, call, chain)
+            lane.append(await self._slots.acquire(live, key, step, args, kwargs))
+            return self._slots.freeing(live, key, await self.steps.run(live, call, chain))
 
-        return step.codec.decode(await self.value(branch, "step", step.name, perform))
+        try:
+            return step.codec.decode(await self.value(branch, "step", step.name, perform))
+        finally:
+            for one in lane:
+                self._slots.freed(one)
 
     async def sleep(self, branch: Branch, duration_s: float) -> None:
         """Sleep for a duration that restarts do not lengthen."""

@@ -33,6 +33,7 @@ from workflow_router.core.orchestration.parking import Parking
 from workflow_router.core.orchestration.ports import Timer
 from workflow_router.core.orchestration.processes import Processes
 from workflow_router.core.orchestration.step_execution_handler import StepExecutionHandler
+from workflow_router.core.orchestration.step_slots import StepSlots
 from workflow_router.core.orchestration.stopping import GRACE_S, Stopping
 from workflow_router.core.orchestration.waits import Waits
 from workflow_router.core.ports import Store
@@ -76,7 +77,7 @@ class Engine:
         self._processes = Processes()
         stopping = Stopping(store, clock, self._nudge.set)
         steps = StepExecutionHandler(sleep, random, clock, Heartbeats(store), self._processes)
-        self.operations = Operations(clock, Journal(store, clock), waits, steps, stopping)
+        self.operations = Operations(clock, Journal(store, clock), waits, steps, stopping, StepSlots(store))
         self._live: dict[str, LiveRun] = {}
         self._queue: deque[Run] = deque()
         self.parking = Parking(store)
@@ -204,7 +205,7 @@ class Engine:
 
         Does nothing if it is here already, or not ours.
         """
-        if run.id in self._live or self._stopping:
+        if run.id in self._live or self._stopping or run.joined or run.status is not RunStatus.RUNNING:
             return
         if len(self._live) >= LIVE_MAX:
             self._queue.append(run)

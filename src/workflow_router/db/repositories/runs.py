@@ -1,6 +1,7 @@
 """Storage verbs of orchestration (`RunTransitions`). Every verb that owns a run checks its fence first."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 from workflow_router.core.errors import Lost
 from workflow_router.core.model import NewRun, Run, StepRecord, Transition
@@ -23,7 +24,8 @@ def _bytes(value: str | None) -> bytes | None:
     return None if value is None else value.encode()
 
 
-def _read_run(row: Row) -> Run:
+def read_run(row: Row) -> Run:
+    """A run from its columns in the order of `runs.sql`."""
     run_id, workflow, version, status, given, output, error, tenant, shard, cause, correlation, *rest = row
     created_ms, updated_ms, wakes, parent = rest
     return Run(
@@ -61,6 +63,14 @@ def _read_step(row: Row) -> StepRecord:
     )
 
 
+class FlowGate(Protocol):
+    """What holds starts back, and is told of ends."""
+
+    def controls(self, new: NewRun, /) -> bool: ...
+    async def start(self, new: NewRun, /) -> Run | None: ...
+    async def ended(self, run: Run, /) -> None: ...
+
+
 class Runs:
     """See `RunTransitions` for what each verb promises."""
 
@@ -73,13 +83,20 @@ class Runs:
         shard_count: int,
     ) -> None:
         self._session = session
+        self.now_ms = now_ms
+        self.shard_count = shard_count
         self._record = record
-        self._now_ms = now_ms
         self._epochs = epochs
-        self._shard_count = shard_count
+        self.flow: FlowGate | None = None
 
     async def start(self, run: NewRun) -> Run | None:
-        shard = shard_of(run.id, self._shard_count)
+        if self.flow is not None and self.flow.controls(run):
+            return await self.flow.start(run)
+        return await self.insert(run)
+
+    async def insert(self, run: NewRun) -> Run | None:
+        """Start a run that nothing holds back."""
+        shard = shard_of(run.id, self.shard_count)
         landed = await self._session.change(
             "insert_run",
             id=run.id,
@@ -91,7 +108,7 @@ class Runs:
             cause=run.cause,
             correlation=run.correlation or run.id,
             parent=run.parent,
-            now_ms=self._now_ms,
+            now_ms=self.now_ms,
         )
         if not landed:
             return None
@@ -107,11 +124,11 @@ class Runs:
             shard=shard,
             cause=run.cause,
             correlation=run.correlation or run.id,
-            created_ms=self._now_ms,
-            updated_ms=self._now_ms,
+            created_ms=self.now_ms,
+            updated_ms=self.now_ms,
             parent=run.parent,
         )
-        self._tell(started, "run.started", {"workflow": run.workflow, "version": run.version})
+        self.tell(started, "run.started", {"workflow": run.workflow, "version": run.version})
         return started
 
     async def commit_step(self, run: Run, fence: Fence, step: StepRecord) -> None:
@@ -133,7 +150,7 @@ class Runs:
         if step.kind in _TIMED:
             await self._session.execute("delete_timer", run_id=run.id, step_key=step.key)
         detail: dict[str, object] = {"key": step.key, "name": step.name, "seq": step.seq, "attempts": step.attempts}
-        self._tell(run, f"{step.kind}.{step.status}", detail)
+        self.tell(run, f"{step.kind}.{step.status}", detail)
 
     async def change_status(
         self, run: Run, fence: Fence, status: RunStatus, *, output: bytes | None = None, error: bytes | None = None
@@ -145,13 +162,15 @@ class Runs:
             status=status,
             output=_text(output),
             error=_text(error),
-            now_ms=self._now_ms,
+            now_ms=self.now_ms,
         )
         if not landed:
             return False
         if status in RUN_ENDED:
             await self._session.execute("delete_timers", run_id=run.id)
-        self._tell(run, f"run.{status}", {"workflow": run.workflow})
+            if self.flow is not None:
+                await self.flow.ended(run)
+        self.tell(run, f"run.{status}", {"workflow": run.workflow})
         return True
 
     async def set_timer(self, run: Run, fence: Fence, timer: Timer) -> int:
@@ -167,22 +186,22 @@ class Runs:
 
     async def park(self, run: Run, fence: Fence, *, wakes: int) -> bool:
         self._check(run, fence)
-        landed = await self._session.change("park_run", id=run.id, wakes=wakes, now_ms=self._now_ms)
+        landed = await self._session.change("park_run", id=run.id, wakes=wakes, now_ms=self.now_ms)
         if landed:
-            self._tell(run, "run.waiting", {"workflow": run.workflow})
+            self.tell(run, "run.waiting", {"workflow": run.workflow})
         return landed
 
     async def wake(self, run_id: str, *, resume: bool = False) -> Run | None:
-        rows = await self._session.fetch("wake_run", id=run_id, resume=resume, now_ms=self._now_ms)
+        rows = await self._session.fetch("wake_run", id=run_id, resume=resume, now_ms=self.now_ms)
         if not rows:
             return None
-        run = _read_run(rows[0])
-        self._tell(run, "run.woken", {"workflow": run.workflow})
+        run = read_run(rows[0])
+        self.tell(run, "run.woken", {"workflow": run.workflow})
         return run
 
     async def find(self, run_id: str) -> Run | None:
         rows = await self._session.fetch("run", id=run_id)
-        return _read_run(rows[0]) if rows else None
+        return read_run(rows[0]) if rows else None
 
     async def history(self, run_id: str) -> list[StepRecord]:
         return [_read_step(row) for row in await self._session.fetch("run_history", run_id=run_id)]
@@ -196,7 +215,7 @@ class Runs:
 
     async def unfinished(self, shards: list[int], *, after: str, limit: int) -> list[Run]:
         rows = await self._session.fetch("unfinished_runs", shards=to_json(shards).decode(), after=after, limit=limit)
-        return [_read_run(row) for row in rows]
+        return [read_run(row) for row in rows]
 
     async def timers(self, shards: list[int], *, before_ms: int, limit: int) -> list[Timer]:
         rows = await self._session.fetch("timers", shards=to_json(shards).decode(), before_ms=before_ms, limit=limit)
@@ -211,7 +230,7 @@ class Runs:
             before=wanted.before or _AFTER_ALL_IDS,
             limit=wanted.limit,
         )
-        return [_read_run(row) for row in rows]
+        return [read_run(row) for row in rows]
 
     async def counts(self, *, tenant: str) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}
@@ -223,7 +242,8 @@ class Runs:
         if self._epochs.get(run.shard) != fence.epoch:
             raise Lost(f"Run {run.id} belongs to another process now.")
 
-    def _tell(self, run: Run, kind: str, detail: dict[str, object]) -> None:
+    def tell(self, run: Run, kind: str, detail: dict[str, object]) -> None:
+        """Record a transition of a run."""
         self._record(
             Transition(
                 kind=kind,
