@@ -235,6 +235,7 @@ async def open_project(
 ) -> AsyncGenerator[tuple[Runtime, "Api"], None]:
     """Run a project: its runtime and the HTTP application in front of it. Raises InvalidProject."""
     # A program that embeds routers has no doors, so it need not pay for their import.
+    from workflow_router.api.callers import Callers  # noqa: PLC0415  as above
     from workflow_router.api.gateway import Gateway  # noqa: PLC0415  as above
     from workflow_router.api.server import Api  # noqa: PLC0415  as above
     from workflow_router.core.event_mappings.webhooks import Source  # noqa: PLC0415  as above
@@ -266,7 +267,7 @@ async def open_project(
         api = Api(
             runtime,
             sources=sources,
-            gateway=Gateway(runtime.dispatcher, runtime.entry),
+            gateway=Gateway(runtime.dispatcher, runtime.entry, identify=Callers(runtime.live).identify),
             body_max_bytes=declared.settings.body_max_bytes,
             keys=api_keys_of(project),
             version=_version,

@@ -14,6 +14,7 @@ import aiohttp
 import uvicorn
 
 from workflow_router import Router, embed
+from workflow_router.api.callers import Callers
 from workflow_router.api.gateway import Gateway
 from workflow_router.api.server import Api
 from workflow_router.core.event_mappings.webhooks import Scheme, Source
@@ -116,7 +117,7 @@ async def served(router: Router, *, keys: Mapping[str, str] | None = None, **par
     async with embed(router, **parts) as runtime:
         schemes: tuple[Scheme, ...] = ("github", "slack")
         sources = {scheme: Source(scheme, scheme, lambda: [SECRET]) for scheme in schemes}
-        gateway = Gateway(runtime.dispatcher, runtime.entry)
+        gateway = Gateway(runtime.dispatcher, runtime.entry, identify=Callers(runtime.live).identify)
         api = Api(runtime, sources=sources, gateway=gateway, keys=keys, body_max_bytes=limit, version=lambda: "1.2.3")
         # Without the protocol asyncio leaves Nagle's algorithm on, and every answer waits 40 ms for an acknowledgement.
         with socket.socket(proto=socket.IPPROTO_TCP) as listener:

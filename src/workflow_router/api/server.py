@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from workflow_router.api.access import LOOPBACK, Access
 from workflow_router.api.asgi import Headers, Message, Mounted, Receive, Send
+from workflow_router.api.callers import admit
 from workflow_router.api.context import Context
 from workflow_router.api.problems import MEDIA_TYPE, MethodNotAllowed, Unexpected, problem_of
 from workflow_router.api.request import Request, Response
@@ -70,7 +71,11 @@ class Api:
             mounted = None
         response: Response | None = None
         try:
-            caller = None if one is not None and one.public else self._access.identify(scope["headers"])
+            caller: str | None = None
+            if mounted is not None:
+                admit(self._context.runtime.live, self._access, scope["headers"])
+            elif one is None or not one.public:
+                caller = self._access.identify(scope["headers"])
             if one is not None:
                 request = Request(scope, receive, caller, self._body_max_bytes)
                 response = await one.respond(self._context, request, found.parameters)

@@ -1,7 +1,7 @@
 """Owns the table of endpoints: every operation there is. Refuses anything that is not in it."""
 
 from workflow_router.api.endpoint import Endpoint
-from workflow_router.api.endpoints import approvals, events, mappings, operations, runs, state, topics
+from workflow_router.api.endpoints import approvals, events, limits, mappings, operations, runs, state, topics
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *events.ENDPOINTS,
@@ -9,6 +9,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *runs.ENDPOINTS,
     *approvals.ENDPOINTS,
     *topics.ENDPOINTS,
+    *limits.ENDPOINTS,
     *state.ENDPOINTS,
     *operations.ENDPOINTS,
 )

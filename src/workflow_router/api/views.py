@@ -123,6 +123,7 @@ class DispatchView(msgspec.Struct, frozen=True, kw_only=True):
     attempts: Raw
     considered: Raw
     usage: Raw
+    facts: Raw
     created_ms: int
     finished_ms: int | None
 

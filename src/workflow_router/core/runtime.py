@@ -220,7 +220,8 @@ class Runtime:
         return done if entry.final is None else msgspec.structs.replace(done, record=entry.final)
 
     def entry(self, route: str, call: Call, caller: Caller) -> Entry:
-        """The account of a call that is about to be sent. Raises NotFound, PriceUnknown."""
+        """The account of a call that is about to be sent. Raises NotFound, Forbidden, PriceUnknown."""
+        self.live.check(caller.key, route)
         return self.ledger.entry(self.dispatcher.route(route), call, caller)
 
     def observe(self, *, after: int | None = None, pattern: Pattern | None = None) -> AsyncGenerator[AuditEntry, None]:

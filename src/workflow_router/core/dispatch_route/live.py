@@ -151,6 +151,21 @@ class Live:
         """The keys, by name; also those that open nothing any more."""
         return [self._keys[name] for name in sorted(self._keys)]
 
+    def key(self, name: str) -> Key:
+        """The key of this name. Raises NotFound."""
+        return self._known(name)
+
+    def check(self, name: str | None, route: str) -> None:
+        """Raise Forbidden where the key of this name does not open the route."""
+        key = None if name is None else self._keys.get(name)
+        if key is not None and key.routes and route not in key.routes:
+            raise Forbidden(f"The key {key.name} does not open the route {route!r}.", remedy="Use one it opens.")
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether there are keys, so that callers have to show one."""
+        return bool(self._keys)
+
     def key_of(self, given: str) -> Key | None:
         """The key that was shown, if it is one of ours. Raises Unauthorized for one that no longer opens anything."""
         if not given.startswith(PREFIX):
@@ -211,12 +226,6 @@ class Live:
         rule = LiveRule(key.name, to_json(key))
         await self._store.commit(lambda tx: tx.live_rules.put(KEY, rule, did=did, actor=actor))
         await self.refresh()
-
-
-def may_use(key: Key, route: str) -> None:
-    """Raise Forbidden where the key does not open the route."""
-    if key.routes and route not in key.routes:
-        raise Forbidden(f"The key {key.name} does not open the route {route!r}.", remedy="Use one it opens.")
 
 
 def _fresh() -> str:
