@@ -28,6 +28,7 @@ from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.router import Router
 from workflow_router.core.runtime import Runtime
+from workflow_router.core.schedules.schedule import Schedule
 from workflow_router.db.open import open_store
 from workflow_router.db.store import SqlStore
 from workflow_router.network.http import HttpTransport
@@ -40,7 +41,9 @@ from workflow_router.settings import (
     mappings_of,
     prices_of,
     routes_of,
+    schedules_of,
     secrets_of,
+    starts_of,
     store_of,
     subscriptions_of,
 )
@@ -137,6 +140,7 @@ async def run(
     limits: Iterable[Limit] = (),
     prices: Prices = NO_PRICES,
     topics: Iterable[str] = (),
+    schedules: Iterable[Schedule] = (),
     subscriptions: Iterable[Subscription] = (),
     clock: Clock | None = None,
     transport: Transport | None = None,
@@ -182,6 +186,7 @@ async def run(
         runtime.ledger.prices = prices
         await runtime.live.open(limits)
         declared = [mapping for router in routers for mapping in router.mappings]
+        await runtime.scheduler.declare([*schedules, *(one for router in routers for one in router.schedules)])
         await runtime.ingest.set_mappings([*mappings, *declared], author="project")
         for router in routers:
             router.join(runtime)
@@ -248,7 +253,8 @@ async def open_project(
     async with run(
         routers,
         store=store or store_of(project),
-        mappings=mappings_of(project),
+        mappings=[*mappings_of(project), *starts_of(project)],
+        schedules=schedules_of(project),
         routes=routes_of(project),
         limits=[rule.limit() for rule in declared.limits],
         prices=prices_of(declared.prices),

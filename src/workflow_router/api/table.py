@@ -1,7 +1,17 @@
 """Owns the table of endpoints: every operation there is. Refuses anything that is not in it."""
 
 from workflow_router.api.endpoint import Endpoint
-from workflow_router.api.endpoints import approvals, events, limits, mappings, operations, runs, state, topics
+from workflow_router.api.endpoints import (
+    approvals,
+    events,
+    limits,
+    mappings,
+    operations,
+    runs,
+    schedules,
+    state,
+    topics,
+)
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *events.ENDPOINTS,
@@ -10,6 +20,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *approvals.ENDPOINTS,
     *topics.ENDPOINTS,
     *limits.ENDPOINTS,
+    *schedules.ENDPOINTS,
     *state.ENDPOINTS,
     *operations.ENDPOINTS,
 )

@@ -19,6 +19,7 @@ COMMANDS = {
     "init": "init",
     "check": "check",
     "runs": "runs",
+    "schedules": "schedules",
     "events": "events",
     "mappings": "mappings",
     "approvals": "approvals",

@@ -15,6 +15,7 @@ from workflow_router.core.model import NewRun, Run, Transition
 from workflow_router.core.orchestration.flow_ports import KeyTransitions, SlotTransitions, StartTransitions
 from workflow_router.core.orchestration.ports import (
     Fence,
+    InterestTransitions,
     RunReads,
     RunTransitions,
     SignalTransitions,
@@ -23,6 +24,7 @@ from workflow_router.core.orchestration.ports import (
 )
 from workflow_router.core.pacing.ports import HoldTransitions
 from workflow_router.core.runtime_state.ports import ApprovalTransitions, AuditReads
+from workflow_router.core.schedules.ports import ScheduleTransitions
 
 T = TypeVar("T")
 
@@ -49,12 +51,16 @@ class FlowVerbs(Protocol):
 
 
 class TimeVerbs(Protocol):
-    """The verbs of time: stops, signs of life."""
+    """The verbs of time: stops, signs of life, schedules, interests."""
 
     @property
     def stops(self) -> StopTransitions: ...
     @property
     def vitals(self) -> VitalTransitions: ...
+    @property
+    def schedules(self) -> ScheduleTransitions: ...
+    @property
+    def interests(self) -> InterestTransitions: ...
 
 
 class Transaction(FlowVerbs, TimeVerbs, Protocol):

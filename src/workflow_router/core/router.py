@@ -11,7 +11,8 @@ from typing import Any, Concatenate, Literal, TypeVar, overload
 
 from workflow_router.core import run_verbs
 from workflow_router.core.dispatch_route.model import Caller
-from workflow_router.core.errors import InvalidInput, StepFailed
+from workflow_router.core.durations import seconds
+from workflow_router.core.errors import StepFailed
 from workflow_router.core.model import DEFAULT_TENANT, NewMessage
 from workflow_router.core.orchestration.definitions import Step, Workflow
 from workflow_router.core.orchestration.live import current
@@ -247,21 +248,3 @@ class Router(TimeVerbs):
         ids = self.runtime.ids
         read = await self.runtime.engine.operations.read_once(run_verbs.inside("uuid"), "uuid", ids.new)
         return uuid.UUID(str(read))
-
-
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def seconds(duration: str | float | timedelta | None) -> float | None:
-    """A duration in seconds: a number, a timedelta, or text such as `90s`, `15m`, `2h`, `2d`. Raises InvalidInput."""
-    if duration is None or isinstance(duration, int | float):
-        return duration
-    if isinstance(duration, timedelta):
-        return duration.total_seconds()
-    number = duration.rstrip("abcdefghijklmnopqrstuvwxyz")
-    try:
-        return float(number) * _UNITS_S[duration[len(number) :] or "s"]
-    except (KeyError, ValueError):
-        raise InvalidInput(
-            f"{duration!r} is not a duration.", remedy="Write a number and a unit: ms, s, m, h or d, such as `2d`."
-        ) from None

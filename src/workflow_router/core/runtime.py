@@ -28,12 +28,15 @@ from workflow_router.core.model import DEFAULT_TENANT, AuditEntry, Event, NewMes
 from workflow_router.core.orchestration.children import Children
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.flow_control import FlowControl
+from workflow_router.core.orchestration.interests import Interests
 from workflow_router.core.orchestration.runs import Engine
 from workflow_router.core.orchestration.signals import Signals, deliver
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Store
 from workflow_router.core.runtime_state.approvals import Approvals
 from workflow_router.core.runtime_state.observe import Observation
+from workflow_router.core.schedules.scheduler import Scheduler
+from workflow_router.core.states import RUN_ENDED
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.ids import Ids
 
@@ -87,6 +90,7 @@ class Runtime:
             sleep=sleep,
         )
         self.redelivery = Redelivery(store, clock, self.topics, on_due=self.deliveries.published, random=random)
+        self.interests = Interests(store, clock, self.engine.operations)
         self.ingest = Ingest(
             store,
             clock,
@@ -97,6 +101,8 @@ class Runtime:
             on_published=self.deliveries.published,
             deliver=deliver,
             on_woken=self.engine.woken,
+            hear=self.interests.hear,
+            listening=lambda: self.interests.listening,
             compile_rule=compile_rule,
             sleep=sleep,
         )
@@ -107,12 +113,17 @@ class Runtime:
         dispatcher.shadows.on_record = self.recorder.later
         self.ledger = Ledger(store, clock, ids.new(), self.recorder.later, sleep)
         self.live = Live(store, clock, self.ledger, sleep)
+        self.scheduler = Scheduler(
+            store, clock, accept=self._accept_moment, is_open=self._is_open, cancel=self.engine.ask_to_stop
+        )
 
     async def open(self) -> None:
         """Take up what the store holds: unfinished runs and undelivered messages."""
         await self.flow_control.open()
+        await self.interests.open()
         await self.engine.open()
         self.deliveries.open()
+        self.scheduler.open()
         self.mappings.open()
         self.dispatcher.open()
         self.archive.open()
@@ -120,6 +131,7 @@ class Runtime:
     async def close(self) -> None:
         """Let go of everything; what is committed stays, what is not has not happened."""
         await self.archive.close()
+        await self.scheduler.close()
         await self.mappings.close()
         await self.deliveries.close()
         await self.flow_control.close()
@@ -229,6 +241,13 @@ class Runtime:
         return self.observation.observe(after=after, pattern=pattern)
 
     # --- within -----------------------------------------------------------------------------------------------------
+
+    async def _accept_moment(self, event: Event) -> list[str]:
+        return (await self.accept(event)).runs
+
+    async def _is_open(self, run_id: str) -> bool:
+        run = await self.store.read(lambda tx: tx.runs.find(run_id))
+        return run is not None and run.status not in RUN_ENDED
 
     def _started(self, run: Run) -> None:
         self.engine.adopt(run, fresh=True)

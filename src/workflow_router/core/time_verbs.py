@@ -1,13 +1,29 @@
-"""Owns the verbs of time: heartbeats of steps. Refuses declarations and engines of its own."""
+"""Owns the verbs of time: heartbeats, waits for events, published state. Refuses engines of its own."""
 
-from typing import Any
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, TypeAlias
 
-from workflow_router.core.declare import Declarations
+from workflow_router.core import run_verbs
+from workflow_router.core.durations import seconds
+from workflow_router.core.errors import InvalidInput
+from workflow_router.core.joins import Join, JoinKind
 from workflow_router.core.orchestration.heartbeats import beating
-from workflow_router.utils.codec import Codec, to_json
+from workflow_router.core.orchestration.interests import Heard
+from workflow_router.core.orchestration.journal import Outcome
+from workflow_router.core.orchestration.live import LiveRun
+from workflow_router.core.patterns import Pattern as EventPattern
+from workflow_router.core.schedule_verbs import ScheduleVerbs
+from workflow_router.utils.codec import Codec, from_json, to_json
+
+AnEvent: TypeAlias = dict[str, Any]
+Pattern: TypeAlias = Mapping[str, Any]
+Duration: TypeAlias = str | float | timedelta | None
+
+_ONE = "event"
 
 
-class TimeVerbs(Declarations):
+class TimeVerbs(ScheduleVerbs):
     """What steps and workflows say about time."""
 
     def heartbeat(self, details: object = None) -> None:
@@ -28,3 +44,86 @@ class TimeVerbs(Declarations):
         """
         beats = beating()
         return None if beats is None or beats.details is None else Codec(of).decode(beats.details)
+
+    async def expect(self, name: str, patterns: Mapping[str, Pattern]) -> None:
+        """Keep events from now on for a later `wait_for_…` of this name. Only inside a run.
+
+        Args:
+            patterns: event patterns by part.
+        """
+        branch = run_verbs.inside("expect")
+        await self.runtime.interests.expect(branch, name, _checked(patterns))
+        branch.live.expected[name] = tuple(patterns)
+
+    async def wait_for(self, pattern: Pattern, *, within: Duration = None) -> AnEvent:
+        """Wait durably for the next event that matches; returns it, with its `data`. Only inside a run.
+
+        Raises:
+            WaitExpired: none came in time. It is a TimeoutError.
+        """
+        return (await self._wait("any", {_ONE: pattern}, within))[_ONE][0]
+
+    async def wait_for_any(self, what: Mapping[str, Pattern] | str, *, within: Duration = None) -> tuple[str, AnEvent]:
+        """Wait for the first of several patterns; returns the name of its part, and the event. Raises WaitExpired.
+
+        Args:
+            what: patterns by part, or the name of what the run `expect`ed before.
+        """
+        ((part, events),) = (await self._wait("any", what, within)).items()
+        return part, events[0]
+
+    async def wait_for_all(self, what: Mapping[str, Pattern] | str, *, within: Duration = None) -> dict[str, AnEvent]:
+        """Wait until each pattern was matched; returns the last event of each part. Raises WaitExpired."""
+        return {part: events[0] for part, events in (await self._wait("all", what, within)).items()}
+
+    async def wait_for_sequence(
+        self, what: Mapping[str, Pattern] | str, *, within: Duration = None
+    ) -> dict[str, AnEvent]:
+        """Wait until the patterns were matched in this order; returns the events by part. Raises WaitExpired."""
+        return {part: events[0] for part, events in (await self._wait("sequence", what, within)).items()}
+
+    async def wait_for_count(self, pattern: Pattern, count: int, *, within: Duration = None) -> list[AnEvent]:
+        """Wait for so many events that match, in the order they came. Raises WaitExpired."""
+        return (await self._wait("count", {_ONE: pattern}, within, count))[_ONE]
+
+    async def wait_for_absence(self, pattern: Pattern, *, within: Duration) -> AnEvent | None:
+        """Wait whether no event comes within a time: None then, else the first one that came."""
+        try:
+            return await self.wait_for(pattern, within=within)
+        except TimeoutError:
+            return None
+
+    async def _wait(self, kind: JoinKind, what: Mapping[str, Pattern] | str, within: Duration, count: int = 1) -> Heard:
+        branch = run_verbs.inside("wait_for")
+        if isinstance(what, str):
+            parts = branch.live.expected.get(what)
+            if parts is None:
+                raise InvalidInput(f"The run does not expect {what!r}.", remedy="Call `expect` with that name before.")
+            name, patterns = what, None
+        else:
+            name, patterns, parts = None, _checked(what), tuple(what)
+        join = Join(kind=kind, parts=parts, count=count)
+        return await self.runtime.interests.wait(branch, join, patterns, name, seconds(within))
+
+    async def publish_state(self, state: object) -> None:
+        """Make this what others see of the run, in the same commit as its history. Only inside a run."""
+        branch = run_verbs.inside("publish_state")
+        text = to_json(state)
+
+        async def perform(live: LiveRun, _: str) -> Outcome:
+            return Outcome(output=b"null", also=lambda tx: tx.interests.publish_state(live.run, live.fence, text))
+
+        await self.runtime.engine.operations.value(branch, "state", "state", perform)
+
+    async def state_of(self, run_id: str) -> Any:
+        """The state that a run published last, None before that, also after it has ended. Raises NotFound."""
+        await self.runtime.engine.find(run_id)
+        found = await self.runtime.store.read(lambda tx: tx.interests.state(run_id))
+        return None if found is None else from_json(found[0])
+
+
+def _checked(patterns: Mapping[str, Pattern]) -> Mapping[str, Pattern]:
+    """The patterns, each of which parses. Raises InvalidPattern."""
+    for pattern in patterns.values():
+        EventPattern.parse(dict(pattern))
+    return patterns

@@ -9,11 +9,13 @@ from workflow_router.db.repositories.dispatches import Dispatches
 from workflow_router.db.repositories.events import Events
 from workflow_router.db.repositories.flow import Keys, Slots, Starts
 from workflow_router.db.repositories.holds import Holds
+from workflow_router.db.repositories.interests import Interests
 from workflow_router.db.repositories.limits import Limits
 from workflow_router.db.repositories.live_rules import LiveRuleRows
 from workflow_router.db.repositories.mappings import Mappings
 from workflow_router.db.repositories.messages import Messages
 from workflow_router.db.repositories.runs import Runs
+from workflow_router.db.repositories.schedules import Schedules
 from workflow_router.db.repositories.signals import Signals
 from workflow_router.db.repositories.stops import Stops, Vitals
 
@@ -68,6 +70,8 @@ class UnitOfWork:
         self.keys = Keys(session, self.runs)
         self.holds = Holds(session, now_ms)
         self.stops = Stops(session, self.record, now_ms, epochs)
+        self.interests = Interests(session, now_ms, epochs)
+        self.schedules = Schedules(session, self.record, now_ms)
         self.vitals = Vitals(session, now_ms, epochs)
         self.messages = Messages(session, self.record, now_ms)
         self.dispatches = Dispatches(session, self.record)

@@ -5,6 +5,7 @@ from workflow_router.settings.limits import LimitRule, prices_of
 from workflow_router.settings.load import FILE, check_references, load_project
 from workflow_router.settings.model import Project, Reference
 from workflow_router.settings.resolve import Secret, api_keys_of, secrets_of, store_of
+from workflow_router.settings.schedules import schedules_of, starts_of
 
 __all__ = [
     "FILE",
@@ -18,7 +19,9 @@ __all__ = [
     "mappings_of",
     "prices_of",
     "routes_of",
+    "schedules_of",
     "secrets_of",
+    "starts_of",
     "store_of",
     "subscriptions_of",
 ]

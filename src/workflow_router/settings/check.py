@@ -18,6 +18,7 @@ from workflow_router.core.patterns import Pattern
 from workflow_router.settings import model, routes, values
 from workflow_router.settings.bind import did_you_mean, dotted
 from workflow_router.settings.document import Node, Where, find, line_of
+from workflow_router.settings.schedules import Schedule, schedule_of
 
 _FILE = "router.yaml"
 _ANY_URL = "http://localhost"
@@ -77,6 +78,9 @@ class _Checker:
         self._unique("subscriptions", _names(router.subscriptions))
         for at, subscription in _known(enumerate(router.subscriptions)):
             self._subscription(subscription, ("subscriptions", at), router.topics)
+        self._unique("schedules", _names(router.schedules))
+        for at, schedule in _known(enumerate(router.schedules)):
+            self._schedule(schedule, ("schedules", at))
         return self._python(router.python)
 
     def _settings(self, settings: model.Settings) -> None:
@@ -124,6 +128,14 @@ class _Checker:
             self._template(mapping.publish.body, (*at, "body"), "event", "state")
         self._template(mapping.input, (*where, "input"), "event", "state")
         self._template(mapping.share_key, (*where, "share_key"), "event", "state")
+
+    def _schedule(self, schedule: Schedule, where: Where) -> None:
+        try:
+            schedule_of(schedule)
+        except InvalidInput as error:
+            self._mistake(where, error.message, error.remedy)
+        except TypeError:  # a part of it was a mistake, which is noted already
+            return
 
     def _subscription(self, subscription: model.Subscription, where: Where, topics: Mapping[str, model.Topic]) -> None:
         self._topic(subscription.topic, (*where, "topic"), topics)

@@ -42,6 +42,7 @@ def check_references(project: Project, workflows: Collection[str]) -> list[Mista
         (("subscriptions", at, "start"), subscription.start)
         for at, subscription in enumerate(project.router.subscriptions)
     ]
+    named += [(("schedules", at, "start"), schedule.start) for at, schedule in enumerate(project.router.schedules)]
     return [
         Mistake(
             file=FILE,

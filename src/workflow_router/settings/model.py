@@ -13,6 +13,7 @@ from workflow_router.core.errors import Mistake
 from workflow_router.settings.document import Node
 from workflow_router.settings.limits import LimitRule, PriceTable
 from workflow_router.settings.routes import Route
+from workflow_router.settings.schedules import Schedule
 from workflow_router.settings.values import Name, Percent, Reference, Seconds, Text
 
 Listen: TypeAlias = Annotated[
@@ -124,6 +125,7 @@ class RouterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     prices: PriceTable = PriceTable()
     topics: dict[Name, Topic] = {}
     subscriptions: list[Subscription] = []
+    schedules: list[Schedule] = []
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,6 +44,14 @@ class Replay(msgspec.Struct, frozen=True):
     actor: str
 
 
+Hear = Callable[[Transaction, Event, str, str], Awaitable[list[Run]]]
+
+
+async def nobody_hears(_: Transaction, __: Event, ___: str, ____: str) -> list[Run]:
+    """For ingest without runs that wait."""
+    return []
+
+
 class Ingest:
     """Takes events in.
 
@@ -54,6 +62,8 @@ class Ingest:
         on_published: told of topics after messages were committed to them.
         deliver: sends a signal to its key within a transaction; returns the run that this wakes.
         on_woken: told of runs that were woken, after it was committed.
+        hear: keeps an event for the runs that wait for it, within a transaction; returns those that this wakes.
+        listening: whether any run may.
         compile_rule: makes a mapping of a rule that is given while the router runs.
         state: what expressions see as `state`.
     """
@@ -70,6 +80,8 @@ class Ingest:
         on_published: Callable[[str], None],
         deliver: Callable[[Transaction, Signal], Awaitable[Run | None]],
         on_woken: Callable[[Run], None],
+        hear: Hear = nobody_hears,
+        listening: Callable[[], bool] = lambda: False,
         compile_rule: Compile = cannot_compile,
         state: State = dict,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -83,6 +95,8 @@ class Ingest:
         self._on_published = on_published
         self._deliver = deliver
         self._on_woken = on_woken
+        self._hear = hear
+        self._listening = listening
         self.matcher = Matcher(state=state)
         self.living = LivingMappings(store, self.matcher, compile_rule, sleep=sleep)
         self._usual: tuple[int, int, bytes] = (0, 0, b"{}")
@@ -199,6 +213,8 @@ class Ingest:
         for message in made.messages:
             await tx.messages.publish(message, self._recipients(message))
         woken = [await self._deliver(tx, signal) for signal in made.signals]
+        if self._listening():
+            woken += await self._hear(tx, accepted.event, accepted.id, accepted.tenant)
         return None, [run for run in started if run is not None], [run for run in woken if run is not None]
 
 

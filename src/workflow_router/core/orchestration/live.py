@@ -42,6 +42,7 @@ class LiveRun:
         stop: that it is to stop; until it is given, the run's code does not know.
         performing: operations under way that a stop would end, by key.
         interrupted: keys of those that a stop has ended.
+        expected: parts of the interests it opened by name.
         traces: it may have left something beside its history that is to be forgotten when it ends.
         parked: whether the store says, or is about to say, that the run waits.
         stopped: why this execution must not go on, whatever the user's code catches.
@@ -65,6 +66,7 @@ class LiveRun:
         self.performing: dict[str, Performing] = {}
         self.interrupted: dict[str, asyncio.Future[None]] = {}
         self.traces = not fresh
+        self.expected: dict[str, tuple[str, ...]] = {}
         self.parked = False
         self.stopped: Exception | None = None
         self.task: asyncio.Task[None] | None = None

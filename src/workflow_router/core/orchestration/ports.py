@@ -197,3 +197,45 @@ class VitalTransitions(Protocol):
     async def discount_takeups(self, run_ids: Sequence[str]) -> None:
         """Forget the count of these runs, which are let go of in good order."""
         ...
+
+
+class Interest(msgspec.Struct, frozen=True):
+    """What a run wants to hear of: patterns by part, as JSON. version: when it was opened, in the order of commits."""
+
+    run: str
+    name: str
+    tenant: str
+    patterns: bytes
+    version: int = 0
+
+
+class InterestTransitions(Protocol):
+    """Storage verbs of interests, and of the state that runs publish."""
+
+    async def version(self) -> int:
+        """The version of the interest opened last, as this transaction sees it."""
+        ...
+
+    async def open(self, run: Run, fence: Fence, interest: Interest) -> None:
+        """Open an interest; one of the same name stays. Raises Lost for a stale owner."""
+        ...
+
+    async def close(self, run: Run, fence: Fence, name: str) -> None:
+        """Close an interest. Raises Lost for a stale owner."""
+        ...
+
+    async def since(self, version: int) -> list[Interest]:
+        """Interests opened after a version, in order."""
+        ...
+
+    async def keep(self, name: str, signal: Signal) -> bool:
+        """Keep a signal for a run, if it has this interest; False if not, or if it is kept already."""
+        ...
+
+    async def publish_state(self, run: Run, fence: Fence, state: bytes) -> None:
+        """Make JSON the state that others see of the run. Raises Lost for a stale owner."""
+        ...
+
+    async def state(self, run_id: str) -> tuple[bytes, int] | None:
+        """The JSON that a run published last, and when."""
+        ...

@@ -13,7 +13,7 @@ from workflow_router.utils.codec import to_json
 
 _AFTER_ALL_IDS = "~"
 # Kinds of step that may have a timer, which their result makes pointless.
-_TIMED = frozenset({"sleep", "approval", "receive"})
+_TIMED = frozenset({"sleep", "approval", "receive", "wait"})
 
 
 def _text(value: bytes | None) -> str | None:

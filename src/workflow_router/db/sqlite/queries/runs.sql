@@ -70,4 +70,5 @@ SELECT id FROM runs WHERE parent = :run_id AND status NOT IN ('completed', 'faul
 -- Whether it left something in the store that it waits for.
 SELECT EXISTS (SELECT 1 FROM timers WHERE run_id = :run_id)
     OR EXISTS (SELECT 1 FROM approvals WHERE run_id = :run_id AND status = 'open')
+    OR EXISTS (SELECT 1 FROM interests WHERE run_id = :run_id AND name LIKE '=%')
     OR EXISTS (SELECT 1 FROM runs WHERE parent = :run_id AND status NOT IN ('completed', 'faulted', 'cancelled'));

@@ -1,0 +1,29 @@
+-- name: learn_schedule
+-- One that is as it was goes on where it stands.
+INSERT INTO schedules (name, specification, next_ms, due_ms) VALUES (:name, :specification, :next_ms, :due_ms)
+ON CONFLICT (name) DO UPDATE
+   SET specification = excluded.specification, next_ms = excluded.next_ms, due_ms = excluded.due_ms
+ WHERE schedules.specification <> excluded.specification
+RETURNING name;
+
+-- name: retire_schedules
+DELETE FROM schedules WHERE name NOT IN (SELECT value FROM json_array_elements_text(:names::json)) RETURNING name;
+
+-- name: schedules
+SELECT specification, paused, next_ms, due_ms, fired_ms, runs FROM schedules ORDER BY name;
+
+-- name: pause_schedule
+UPDATE schedules SET paused = :paused WHERE name = :name AND paused <> :paused RETURNING name;
+
+-- name: claim_schedule
+UPDATE schedules SET claimed_ms = :until_ms
+ WHERE name = :name AND paused = 0 AND due_ms <= :now_ms AND claimed_ms <= :now_ms
+RETURNING specification, paused, next_ms, due_ms, fired_ms, runs;
+
+-- name: advance_schedule
+-- Only from where it stood, so that who was too slow changes nothing.
+UPDATE schedules SET next_ms = :next_ms, due_ms = :due_ms, runs = :runs, fired_ms = :fired_ms, claimed_ms = 0
+ WHERE name = :name AND next_ms = :was_ms;
+
+-- name: postpone_schedule
+UPDATE schedules SET due_ms = :due_ms WHERE name = :name;

@@ -1,0 +1,31 @@
+-- name: interest_version
+SELECT version FROM interest_version WHERE id = 1;
+
+-- name: raise_interest_version
+-- Its row stays locked until the commit, so that versions come in the order of commits.
+UPDATE interest_version SET version = version + 1 WHERE id = 1 RETURNING version;
+
+-- name: open_interest
+INSERT INTO interests (run_id, name, tenant, patterns, version) VALUES (:run_id, :name, :tenant, :patterns, :version)
+ON CONFLICT (run_id, name) DO NOTHING;
+
+-- name: close_interest
+DELETE FROM interests WHERE run_id = :run_id AND name = :name;
+
+-- name: interests_since
+SELECT run_id, name, tenant, patterns, version FROM interests WHERE version > :version ORDER BY version;
+
+-- name: keep_for_interest
+-- Only while the run is interested.
+INSERT INTO signals (id, tenant, run_id, name, value, cause, sent_ms)
+SELECT :id, i.tenant, i.run_id, :name, :value, :cause, :sent_ms
+  FROM interests AS i WHERE i.run_id = :run_id AND i.name = :interest AND i.tenant = :tenant
+ON CONFLICT (tenant, id) DO NOTHING
+RETURNING id;
+
+-- name: publish_state
+INSERT INTO run_states (run_id, state, updated_ms) VALUES (:run_id, :state, :now_ms)
+ON CONFLICT (run_id) DO UPDATE SET state = excluded.state, updated_ms = excluded.updated_ms;
+
+-- name: state_of_run
+SELECT state, updated_ms FROM run_states WHERE run_id = :run_id;
