@@ -89,13 +89,6 @@ class QueueRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     weights: dict[str, Annotated[float, Meta(gt=0, le=1_000_000)]] = {}
 
 
-class CacheRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whole answers of 200 that are given again to the same request of the same tenant for `ttl_s`."""
-
-    ttl_s: Annotated[float, Meta(gt=0, le=2_592_000)]
-    max_bytes: Annotated[int, Meta(ge=1)] = 16_777_216
-
-
 def window_of(span: str, *, rolling: bool) -> Window:
     """The window that a span tells. Raises ValueError."""
     if span in {"month", "total"}:
@@ -108,15 +101,10 @@ def window_of(span: str, *, rolling: bool) -> Window:
     return Window(kind="rolling" if rolling else "fixed", span_s=int(found[1]) * _SECONDS[found[2]])
 
 
-def serving_of(
-    record: Literal["before", "batched"] | None, queue: QueueRule, cache: CacheRule | None
-) -> serving.Serving:
+def serving_of(record: serving.Record | None, queue: QueueRule) -> serving.Serving:
     """How a route serves, in the engine's words."""
-    return serving.Serving(
-        record=record,
-        queue=serving.Queue(wait_s=queue.wait_s, size=queue.size, weights=dict(queue.weights)),
-        cache=None if cache is None else serving.Cache(ttl_s=cache.ttl_s, max_bytes=cache.max_bytes),
-    )
+    waiting = serving.Queue(wait_s=queue.wait_s, size=queue.size, weights=dict(queue.weights))
+    return serving.Serving(record=record, queue=waiting)
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):

@@ -42,7 +42,6 @@ class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
     output_tokens: int | None = None
     cost: int | None = None
     prices: str | None = None
-    cache: str | None = None
     waited_ms: float = 0.0
     refused: str | None = None
     reserved: dict[str, int] = {}

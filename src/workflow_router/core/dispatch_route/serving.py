@@ -1,4 +1,4 @@
-"""Owns how a route serves beyond picking a target: its record, its queue, its cache. Refuses behaviour."""
+"""Owns how a route serves beyond picking a target: its record and its queue. Refuses behaviour."""
 
 from typing import Literal
 
@@ -27,22 +27,6 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("A queue's weights must be more than 0.")
 
 
-class Cache(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Answers that are given again to the same request of the same tenant.
-
-    Attributes:
-        ttl_s: how long an answer is given again.
-        max_bytes: of all answers kept for the route.
-    """
-
-    ttl_s: float
-    max_bytes: int = 16 * 1024 * 1024
-
-    def __post_init__(self) -> None:
-        if not 0 < self.ttl_s <= 30 * 86_400 or self.max_bytes < 1:
-            raise ValueError("A cache needs 0 < ttl_s ≤ 30 days and max_bytes ≥ 1.")
-
-
 class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a route serves.
 
@@ -50,9 +34,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         record: `before` commits the intent before a call leaves; `batched` commits the outcome within 50 ms. None is
             `before` for calls of runs and wherever a limit holds, else `batched`. Where a limit holds it is always
             `before`, because what is reserved must be durable.
-        cache: None keeps no answers.
     """
 
     record: Record | None = None
     queue: Queue = Queue()
-    cache: Cache | None = None
