@@ -90,6 +90,14 @@ def signal(client: Client, printer: Printer, run: str, name: str, given: str, si
     printer.say(f"Sent {name} to {run}.", answer)
 
 
+@command.command("state")
+@click.argument("run")
+@talks
+def state(client: Client, printer: Printer, run: str) -> None:
+    """Show the state that the run RUN published last."""
+    printer.data(client.get(f"/api/runs/{segment(run)}/state"))
+
+
 @command.command("cancel")
 @click.argument("run")
 @talks

@@ -42,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store: Store | Reference = "sqlite:///data/router.db"
     body_max_bytes: Annotated[int, Meta(ge=1_024, le=104_857_600)] = 1_048_576
     api_keys: dict[Name, Reference] = {}
+    blocked_loop_s: Seconds = 1.0
     keep_events_days: Annotated[float, Meta(gt=0, le=36_500)] | None = 30.0
 
     @property

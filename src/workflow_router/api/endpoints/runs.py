@@ -130,6 +130,21 @@ async def get_run(context: Context, run_id: str) -> RunView:
     )
 
 
+class RunState(msgspec.Struct, frozen=True):
+    """What a run published last, and when; null before that."""
+
+    state: Raw
+    updated_ms: int | None
+
+
+@endpoint("GET", "/api/runs/{run_id}/state", tag=TAG, errors=(NotFound,))
+async def get_run_state(context: Context, run_id: str) -> RunState:
+    """Show the state that a run published last."""
+    await context.runtime.engine.find(run_id)
+    found = await context.runtime.store.read(lambda tx: tx.interests.state(run_id))
+    return RunState(Raw(b"null"), None) if found is None else RunState(Raw(found[0]), found[1])
+
+
 @endpoint(
     "POST",
     "/api/runs/{run_id}/signals/{name}",
@@ -154,4 +169,4 @@ async def resume_run(context: Context, run_id: str) -> RunSummary:
     return view(RunSummary, await context.runtime.engine.resume(run_id))
 
 
-ENDPOINTS = (list_workflows, list_runs, start_run, get_run, signal_run, cancel_run, resume_run)
+ENDPOINTS = (list_workflows, list_runs, start_run, get_run, get_run_state, signal_run, cancel_run, resume_run)
