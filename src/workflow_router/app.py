@@ -25,8 +25,8 @@ from workflow_router.core.errors import Conflict, Forbidden, InvalidInput, Inval
 from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.limits.model import Limit
 from workflow_router.core.message_broker.ports import Subscription
+from workflow_router.core.orchestration import watchdog
 from workflow_router.core.orchestration.definitions import Workflow
-from workflow_router.core.orchestration.watchdog import watched
 from workflow_router.core.router import Router
 from workflow_router.core.runtime import Runtime
 from workflow_router.core.schedules.schedule import Schedule
@@ -321,7 +321,7 @@ async def serve(
         )
     with _listening(host, int(port)) as listener:
         async with open_project(project, store=store) as (_, api):
-            with watched(project.router.settings.blocked_loop_s):
+            with watchdog.watched(project.router.settings.blocked_loop_s):
                 await _serve(api, listener, on_ready)
 
 
