@@ -183,6 +183,7 @@ async def run(
         )
         store.listen(runtime.observation.committed)
         store.listen(runtime.flow_control.committed)
+        store.listen(runtime.state.committed)
         runtime.set_topics(topics, subscriptions)
         runtime.ledger.prices = prices
         await runtime.live.open(limits)

@@ -213,3 +213,24 @@ def test_old_events_are_forgotten_in_batches(backend: Backend) -> None:
             assert await store.read(lambda tx: tx.events.count_between(tenant="default", after=before, before="~")) == 1
 
     backend.run(scenario)
+
+
+def test_a_condition_sees_the_state_and_what_it_saw_is_recorded(backend: Backend) -> None:
+    async def scenario(store: SqlStore) -> None:
+        async with run([], store=store, topics=TOPICS) as runtime:
+            living = runtime.mappings
+            await living.put("plain", rule(), author="ann")
+            busy = rule(topic="two", when='"plain" in state.mappings && state.mappings.plain.matched >= 2')
+            await living.put("busy", busy, author="ann")
+            labels = [await matched(runtime, number) for number in range(3)]
+            assert labels == [["plain@1"], ["plain@1"], ["plain@1", "busy@1"]]
+            (last, *_) = await store.read(lambda tx: tx.events.latest(tenant="default", limit=1))
+            assert decode_decision(last.decision).state == {"mappings": {"plain": {"matched": 2, "failed": 0}}}
+            assert (await runtime.explainer.explain(last.id, tenant="default")).matched == ["plain@1", "busy@1"]
+            await runtime.state.sample()
+            await living.put(
+                "full", rule("b", when="state.queues.two.published == 1 && state.backlog == 0"), author="ann"
+            )
+            assert await matched(runtime, 9, "b") == ["full@1"]
+
+    backend.run(scenario)

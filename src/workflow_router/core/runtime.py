@@ -34,6 +34,7 @@ from workflow_router.core.orchestration.signals import Signals, deliver
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Store
 from workflow_router.core.runtime_state.approvals import Approvals
+from workflow_router.core.runtime_state.context import StateContext
 from workflow_router.core.runtime_state.observe import Observation
 from workflow_router.core.schedules.scheduler import Scheduler
 from workflow_router.core.states import RUN_ENDED
@@ -91,6 +92,7 @@ class Runtime:
         )
         self.redelivery = Redelivery(store, clock, self.topics, on_due=self.deliveries.published, random=random)
         self.interests = Interests(store, clock, self.engine.operations)
+        self.state = StateContext(store, clock, self._live_state)
         self.ingest = Ingest(
             store,
             clock,
@@ -104,6 +106,7 @@ class Runtime:
             hear=self.interests.hear,
             listening=lambda: self.interests.listening,
             compile_rule=compile_rule,
+            state=self.state.snapshot,
             sleep=sleep,
         )
         self.mappings = self.ingest.living
@@ -127,9 +130,11 @@ class Runtime:
         self.mappings.open()
         self.dispatcher.open()
         self.archive.open()
+        self.state.open()
 
     async def close(self) -> None:
         """Let go of everything; what is committed stays, what is not has not happened."""
+        await self.state.close()
         await self.archive.close()
         await self.scheduler.close()
         await self.mappings.close()
@@ -248,6 +253,16 @@ class Runtime:
     async def _is_open(self, run_id: str) -> bool:
         run = await self.store.read(lambda tx: tx.runs.find(run_id))
         return run is not None and run.status not in RUN_ENDED
+
+    def _live_state(self) -> dict[str, object]:
+        """What of `state` is asked for at the moment: the backlog of runs, and targets by route."""
+        targets = {
+            route: {
+                name: {"ready": one.ready, "reason": one.reason} for name, one in self.dispatcher.health(route).items()
+            }
+            for route in self.dispatcher.routes
+        }
+        return {"backlog": self.engine.backlog, "targets": targets}
 
     def _started(self, run: Run) -> None:
         self.engine.adopt(run, fresh=True)

@@ -22,7 +22,7 @@ from workflow_router.core.ports import Store
 from workflow_router.utils.clock import Clock
 
 RETENTION_DAYS = 30.0
-PRUNE_EVERY_S = 60.0
+PRUNE_EVERY_S = 3_600.0
 PRUNE_MAX = 500
 PAGE = 200
 SAMPLES_MAX = 5
