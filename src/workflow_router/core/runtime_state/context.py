@@ -33,7 +33,7 @@ class StateContext:
         live: what is cheap to ask at any moment, such as the health of targets.
     """
 
-    def __init__(self, store: Store, live: Live, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def __init__(self, store: Store, clock: Clock, live: Live) -> None:
         self._store = store
         self._live = live
         self._clock = clock
