@@ -1,8 +1,8 @@
 """Owns `state`: what conditions and templates may see of the running system, so that decisions depend on context.
 
 A snapshot in memory: counts of events by mapping are fed by this process's commits, health of targets is that of the
-moment, and counts of the store are read anew, at most once a second, when somebody asks. So an evaluation waits for nothing, and
-sees one thing throughout. Refuses to be exact to the last commit: what must be counted exactly is a limit.
+moment, and counts of the store are read anew, at most once a second, when somebody asks. So an evaluation waits for
+nothing, and sees one thing throughout. Refuses to be exact to the last commit: what must be counted exactly is a limit.
 """
 
 import asyncio
