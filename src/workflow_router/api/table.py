@@ -10,6 +10,7 @@ from workflow_router.api.endpoints import (
     runs,
     schedules,
     state,
+    time_machine,
     topics,
 )
 
@@ -17,6 +18,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *events.ENDPOINTS,
     *mappings.ENDPOINTS,
     *runs.ENDPOINTS,
+    *time_machine.ENDPOINTS,
     *approvals.ENDPOINTS,
     *topics.ENDPOINTS,
     *limits.ENDPOINTS,

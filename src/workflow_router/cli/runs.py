@@ -2,6 +2,7 @@
 
 import click
 
+from workflow_router.cli import time_machine
 from workflow_router.cli.client import Client, run_by_default, segment, talks
 from workflow_router.cli.terminal import Printer, as_text, rows_of
 from workflow_router.core.errors import InvalidInput
@@ -114,3 +115,7 @@ def resume(client: Client, printer: Printer, run: str) -> None:
     """Let the suspended run RUN go on."""
     answer = client.post(f"/api/runs/{segment(run)}/resume", {})
     printer.say(f"{run} is {answer.get('status')}.", answer)
+
+
+for _one in time_machine.COMMANDS:
+    command.add_command(_one)

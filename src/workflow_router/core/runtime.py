@@ -31,6 +31,7 @@ from workflow_router.core.orchestration.flow_control import FlowControl
 from workflow_router.core.orchestration.interests import Interests
 from workflow_router.core.orchestration.runs import Engine
 from workflow_router.core.orchestration.signals import Signals, deliver
+from workflow_router.core.orchestration.time_machine import TimeMachine
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Store
 from workflow_router.core.runtime_state.approvals import Approvals
@@ -76,6 +77,7 @@ class Runtime:
         self.topics = Topics()
         self.engine = Engine(store, clock, workflows, sleep=sleep, random=random)
         self.flow_control = FlowControl(store, clock, self.engine, workflows, steps=False)
+        self.time_machine = TimeMachine(store, ids, self.engine)
         self.children = Children(store, self.engine)
         self.signals = Signals(store, clock, ids, self.engine)
         self.observation = Observation(store)

@@ -3,12 +3,12 @@
 Every change is made under one lock over all processes, held until the transaction ends, so counts are exact.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
-from workflow_router.core.model import NewRun, Run
+from workflow_router.core.model import NewRun, Run, StepRecord
 from workflow_router.core.states import RunStatus
 
 
@@ -117,7 +117,15 @@ class StartTransitions(Protocol):
 
 
 class KeyTransitions(Protocol):
-    """Storage verbs of idempotency keys."""
+    """Storage verbs of idempotency keys, and of runs that begin with the history of another."""
+
+    async def copy(self, source: str, run: Run, cut: StepRecord | None, edits: Mapping[str, bytes]) -> None:
+        """Give a run the history of another up to a step (all of it without), some of its results replaced."""
+        ...
+
+    async def forked_from(self, run: str) -> tuple[str, str | None] | None:
+        """The run whose history this one began with, and the step it began at."""
+        ...
 
     async def start(self, new: NewRun) -> Run:
         """Create a run that nothing holds back, as running. There is none with its id."""

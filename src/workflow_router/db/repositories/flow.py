@@ -1,14 +1,16 @@
 """Storage verbs of flow control (`SlotTransitions`, `StartTransitions`, `KeyTransitions`)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from workflow_router.core.model import NewRun, Run
+from workflow_router.core.model import NewRun, Run, StepRecord
 from workflow_router.core.orchestration.flow_ports import Start
 from workflow_router.core.states import RunStatus
 from workflow_router.db.database import Row, Session
 from workflow_router.db.repositories.runs import Runs, read_run
 from workflow_router.db.shards import shard_of
 from workflow_router.utils.codec import to_json, typed_from_json
+
+_ALL = 2**62
 
 
 def _read(row: Row) -> Start:
@@ -158,6 +160,22 @@ class Keys:
         run = await _insert(self._session, self._runs, new, RunStatus.RUNNING)
         self._runs.tell(run, "run.started", {"workflow": new.workflow, "version": new.version})
         return run
+
+    async def copy(self, source: str, run: Run, cut: StepRecord | None, edits: Mapping[str, bytes]) -> None:
+        before_seq = _ALL if cut is None else cut.seq
+        step_key = None if cut is None else cut.key
+        # One after the other, as the edits change what was copied.
+        await self._session.execute("copy_steps", run_id=run.id, source=source, before_seq=before_seq)
+        await self._session.flush()
+        for key, output in edits.items():
+            await self._session.execute("edit_step", run_id=run.id, key=key, output=output.decode())
+        await self._session.execute("note_fork", run_id=run.id, source=source, step_key=step_key)
+        detail: dict[str, object] = {"from": source, "edited": sorted(edits)}
+        self._runs.tell(run, "run.forked", detail | ({} if step_key is None else {"before": step_key}))
+
+    async def forked_from(self, run: str) -> tuple[str, str | None] | None:
+        rows = await self._session.fetch("forked_from", run_id=run)
+        return None if not rows else (rows[0][0], rows[0][1])
 
     async def claim(self, new: NewRun, digest: str) -> tuple[str, str]:
         named = {"tenant": new.tenant, "workflow": new.workflow, "key": new.key}

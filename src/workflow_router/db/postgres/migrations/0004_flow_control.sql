@@ -54,3 +54,10 @@ CREATE TABLE start_keys (
   PRIMARY KEY (tenant, workflow, key)
 );
 CREATE INDEX start_keys_of_run ON start_keys (run_id);
+
+-- Runs that began with the history of another, up to a step.
+CREATE TABLE forks (
+  run_id   text COLLATE "C" PRIMARY KEY,
+  source   text COLLATE "C" NOT NULL,
+  step_key text COLLATE "C"
+);

@@ -87,3 +87,18 @@ SELECT run_id, digest FROM start_keys WHERE tenant = :tenant AND workflow = :wor
 
 -- name: insert_start_key
 INSERT INTO start_keys (tenant, workflow, key, run_id, digest) VALUES (:tenant, :workflow, :key, :run_id, :digest);
+
+-- name: copy_steps
+-- History up to a step, as the history of another run.
+INSERT INTO steps (run_id, key, seq, name, kind, status, output, error, attempts, started_ms, finished_ms)
+SELECT :run_id, key, seq, name, kind, status, output, error, attempts, started_ms, finished_ms
+  FROM steps WHERE run_id = :source AND seq < :before_seq;
+
+-- name: edit_step
+UPDATE steps SET output = :output, error = NULL, status = 'completed' WHERE run_id = :run_id AND key = :key;
+
+-- name: note_fork
+INSERT INTO forks (run_id, source, step_key) VALUES (:run_id, :source, :step_key);
+
+-- name: forked_from
+SELECT source, step_key FROM forks WHERE run_id = :run_id;

@@ -1,0 +1,64 @@
+"""Owns the endpoints that go back in time: retry, fork, compare. Refuses rules: those are orchestration's."""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Raw
+
+from workflow_router.api.context import Context
+from workflow_router.api.endpoint import endpoint
+from workflow_router.api.endpoints.runs import TAG, Started
+from workflow_router.api.views import StepView, view
+from workflow_router.core.errors import Conflict, InvalidInput, NotFound, Overloaded
+
+
+class ForkRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a fork begins, and what is other in it.
+
+    `before` is the key of the first step that is not taken over (all are without it), `edits` other results of steps
+    that are, by key.
+    """
+
+    before: str | None = None
+    input: Raw | None = None
+    edits: dict[str, Raw] = {}
+
+
+class StepDifference(msgspec.Struct, frozen=True):
+    """A step of two runs side by side."""
+
+    key: str
+    what: Literal["same", "changed", "only_first", "only_second"]
+    first: StepView | None
+    second: StepView | None
+
+
+@endpoint("POST", "/api/runs/{run_id}/retry", tag=TAG, status=201, errors=(NotFound, Conflict, Overloaded))
+async def retry_run(context: Context, run_id: str) -> Started:
+    """Try a faulted run again from the step that failed, as a new run."""
+    return Started(await context.runtime.time_machine.retry(run_id))
+
+
+@endpoint("POST", "/api/runs/{run_id}/fork", tag=TAG, status=201, errors=(NotFound, InvalidInput, Overloaded))
+async def fork_run(context: Context, run_id: str, body: ForkRun) -> Started:
+    """Start a new run with the history of this one up to a step."""
+    given = None if body.input is None else bytes(body.input)
+    edits = {key: bytes(value) for key, value in body.edits.items()}
+    return Started(await context.runtime.time_machine.fork(run_id, before=body.before, given=given, edits=edits))
+
+
+@endpoint("GET", "/api/runs/{run_id}/diff/{other}", tag=TAG, errors=(NotFound,))
+async def diff_runs(context: Context, run_id: str, other: str) -> list[StepDifference]:
+    """Compare the steps of two runs."""
+    return [
+        StepDifference(
+            one.key,
+            one.what,
+            None if one.first is None else view(StepView, one.first),
+            None if one.second is None else view(StepView, one.second),
+        )
+        for one in await context.runtime.time_machine.diff(run_id, other)
+    ]
+
+
+ENDPOINTS = (retry_run, fork_run, diff_runs)

@@ -1,0 +1,56 @@
+"""Owns the commands of `wr runs` that go back in time. Refuses to touch a store: they ask the server."""
+
+import click
+
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.terminal import Printer
+from workflow_router.core.errors import InvalidInput
+from workflow_router.utils.codec import from_json
+
+
+def _json(option: str, text: str) -> object:
+    try:
+        return from_json(text)
+    except ValueError as error:
+        raise InvalidInput(f"{option} is not JSON: {error}.", remedy="Quote it for your shell.") from None
+
+
+@click.command("retry", epilog="Example: wr runs retry 0195b7a0-…")
+@click.argument("run")
+@talks
+def retry(client: Client, printer: Printer, run: str) -> None:
+    """Try the faulted run RUN again from the step that failed, as a new run."""
+    answer = client.post(f"/api/runs/{segment(run)}/retry", {})
+    printer.say(f"Started {answer.get('id')}.", answer)
+
+
+@click.command("fork", epilog="""Example: wr runs fork 0195b7a0-… --before 2 --edit '0={"price": 5}'""")
+@click.argument("run")
+@click.option("--before", metavar="KEY", help="The first step that is not taken over; all are by default.")
+@click.option("--input", "given", metavar="JSON", help="Another input.")
+@click.option("--edit", "edits", multiple=True, metavar="KEY=JSON", help="Another result of a step that is taken over.")
+@talks
+def fork(
+    client: Client, printer: Printer, run: str, before: str | None, given: str | None, edits: tuple[str, ...]
+) -> None:
+    """Start a new run with the history of the run RUN up to a step."""
+    body: dict[str, object] = {} if before is None else {"before": before}
+    if given is not None:
+        body["input"] = _json("--input", given)
+    pairs = [edit.partition("=") for edit in edits]
+    body["edits"] = {key: _json("--edit", text) for key, _, text in pairs}
+    answer = client.post(f"/api/runs/{segment(run)}/fork", body)
+    printer.say(f"Started {answer.get('id')}.", answer)
+
+
+@click.command("diff", epilog="Example: wr runs diff 0195b7a0-… 0195b7a1-…")
+@click.argument("run")
+@click.argument("other")
+@talks
+def diff(client: Client, printer: Printer, run: str, other: str) -> None:
+    """Compare the steps of the runs RUN and OTHER."""
+    answer = client.list(f"/api/runs/{segment(run)}/diff/{segment(other)}")
+    printer.table(answer, ("key", "what", "first", "second"), empty="No steps.", value=answer)
+
+
+COMMANDS = (retry, fork, diff)
