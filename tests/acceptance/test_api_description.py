@@ -96,6 +96,7 @@ async def busy(door: Door) -> dict[str, str]:
     event = (await door.get("/api/events"))["events"][0]["id"]
     return {
         "run_id": run,
+        "other": run,
         "approval_id": approvals[0]["id"],
         "event_id": event,
         "dispatch_id": dispatch,
