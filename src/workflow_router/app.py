@@ -44,6 +44,7 @@ from workflow_router.settings import (
     routes_of,
     schedules_of,
     secrets_of,
+    signing_of,
     starts_of,
     store_of,
     subscriptions_of,
@@ -149,11 +150,13 @@ async def run(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     commit_in_thread: bool = True,
     project_file: RouterFile | None = None,
+    prepare: Callable[[Runtime], None] = lambda _: None,
 ) -> AsyncGenerator[Runtime, None]:
     """Run routers over a store until the block ends; see `embed` for the short form.
 
     Args:
         store: its URL, or one that is open and stays so afterwards.
+        prepare: called with the runtime before it takes up work.
         project_file: what mappings that are made while it runs may refer to; the given topics by default.
     """
     clock = clock or SystemClock()
@@ -194,6 +197,7 @@ async def run(
             router.join(runtime)
             stack.callback(router.join, None)
         stack.push_async_callback(runtime.close)
+        prepare(runtime)
         await runtime.open()
         yield runtime
 
@@ -252,9 +256,10 @@ async def open_project(
     if mistakes:
         raise InvalidProject(mistakes)
     declared = project.router
+    url = store or store_of(project)
     async with run(
         routers,
-        store=store or store_of(project),
+        store=url,
         mappings=[*mappings_of(project), *starts_of(project)],
         schedules=schedules_of(project),
         routes=routes_of(project),
@@ -264,6 +269,7 @@ async def open_project(
         subscriptions=subscriptions_of(project),
         transport=transport,
         project_file=declared,
+        prepare=signing_of(project, url),
     ) as runtime:
         runtime.archive.retention_days = declared.settings.keep_events_days
         sources = {

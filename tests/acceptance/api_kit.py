@@ -19,6 +19,7 @@ from workflow_router.api.gateway import Gateway
 from workflow_router.api.server import Api
 from workflow_router.core.event_mappings.webhooks import Scheme, Source
 from workflow_router.core.message_broker.ports import Subscription
+from workflow_router.core.proofs.checkpoint import Signer
 from workflow_router.core.runtime import Runtime
 
 SECRET = "swordfish"
@@ -108,13 +109,17 @@ def github(body: bytes, delivery: str, event: str = "issues", secret: str = SECR
     }
 
 
+def _sign(runtime: Runtime) -> None:
+    runtime.checkpoints.sign_with(Signer("office", bytes(32)))
+
+
 @contextlib.asynccontextmanager
 async def served(router: Router, *, keys: Mapping[str, str] | None = None, **parts: Any) -> AsyncGenerator[Door, None]:
     """Serve a router until the block ends. It has a topic `orders`, read by the pull subscription `audit`."""
     parts.setdefault("topics", ["orders"])
     parts.setdefault("subscriptions", [Subscription(name="audit", topic="orders", max_deliveries=2)])
     limit = parts.pop("body_max_bytes", 65_536)
-    async with embed(router, **parts) as runtime:
+    async with embed(router, prepare=_sign, **parts) as runtime:
         schemes: tuple[Scheme, ...] = ("github", "slack")
         sources = {scheme: Source(scheme, scheme, lambda: [SECRET]) for scheme in schemes}
         gateway = Gateway(runtime.dispatcher, runtime.entry, identify=Callers(runtime.live).identify)

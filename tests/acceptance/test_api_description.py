@@ -103,6 +103,7 @@ async def busy(door: Door) -> dict[str, str]:
         "topic": "orders",
         "name": "audit",
         "source": "github",
+        "position": "1",
     }
 
 

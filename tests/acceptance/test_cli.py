@@ -145,7 +145,7 @@ def test_the_audit_log_is_read_and_verified(url: str) -> None:
     run_in_status(url, run, "waiting")
     assert run in wr("audit", "tail", "--limit", "50", url=url).stdout
     verified = wr("audit", "verify", url=url)
-    assert (verified.returncode, verified.stdout.startswith("Audit chain verified: ")) == (0, True)
+    assert (verified.returncode, verified.stdout.startswith("Audit log verified: ")) == (0, True)
 
 
 def test_what_is_not_there_and_what_does_not_fit_is_told(url: str) -> None:
@@ -190,7 +190,7 @@ def test_a_new_store_is_migrated_once_and_verifies(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/new.db"
     assert wr("migrate", store).stdout.startswith("Applied ")
     assert wr("migrate", store).stdout == "It is up to date.\n"
-    assert wr("audit", "verify", "--store", store).stdout.startswith("Audit chain verified: 0 entries")
+    assert wr("audit", "verify", "--store", store).stdout.startswith("Audit log verified: 0 entries")
 
 
 def test_a_store_newer_than_the_code_is_told_and_left_alone(tmp_path: Path, project: Path) -> None:

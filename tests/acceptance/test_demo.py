@@ -42,7 +42,7 @@ def test_the_demo_adds_up_and_leaves_a_store_that_verifies(tmp_path: Path) -> No
 def test_the_demo_tells_people_the_same(tmp_path: Path) -> None:
     done = wr("demo", "--once", "--events", "20", "--port", "0", "--keep", tmp_path / "here")
     assert done.returncode == 0, done.stdout + done.stderr
-    for words in ("SIGKILL", "review_pull_request", "classifier-backup", "audit chain verified", "Everything adds up"):
+    for words in ("SIGKILL", "review_pull_request", "classifier-backup", "audit log verified", "Everything adds up"):
         assert words in done.stdout
     assert "Still serving" not in done.stdout
 

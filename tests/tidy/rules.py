@@ -102,14 +102,16 @@ def sql_lives_in_sql_files(tree: Tree) -> list[str]:
 
 
 def only_audit_log_writes_audit(tree: Tree) -> list[str]:
-    """Queries that write `audit_log` or its head are named in `db/audit_log.py` alone; none takes an entry back."""
+    """Queries that write the audit log are named in `db/audit_log.py` alone; what a leaf covers is never changed."""
+    allowed = {"redact_audit_entry": "actor = NULL, private = NULL, salt = NULL WHERE", "prune_audit_entries": ""}
     found: list[str] = []
     writers: set[str] = set()
     for dialect in DIALECTS:
         for name, body in queries_of(tree, dialect).items():
             if re.search(r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+audit_\w+", body, re.IGNORECASE):
                 writers.add(name)
-            if re.search(r"\b(UPDATE|DELETE\s+FROM|REPLACE\s+INTO)\s+audit_log\b", body, re.IGNORECASE):
+            changes = re.search(r"\b(UPDATE|DELETE\s+FROM|REPLACE\s+INTO)\s+audit_log\b", body, re.IGNORECASE)
+            if changes and (name not in allowed or allowed[name] not in body):
                 found.append(f"{dialect} query {name}: changes entries that are written")
     return found + [
         f"{path}:{line}: uses the query {text}"

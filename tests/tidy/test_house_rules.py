@@ -42,6 +42,10 @@ FAULTS: list[tuple[Rule, dict[str, str]]] = [
     (rules.sql_lives_in_sql_files, {CORE: 'f(f"DELETE FROM {table}")'}),
     (rules.only_audit_log_writes_audit, {PACKAGE + "db/postgres/queries/a.sql": INSERT, CORE: 'f("put")'}),
     (rules.only_audit_log_writes_audit, {PACKAGE + "db/sqlite/queries/a.sql": "-- name: cut\nDELETE FROM audit_log;"}),
+    (
+        rules.only_audit_log_writes_audit,
+        {PACKAGE + "db/sqlite/queries/a.sql": "-- name: redact_audit_entry\nUPDATE audit_log SET body = NULL;"},
+    ),
     (rules.nothing_foreign_is_executed, {CORE: "import pickle\n"}),
     (rules.nothing_foreign_is_executed, {CORE: "from marshal import loads\n"}),
     (rules.nothing_foreign_is_executed, {"examples/a/flow.py": "eval(text)\n"}),

@@ -3,6 +3,7 @@
 from workflow_router.api.endpoint import Endpoint
 from workflow_router.api.endpoints import (
     approvals,
+    audit,
     events,
     limits,
     mappings,
@@ -24,5 +25,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *limits.ENDPOINTS,
     *schedules.ENDPOINTS,
     *state.ENDPOINTS,
+    *audit.ENDPOINTS,
     *operations.ENDPOINTS,
 )

@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Raw
 
 from workflow_router.core.event_mappings.ports import AcceptedEvent
-from workflow_router.core.model import AuditEntry, Event, Transition
+from workflow_router.core.model import AuditEntry, Event
+from workflow_router.core.proofs.entries import Line
 from workflow_router.core.states import ApprovalStatus, DeliveryStatus, DispatchStatus, RunStatus, StepStatus
 
 V = TypeVar("V", bound=msgspec.Struct)
@@ -192,17 +193,16 @@ class SubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
     lease_ms: int
 
 
-class AuditView(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the audit log. `hash` is SHA-256 over the hash before it and the canonical JSON of the rest."""
-
-    position: int
-    time_ms: int
-    transition: Transition
-    hash: str
-
-    @classmethod
-    def of(cls, entry: AuditEntry) -> "AuditView":
-        return cls(position=entry.position, time_ms=entry.time_ms, transition=entry.transition, hash=entry.hash.hex())
+def line_of(entry: AuditEntry) -> Line:
+    """An audit entry as the API and exports give it."""
+    return Line(
+        position=entry.position,
+        time_ms=entry.time_ms,
+        transition=entry.transition,
+        private=None if entry.private is None else entry.private.hex(),
+        salt=None if entry.salt is None else entry.salt.hex(),
+        hash=entry.hash.hex(),
+    )
 
 
 @cache

@@ -1,15 +1,21 @@
-"""Owns `wr audit`. Refuses to write: an entry is never changed."""
+"""Owns `wr audit`. Refuses to add an entry, and to take the server's word for what it can check itself."""
 
 import asyncio
 from collections.abc import Mapping
-from typing import cast
+from itertools import islice
+from pathlib import Path
+from typing import IO, cast
 
 import click
 import msgspec
 
-from workflow_router.cli.chain import PAGE, Chain, Head
-from workflow_router.cli.client import Client, run_by_default, talks
-from workflow_router.cli.terminal import Printer, as_text
+from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.log import PAGE, Head, Log
+from workflow_router.cli.terminal import Printer, as_text, progress
+from workflow_router.core.errors import InvalidInput
+from workflow_router.core.proofs.checkpoint import Checkpoint, read_checkpoint, verify_checkpoint
+from workflow_router.core.proofs.entries import Line, LogCheck
+from workflow_router.core.proofs.merkle import verify_inclusion
 
 COLUMNS = ("position", "time_ms", "kind", "subject", "run", "actor")
 
@@ -17,7 +23,7 @@ COLUMNS = ("position", "time_ms", "kind", "subject", "run", "actor")
 @click.group(invoke_without_command=True, epilog="Example: wr audit verify --store sqlite:///data/router.db")
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Read and verify the audit log."""
+    """Read, prove and verify the audit log."""
     run_by_default(ctx, tail)
 
 
@@ -40,26 +46,140 @@ def _flat(entry: Mapping[str, object]) -> dict[str, object]:
     return {**entry, **cast("dict[str, object]", entry["transition"])}
 
 
-@command.command("verify")
-@click.option("--store", metavar="URL", help="A store that no server has open, in place of a server.")
+@command.command("search", epilog="Example: wr audit search --actor ada --kind approval. --since 2026-11-01")
+@click.option("--kind", help="Its kind, or the beginning of one.")
+@click.option("--actor", help="Who did it.")
+@click.option("--run", help="The run it belongs to.")
+@click.option("--since", type=click.DateTime(), help="From this moment on, UTC.")
+@click.option("--until", type=click.DateTime(), help="Before this moment, UTC.")
+@click.option("--after", default=0, help="From behind this position on.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
 @talks
-def verify(client: Client, printer: Printer, store: str | None) -> None:
-    """Follow the hash chain from its beginning; exits with 1 where it is broken.
+def search(client: Client, printer: Printer, limit: int, after: int, **wanted: object) -> None:
+    """Find entries by time, actor, run and kind."""
+    for name in ("since", "until"):
+        wanted[f"{name}_ms"] = _milliseconds(wanted.pop(name))
+    found = client.list("/api/audit", after=after, limit=limit, **wanted)
+    printer.table(map(_flat, found), COLUMNS, empty="No entries.", value=found)
 
-    What was cut off the end shows only against a head (position and hash) that was kept elsewhere.
+
+def _milliseconds(moment: object) -> int | None:
+    from datetime import UTC, datetime  # noqa: PLC0415  only a search by time needs it
+
+    return round(moment.replace(tzinfo=UTC).timestamp() * 1000) if isinstance(moment, datetime) else None
+
+
+@command.command("checkpoint", epilog="Example: wr audit checkpoint > /elsewhere/checkpoint.txt")
+@click.option("--key", "show_key", is_flag=True, help="Show the public key that verifies checkpoints instead.")
+@talks
+def checkpoint(client: Client, printer: Printer, show_key: bool) -> None:
+    """Sign the log as it is now, and print the checkpoint: keep it where nobody can reach both."""
+    made = client.post("/api/audit/checkpoint", {})
+    if show_key:
+        printer.say(str(made["key"]), {"key": made["key"]})
+    elif printer.as_json:
+        printer.data(made)
+    else:
+        click.echo(str(made["note"]), nl=False)
+
+
+@command.command("prove", epilog="Example: wr audit prove 42 --json > proof.json")
+@click.argument("position", type=click.IntRange(1))
+@talks
+def prove(client: Client, printer: Printer, position: int) -> None:
+    """Prove that an entry is in the log; the proof is checked here."""
+    found = client.get(f"/api/audit/{position}/proof")
+    line = msgspec.convert(found["entry"], Line)
+    size, root = cast("int", found["size"]), bytes.fromhex(str(found["root"]))
+    proof = [bytes.fromhex(part) for part in cast("list[str]", found["proof"])]
+    wrong = LogCheck.wrong(line, position)
+    if wrong is None and not verify_inclusion(bytes.fromhex(line.hash), position - 1, size, proof, root):
+        wrong = "The proof does not lead from the entry to the root."
+    if wrong is not None:
+        printer.say(f"Entry {position} is not proved: {wrong}", {**found, "proved": False, "reason": wrong})
+        raise click.exceptions.Exit(1)
+    sentence = f"Entry {position} is in the log of {size} entries with root {root.hex()}, by {len(proof)} hashes."
+    printer.say(sentence, {**found, "proved": True})
+
+
+@command.command("redact", epilog="Example: wr audit redact 42 --reason 'request 17 under GDPR, article 17'")
+@click.argument("position", type=click.IntRange(1))
+@click.option("--reason", required=True, help="Why; it is recorded.")
+@click.option("--by", default="", help="Who; the name of the key where keys are configured.")
+@talks
+def redact(client: Client, printer: Printer, position: int, reason: str, by: str) -> None:
+    """Take actor and details out of an entry. Every proof stays as it is."""
+    found = client.post(f"/api/audit/{segment(str(position))}/redact", {"reason": reason, "by": by})
+    printer.say(f"Entry {position} tells of its actor and details no longer.", found)
+
+
+@command.command("export", epilog="Example: wr audit export --out audit.jsonl")
+@click.option("--out", default="-", type=click.File("wb"), help="Where to; the terminal by default.")
+@click.option("--after", default=0, help="From behind this position on.")
+@talks
+def export(client: Client, printer: Printer, out: IO[bytes], after: int) -> None:
+    """Write the log as JSON Lines, to be verified anywhere: wr audit verify --export FILE."""
+    head = cast("int", client.get("/api/audit/head")["position"])
+    with progress(head - after, "Exporting", hidden=printer.as_json) as bar:
+        while after < head:
+            lines = msgspec.json.decode(client.fetch("/api/audit", after=after, limit=PAGE), type=list[msgspec.Raw])
+            if not lines:
+                break
+            lines = lines[: head - after]
+            out.write(b"".join(bytes(line) + b"\n" for line in lines))
+            after += len(lines)
+            bar.update(len(lines))
+
+
+@command.command("verify", epilog='Example: wr audit verify --checkpoint kept.txt --key "$(cat audit.pub)"')
+@click.option("--store", metavar="URL", help="A store that no server has open, in place of a server.")
+@click.option("--export", "exported", type=click.File("rb"), help="A file that `wr audit export` wrote, likewise.")
+@click.option(
+    "--checkpoint", "kept_file", type=click.Path(path_type=Path), help="A checkpoint that was kept elsewhere."
+)
+@click.option("--key", help="The public key that has signed it; see `wr audit checkpoint --key`.")
+@talks
+def verify(
+    client: Client,
+    printer: Printer,
+    store: str | None,
+    exported: IO[bytes] | None,
+    kept_file: Path | None,
+    key: str | None,
+) -> None:
+    """Grow the log's tree anew; exits with 1 where an entry does not fit, and names the first.
+
+    Whoever can write the whole store can also grow a new tree. That shows only against a checkpoint kept elsewhere.
     """
-    verdict = _of_server(client) if store is None else _of_store(store)
+    kept = None if kept_file is None else _kept(kept_file, key)
+    if store is not None:
+        verdict = _of_store(store, kept)
+    else:
+        verdict = _of_server(client, kept) if exported is None else _of_export(exported, kept)
     if verdict["intact"]:
-        printer.say(f"Audit chain verified: {verdict['entries']} entries, head {verdict['head']}.", verdict)
+        against = "" if kept is None else f", as the checkpoint of {kept.size} says"
+        sentence = f"Audit log verified: {verdict['entries']} entries, root {verdict['head']}{against}."
+        printer.say(sentence, verdict)
         return
-    printer.say(f"The audit chain is broken at {verdict['bad_position']}: {verdict['reason']}", verdict)
+    printer.say(f"The audit log is broken at {verdict['bad_position']}: {verdict['reason']}", verdict)
     raise click.exceptions.Exit(1)
 
 
-def _of_store(url: str) -> dict[str, object]:
+def _kept(path: Path, key: str | None) -> Checkpoint:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            f"{path} cannot be read.", remedy="Give the file that the checkpoint was kept in."
+        ) from error
+    last = text.rstrip("\n").rpartition("\n\n\n")[2] + "\n"  # a file that checkpoints are added to: the latest
+    return read_checkpoint(last) if key is None else verify_checkpoint(last, key)
+
+
+def _of_store(url: str, kept: Checkpoint | None) -> dict[str, object]:
     from workflow_router.db.open import verify_store  # noqa: PLC0415  the other commands need no database
 
-    found = asyncio.run(verify_store(url))
+    found = asyncio.run(verify_store(url, kept=None if kept is None else (kept.size, kept.root)))
     return {
         "intact": found.intact,
         "entries": found.entries,
@@ -69,19 +189,43 @@ def _of_store(url: str) -> dict[str, object]:
     }
 
 
-def _of_server(client: Client) -> dict[str, object]:
+def _of_server(client: Client, kept: Checkpoint | None) -> dict[str, object]:
     """The entries are followed here: a server that is asked whether it lies is no witness."""
     head = msgspec.json.decode(client.fetch("/api/audit/head"), type=Head)
-    chain = Chain()
-    while chain.position < head.position and chain.reason is None:
-        limit = min(PAGE, head.position - chain.position)
-        if not chain.follow(client.fetch("/api/audit", after=chain.position, limit=limit)):
-            break
-    chain.end_at(head)
+    log = Log(kept)
+    with progress(head.position, "Verifying") as bar:
+        while log.position < head.position and log.reason is None:
+            limit = min(PAGE, head.position - log.position)
+            lines = log.follow(client.fetch("/api/audit", after=log.position, limit=limit))
+            if not lines:
+                break
+            bar.update(len(lines))
+    log.end_at(head)
+    return _verdict(log)
+
+
+def _of_export(file: IO[bytes], kept: Checkpoint | None) -> dict[str, object]:
+    log = Log(kept)
+    decode = msgspec.json.Decoder(Line).decode
+    while log.reason is None and (page := list(islice(file, PAGE))):
+        for text in page:
+            try:
+                line = decode(text)
+            except (msgspec.MsgspecError, ValueError):
+                log.reason = "The line cannot be read."
+                break
+            log.take([line])
+            if log.reason is not None:
+                break
+    log.end()
+    return _verdict(log)
+
+
+def _verdict(log: Log) -> dict[str, object]:
     return {
-        "intact": chain.reason is None,
-        "entries": chain.position,
-        "head": chain.digest.hex(),
-        "bad_position": None if chain.reason is None else chain.position + 1,
-        "reason": chain.reason,
+        "intact": log.reason is None,
+        "entries": log.position,
+        "head": log.root,
+        "bad_position": None if log.reason is None else log.position + 1,
+        "reason": log.reason,
     }

@@ -1,6 +1,8 @@
 """Owns what commands print: tables and sentences for people, JSON for programs. Refuses to fetch anything."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+import sys
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
@@ -41,6 +43,31 @@ class Printer:
         for row in found:
             table.add_row(*(as_text(name, row.get(name)) for name in columns))
         Console().print(table)
+
+
+class Bar:
+    """How far long work has come; see `progress`."""
+
+    def __init__(self, update: Callable[[int], None]) -> None:
+        self.update = update
+
+
+@contextlib.contextmanager
+def progress(total: int | None, title: str, *, hidden: bool = False) -> Generator[Bar, None, None]:
+    """A progress bar on stderr, where that is a terminal; `update(n)` says that n more are done.
+
+    Args:
+        total: how much there is to do, where that is known.
+    """
+    if hidden or not sys.stderr.isatty():
+        yield Bar(lambda _: None)
+        return
+    from rich.console import Console  # noqa: PLC0415  its import takes longer than most commands
+    from rich.progress import Progress  # noqa: PLC0415  as above
+
+    with Progress(console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(title, total=total)
+        yield Bar(lambda done: shown.advance(task, done))
 
 
 def as_text(name: str, value: object) -> str:

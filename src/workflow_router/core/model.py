@@ -83,15 +83,40 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Attributes:
         position: 1, 2, 3 … without gaps, in commit order.
         time_ms: when it was committed, wall time.
-        body: canonical JSON of position, time and transition: the bytes that are hashed.
-        hash: SHA-256 over the previous entry's hash and `body`, 32 bytes.
+        body: the bytes that its leaf covers, see `core.proofs.entries`.
+        private: the commitment to actor and detail, 32 bytes, where there are any.
+        salt: of the commitment; None once actor and detail were redacted.
+        hash: of its leaf in the log's Merkle tree, 32 bytes.
     """
 
     position: int
     time_ms: int
     transition: Transition
     body: bytes
+    private: bytes | None
+    salt: bytes | None
     hash: bytes
+
+
+class KeptCheckpoint(msgspec.Struct, frozen=True):
+    """A signed checkpoint of the audit log: how many entries it covers, when it was made, and the signed note."""
+
+    position: int
+    time_ms: int
+    note: str
+
+
+class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which audit entries to search for, after a position; None means any. `until_ms` itself is excluded."""
+
+    after: int = 0
+    limit: int = 100
+    since_ms: int | None = None
+    until_ms: int | None = None
+    kind: str | None = None
+    actor: str | None = None
+    run: str | None = None
+    tenant: str | None = None
 
 
 class NewRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):

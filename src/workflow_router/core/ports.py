@@ -23,7 +23,7 @@ from workflow_router.core.orchestration.ports import (
     VitalTransitions,
 )
 from workflow_router.core.pacing.ports import HoldTransitions
-from workflow_router.core.runtime_state.ports import ApprovalTransitions, AuditReads
+from workflow_router.core.runtime_state.ports import ApprovalTransitions, AuditReads, AuditTransitions
 from workflow_router.core.schedules.ports import ScheduleTransitions
 
 T = TypeVar("T")
@@ -31,6 +31,10 @@ T = TypeVar("T")
 
 class RunVerbs(RunTransitions, RunReads, Protocol):
     """The verbs of runs: those that change and those that read."""
+
+
+class AuditVerbs(AuditReads, AuditTransitions, Protocol):
+    """The verbs of the audit log."""
 
 
 class FlowVerbs(Protocol):
@@ -86,7 +90,7 @@ class Transaction(FlowVerbs, TimeVerbs, Protocol):
     @property
     def approvals(self) -> ApprovalTransitions: ...
     @property
-    def audit(self) -> AuditReads: ...
+    def audit(self) -> AuditVerbs: ...
 
     def record(self, transition: Transition, /) -> None:
         """Add an audit entry to this transaction."""

@@ -36,6 +36,7 @@ from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Store
 from workflow_router.core.runtime_state.approvals import Approvals
 from workflow_router.core.runtime_state.context import StateContext
+from workflow_router.core.runtime_state.checkpoints import Checkpoints
 from workflow_router.core.runtime_state.observe import Observation
 from workflow_router.core.schedules.scheduler import Scheduler
 from workflow_router.core.states import RUN_ENDED
@@ -81,6 +82,7 @@ class Runtime:
         self.children = Children(store, self.engine)
         self.signals = Signals(store, clock, ids, self.engine)
         self.observation = Observation(store)
+        self.checkpoints = Checkpoints(store, clock, sleep)
         self.approvals = Approvals(store, clock, self.engine.woken)
         self.deliveries = Deliveries(
             store,
@@ -133,6 +135,7 @@ class Runtime:
         self.dispatcher.open()
         self.archive.open()
         self.state.open()
+        self.checkpoints.open()
 
     async def close(self) -> None:
         """Let go of everything; what is committed stays, what is not has not happened."""
@@ -147,6 +150,7 @@ class Runtime:
         await self.live.close()
         await self.ledger.close()
         await self.recorder.close()
+        await self.checkpoints.close()
 
     def set_topics(self, topics: Iterable[str], subscriptions: Iterable[Subscription]) -> None:
         """Put topics and subscriptions in force."""

@@ -1,74 +1,241 @@
-"""Owns the audit log: the only writer of its table, and its verification. Refuses to change or remove an entry.
+"""Owns the audit log: the only writer of its tables. Refuses to change what an entry's leaf covers, or to remove it.
 
-Each entry's hash is SHA-256 over the previous hash and the entry's canonical bytes (a hash chain, Schneier and Kelsey
-1999), so an entry that is edited, removed, inserted or moved no longer fits the ones after it. What is cut off the end
-is evident only against a head that was kept elsewhere.
+The entries are the leaves of an RFC 9162 Merkle tree (see `core.proofs`), which grows in the same transaction as what
+they tell of. The head keeps the tree's frontier; every 256 complete nodes of a level become a tile, so that a proof
+reads a handful of rows however long the log is.
 """
 
-import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 
-import msgspec
-
-from workflow_router.core.model import AuditEntry, Transition
+from workflow_router.core.model import AuditEntry, AuditFilter, KeptCheckpoint, Transition
+from workflow_router.core.proofs.entries import SALT_BYTES, decode_body, decode_private, seal, unseal
+from workflow_router.core.proofs.merkle import (
+    EMPTY_ROOT,
+    HASH_BYTES,
+    Frontier,
+    Node,
+    Part,
+    plan_consistency,
+    plan_inclusion,
+    plan_root,
+    put_together,
+    rows_above,
+)
 from workflow_router.db.database import Row, Session, Value
-from workflow_router.utils.codec import to_canonical_json
 
-GENESIS = bytes(32)
-
-
-class _Body(msgspec.Struct, frozen=True, gc=False):
-    """What an entry's hash covers."""
-
-    position: int
-    time_ms: int
-    transition: Transition
+TILE_LEVELS = 8
+TILE = 1 << TILE_LEVELS
 
 
-_decode_body = msgspec.json.Decoder(_Body).decode
-
-
-def _read(row: Row) -> AuditEntry:
-    position, time_ms, body, digest = row
-    text = body.encode()
+def entry_of(row: Row) -> AuditEntry:
+    """The entry that a row of the log holds. Raises msgspec.DecodeError where somebody tampered with it."""
+    position, time_ms, text, private, salt, digest = row
+    body = decode_body(text)
+    known = None if private is None else decode_private(private)
     return AuditEntry(
-        position=position, time_ms=time_ms, transition=_decode_body(text).transition, body=text, hash=digest
+        position=position,
+        time_ms=time_ms,
+        transition=unseal(body, known),
+        body=text.encode(),
+        private=None if body.private is None else bytes.fromhex(body.private),
+        salt=salt,
+        hash=digest,
     )
 
 
 async def append(session: Session, transitions: Sequence[Transition], now_ms: int) -> list[AuditEntry]:
-    """Append entries for these transitions, in order, to the chain; part of the session's transaction."""
+    """Append entries for these transitions, in order; part of the session's transaction."""
     if not transitions:
         return []
-    ((position, digest),) = await session.fetch("lock_audit_head")
+    ((position, stored),) = await session.fetch("lock_audit_head")
+    tree = Frontier.from_bytes(position, stored)
+    salts = os.urandom(SALT_BYTES * len(transitions))
     entries: list[AuditEntry] = []
     rows: list[tuple[Value, ...]] = []
-    for transition in transitions:
+    for number, transition in enumerate(transitions):
         position += 1
-        body = to_canonical_json(_Body(position, now_ms, transition))
-        digest = hashlib.sha256(digest + body).digest()
-        entries.append(AuditEntry(position=position, time_ms=now_ms, transition=transition, body=body, hash=digest))
+        sealed = seal(position, now_ms, transition, salts[number * SALT_BYTES : (number + 1) * SALT_BYTES])
+        tree.append(sealed.hash)
+        entry = AuditEntry(
+            position=position,
+            time_ms=now_ms,
+            transition=transition,
+            body=sealed.body,
+            private=sealed.commitment,
+            salt=sealed.salt,
+            hash=sealed.hash,
+        )
+        entries.append(entry)
         rows.append(
-            (position, now_ms, transition.kind, transition.subject, transition.correlation, body.decode(), digest)
+            (
+                position,
+                now_ms,
+                transition.kind,
+                transition.subject,
+                transition.tenant,
+                transition.run,
+                transition.correlation,
+                transition.actor,
+                sealed.body.decode(),
+                None if sealed.private is None else sealed.private.decode(),
+                sealed.salt,
+                sealed.hash,
+            )
         )
     await session.execute_many("insert_audit_entry", rows)
-    await session.execute("move_audit_head", position=position, hash=digest)
+    await session.execute("move_audit_head", position=position, frontier=tree.to_bytes())
+    if position % TILE < len(entries):
+        await _grow_tiles(session, position - len(entries), position)
     return entries
 
 
-class AuditLog:
-    """Reads of the audit log (`AuditReads`)."""
+async def _grow_tiles(session: Session, before: int, now: int) -> None:
+    """Store the tiles that became complete between two sizes of the tree, lowest level first."""
+    level = 0
+    while now // TILE > before // TILE:
+        for number in range(before // TILE, now // TILE):
+            hashes = await _hashes(session, level, number * TILE, (number + 1) * TILE)
+            await session.execute(
+                "insert_audit_tile",
+                level=level,
+                number=number,
+                hashes=b"".join(hashes),
+                root=rows_above(hashes, TILE_LEVELS)[0],
+            )
+        level, before, now = level + 1, before // TILE, now // TILE
 
-    def __init__(self, session: Session) -> None:
+
+async def _hashes(session: Session, level: int, start: int, end: int) -> list[bytes]:
+    """Hashes of the complete subtrees of `256 ** level` leaves, of which all from `start` to `end` are complete."""
+    if level == 0:
+        rows = await session.fetch("audit_hashes", start=start, end=end)
+    else:
+        rows = await session.fetch("audit_tile_roots", level=level - 1, start=start, end=end)
+    found = [digest for (digest,) in rows]
+    if len(found) != end - start:
+        raise ValueError(f"The audit log lacks entries between {start * TILE**level} and {end * TILE**level}.")
+    return found
+
+
+class AuditLog:
+    """The audit log as a transaction sees it (`AuditReads`, `AuditTransitions`)."""
+
+    def __init__(self, session: Session, record: Callable[[Transition], None]) -> None:
         self._session = session
+        self._record = record
 
     async def entries(self, *, after: int, limit: int) -> list[AuditEntry]:
-        return [_read(row) for row in await self._session.fetch("audit_entries", after=after, limit=limit)]
+        return [entry_of(row) for row in await self._session.fetch("audit_entries", after=after, limit=limit)]
 
     async def of_correlation(self, correlation: str, *, limit: int) -> list[AuditEntry]:
         rows = await self._session.fetch("audit_entries_of", correlation=correlation, limit=limit)
-        return [_read(row) for row in rows]
+        return [entry_of(row) for row in rows]
+
+    async def search(self, wanted: AuditFilter) -> list[AuditEntry]:
+        (position, _) = await self.head()
+        after = (
+            wanted.after
+            if wanted.since_ms is None
+            else max(wanted.after, await self._before(wanted.since_ms, position))
+        )
+        upto = position if wanted.until_ms is None else await self._before(wanted.until_ms, position)
+        name = "search_audit" if wanted.actor is None else "search_audit_of_actor"
+        rows = await self._session.fetch(
+            name if wanted.run is None else "search_audit_of_run",
+            after=after,
+            upto=upto,
+            limit=wanted.limit,
+            kind=wanted.kind,
+            actor=wanted.actor,
+            run=wanted.run,
+            tenant=wanted.tenant,
+        )
+        return [entry_of(row) for row in rows]
+
+    async def _before(self, moment_ms: int, end: int) -> int:
+        """Position of the last entry before a moment, by bisection: times go up with positions, or nearly."""
+        start = 0
+        while start < end:
+            middle = (start + end) // 2
+            rows = await self._session.fetch("audit_time", after=middle)
+            if rows and rows[0][0] < moment_ms:
+                start = middle + 1
+            else:
+                end = middle
+        return start
+
+    async def find(self, position: int) -> AuditEntry | None:
+        rows = await self._session.fetch("audit_entries", after=position - 1, limit=1)
+        found = entry_of(rows[0]) if rows else None
+        return found if found is not None and found.position == position else None
 
     async def head(self) -> tuple[int, bytes]:
-        ((position, digest),) = await self._session.fetch("audit_head")
-        return position, digest
+        ((position, stored),) = await self._session.fetch("audit_head")
+        return position, Frontier.from_bytes(position, stored).root()
+
+    async def redact(self, position: int, *, actor: str, reason: str) -> bool:
+        if not await self._session.fetch("redact_audit_entry", position=position):
+            return False
+        detail: dict[str, object] = {"reason": reason}
+        self._record(Transition(kind="audit.redacted", subject=str(position), actor=actor, detail=detail))
+        return True
+
+    async def prune(self, upto: int, *, actor: str) -> int:
+        """Take away entries up to a position, as far as whole tiles are; returns how many are gone in all."""
+        ((before,),) = await self._session.fetch("audit_pruned")
+        ((position, _),) = await self._session.fetch("audit_head")
+        end = min(upto, position) // TILE * TILE
+        if end <= before:
+            return before
+        await self._session.execute("prune_audit_entries", upto=end)
+        await self._session.execute("move_audit_pruned", upto=end)
+        self._record(Transition(kind="audit.pruned", subject=str(end), actor=actor))
+        return end
+
+    async def keep_checkpoint(self, position: int, note: str, *, now_ms: int) -> None:
+        await self._session.execute("insert_audit_checkpoint", position=position, time_ms=now_ms, note=note)
+
+    async def checkpoint(self) -> KeptCheckpoint | None:
+        rows = await self._session.fetch("audit_checkpoint")
+        return KeptCheckpoint(*rows[0]) if rows else None
+
+    async def root(self, size: int) -> bytes:
+        (root,) = await self._proof([plan_root(size)]) if size else [EMPTY_ROOT]
+        return root
+
+    async def inclusion(self, position: int, size: int) -> list[bytes]:
+        return await self._proof(plan_inclusion(position - 1, size))
+
+    async def consistency(self, first: int, second: int) -> list[bytes]:
+        return await self._proof(plan_consistency(first, second))
+
+    async def _proof(self, parts: list[Part]) -> list[bytes]:
+        nodes = await self._nodes(parts)
+        return put_together(parts, nodes.__getitem__)
+
+    async def _nodes(self, parts: list[Part]) -> Mapping[Node, bytes]:
+        """Hashes of the nodes; each tile is read once, whole or as far as it has grown."""
+        wanted: dict[tuple[int, int], list[Node]] = {}
+        for part in parts:
+            for node in part:
+                level, above = divmod(node.level, TILE_LEVELS)
+                wanted.setdefault((level, node.index << above >> TILE_LEVELS), []).append(node)
+        found: dict[Node, bytes] = {}
+        for (level, number), nodes in wanted.items():
+            hashes = await self._tile(level, number)
+            for node in nodes:
+                above = node.level % TILE_LEVELS
+                start = (node.index << above) - number * TILE
+                found[node] = rows_above(hashes[start : start + (1 << above)], above)[0]
+        return found
+
+    async def _tile(self, level: int, number: int) -> list[bytes]:
+        stored = await self._session.fetch("audit_tile", level=level, number=number)
+        if stored:
+            ((together,),) = stored
+            return [together[at : at + HASH_BYTES] for at in range(0, len(together), HASH_BYTES)]
+        ((position, _),) = await self._session.fetch("audit_head")
+        return await _hashes(
+            self._session, level, number * TILE, min((number + 1) * TILE, position >> (TILE_LEVELS * level))
+        )

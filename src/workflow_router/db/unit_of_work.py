@@ -78,5 +78,5 @@ class UnitOfWork:
         self.limits = Limits(session, now_ms)
         self.live_rules = LiveRuleRows(session, self.record)
         self.approvals = Approvals(session, self.record)
-        self.audit = AuditLog(session)
+        self.audit = AuditLog(session, self.record)
         self.session = session

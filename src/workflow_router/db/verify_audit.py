@@ -1,7 +1,7 @@
-"""Owns the check of the audit log: recomputes the hash chain and compares each row with what its hash covers.
+"""Owns the check of the audit log: grows its tree anew and compares each row and tile with what the tree covers.
 
-Refuses to repair, and to promise more than a chain can: whoever can write the whole database can also compute a new
-chain. That is evident only against a head that was kept elsewhere, which `verify_audit` takes as `kept`.
+Refuses to repair, and to promise more than a tree can: whoever can write the whole database can also grow a new tree.
+That is evident only against a checkpoint that was kept elsewhere, which `verify_audit` takes as `kept`.
 """
 
 import asyncio
@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from workflow_router.db.audit_log import GENESIS
-from workflow_router.db.database import Database, Row
+from workflow_router.core.proofs.entries import decode_body, decode_private
+from workflow_router.core.proofs.merkle import EMPTY_ROOT, HASH_BYTES, Frontier, leaf_hash, rows_above
+from workflow_router.db.audit_log import TILE, TILE_LEVELS
+from workflow_router.db.database import Database, Row, Session
 
-PAGE = 2_000
+PAGE = 8 * TILE
 
 
 class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,7 +23,7 @@ class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         entries: how many entries were found in order, from the first on.
-        head: hash of the last of them, in hex; to be kept elsewhere.
+        head: root of the tree over them, in hex.
         bad_position: the first position that is wrong, where one is.
         reason: what is wrong there.
     """
@@ -37,84 +39,172 @@ class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
         return self.reason is None
 
 
-class _Change(msgspec.Struct, frozen=True):
-    """The part of a transition that its row repeats."""
+class _WrongError(Exception):
+    """What is wrong, and where."""
 
-    kind: str
-    subject: str
-    correlation: str | None = None
-
-
-class _Body(msgspec.Struct, frozen=True):
-    position: int
-    time_ms: int
-    transition: _Change
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(reason)
+        self.position = position
+        self.reason = reason
 
 
-_decode = msgspec.json.Decoder(_Body).decode
+class _Log:
+    """The log as far as it was followed; `kept` is the size and root that it must have had."""
+
+    def __init__(self, kept: tuple[int, bytes]) -> None:
+        self.tree = Frontier()
+        self.open: list[bytes] = []  # leaves of the tile that is not complete yet
+        self._kept_size, self._kept_root = kept
+
+    @property
+    def position(self) -> int:
+        return self.tree.size + len(self.open)
+
+    def tree_now(self) -> Frontier:
+        """The tree over everything followed so far."""
+        grown = Frontier.from_bytes(self.tree.size, self.tree.to_bytes())
+        for leaf in self.open:
+            grown.append(leaf)
+        return grown
+
+    def follow(self, rows: Sequence[Row]) -> None:
+        """Follow rows, up to the end of a tile at the most."""
+        for row in rows:
+            reason = _wrong(row, self.position + 1)
+            if reason is not None:
+                raise _WrongError(self.position + 1, reason)
+            self.open.append(row[-1])
+            if self.position == self._kept_size:
+                self._compare()
+
+    def close_tile(self, stored: Sequence[Row]) -> None:
+        """Compare the tile that is complete now with the one that was stored."""
+        first = self.tree.size + 1
+        root = rows_above(self.open, TILE_LEVELS)[0]
+        if not stored:
+            raise _WrongError(first, "The tile over the entries from here on was removed.")
+        ((hashes, stored_root),) = stored
+        for offset, leaf in enumerate(self.open):
+            if hashes[offset * HASH_BYTES : (offset + 1) * HASH_BYTES] != leaf:
+                raise _WrongError(first + offset, "The entry was edited or replaced: its tile has another hash.")
+        if stored_root != root or len(hashes) != TILE * HASH_BYTES:
+            raise _WrongError(first, "The tile over the entries from here on was edited.")
+        self.tree.append(root, TILE_LEVELS)
+        self.open = []
+
+    def take_tile(self, stored: Sequence[Row]) -> None:
+        """Take a tile whose entries retention has taken away."""
+        if not stored:
+            raise _WrongError(self.position + 1, "The tile of entries that were pruned was removed.")
+        ((hashes, _),) = stored
+        for at in range(0, len(hashes), HASH_BYTES):
+            self.open.append(hashes[at : at + HASH_BYTES])
+            if self.position == self._kept_size:
+                self._compare()
+        if len(self.open) != TILE:
+            raise _WrongError(self.tree.size + 1, "The tile of entries that were pruned was edited.")
+        self.close_tile(stored)
+
+    def _compare(self) -> None:
+        if self.tree_now().root() != self._kept_root:
+            raise _WrongError(
+                self._kept_size, "The log was rewritten: up to here it differs from the checkpoint that was kept."
+            )
 
 
-class _Chain:
-    """The chain as far as it was followed."""
-
-    def __init__(self) -> None:
-        self.position = 0
-        self.digest = GENESIS
-
-    def follow(self, rows: Sequence[Row]) -> str | None:
-        """Follow these rows; what is wrong with the first that does not fit, at `position + 1`."""
-        for position, time_ms, kind, subject, correlation, text, digest in rows:
-            if position != self.position + 1:
-                return "An entry was removed here."
-            body = text.encode()
-            try:
-                said = _decode(body)
-            except msgspec.DecodeError:
-                return "The entry was edited: it cannot be read."
-            if said.position != position:
-                return f"The entry was moved or inserted here: it says that it is number {said.position}."
-            change = said.transition
-            if (said.time_ms, change.kind, change.subject, change.correlation) != (time_ms, kind, subject, correlation):
-                return "The entry was edited: its columns differ from its body."
-            if hashlib.sha256(self.digest + body).digest() != digest:
-                return "The entry was edited or replaced: its hash does not fit."
-            self.position, self.digest = position, digest
-        return None
+def _wrong(row: Row, expected: int) -> str | None:
+    """What is wrong with a row that should be at this position."""
+    position, time_ms, kind, subject, tenant, run, correlation, actor, text, private, salt, digest = row
+    if position != expected:
+        return "An entry was removed here."
+    try:
+        said = decode_body(text)
+        known = None if private is None else decode_private(private)
+    except (msgspec.DecodeError, ValueError):
+        return "The entry was edited: it cannot be read."
+    if said.position != position:
+        return f"The entry was moved or inserted here: it says that it is number {said.position}."
+    public = said.transition
+    columns = (said.time_ms, public.kind, public.subject, public.tenant, public.run, public.correlation)
+    if columns != (time_ms, kind, subject, tenant, run, correlation):
+        return "The entry was edited: its columns differ from its body."
+    if actor != (None if known is None else known.actor):
+        return "The entry was edited: its columns differ from its body."
+    if leaf_hash(text.encode()) != digest:
+        return "The entry was edited or replaced: its hash does not fit."
+    if private is None:
+        return None if salt is None else "The entry was edited: it has a salt and nothing to it."
+    if salt is None or hashlib.sha256(salt + private.encode()).hexdigest() != said.private:
+        return "The entry was edited: actor or detail differ from what they were committed to."
+    return None
 
 
 async def verify_audit(database: Database, *, kept: tuple[int, bytes] | None = None) -> AuditVerdict:
     """Check the whole log, up to its head as it is now, page by page, so that memory is bounded and others can work.
 
     Args:
-        kept: position and hash of a head that was kept elsewhere; what is cut off the end, or rewritten, shows by it.
+        kept: size and root of a checkpoint that was kept elsewhere; what is cut off the end, or rewritten, shows by it.
     """
-    chain = _Chain()
-    kept_position, kept_digest = kept or (0, GENESIS)
+    log = _Log(kept or (0, EMPTY_ROOT))
+    try:
+        await _follow_all(database, log)
+        if kept is not None and log.position < kept[0]:
+            raise _WrongError(
+                log.position + 1, "The end of the log was cut off: the checkpoint that was kept is further on."
+            )
+    except _WrongError as wrong:
+        return AuditVerdict(
+            entries=wrong.position - 1,
+            head=log.tree_now().root().hex(),
+            bad_position=wrong.position,
+            reason=wrong.reason,
+        )
+    return AuditVerdict(entries=log.position, head=log.tree_now().root().hex())
 
-    def verdict(reason: str | None = None, position: int | None = None) -> AuditVerdict:
-        bad = None if reason is None else position or chain.position + 1
-        return AuditVerdict(entries=chain.position, head=chain.digest.hex(), bad_position=bad, reason=reason)
 
+async def _follow_all(database: Database, log: _Log) -> None:
     async with database.snapshot() as session:
-        ((head_position, head_digest),) = await session.fetch("audit_head")
-    while chain.position < head_position:
-        stop = kept_position if chain.position < kept_position < head_position else head_position
+        ((size, frontier),) = await session.fetch("audit_head")
+        ((pruned,),) = await session.fetch("audit_pruned")
+    while log.position < pruned:
         async with database.snapshot() as session:
-            rows = await session.fetch("audit_rows", after=chain.position, limit=min(PAGE, stop - chain.position))
-        if not rows:
-            return verdict("The end of the log was cut off.")
-        wrong = chain.follow(rows)
-        if wrong is not None:
-            return verdict(wrong)
-        if chain.position == kept_position and chain.digest != kept_digest:
-            return verdict("The log was rewritten: the entry differs from the head that was kept.", kept_position)
+            log.take_tile(await session.fetch("audit_tile_whole", level=0, number=log.tree.size // TILE))
         await asyncio.sleep(0)
-    if chain.digest != head_digest:
-        return verdict("The head differs from the last entry.", chain.position)
-    if chain.position < kept_position:
-        return verdict("The end of the log was cut off: the head that was kept is further on.")
+    while log.position < size:
+        async with database.snapshot() as session:
+            await _follow_page(session, log, size)
+        await asyncio.sleep(0)
+    if log.tree_now().to_bytes() != frontier:
+        raise _WrongError(log.position, "The head differs from the tree over the entries.")
     async with database.snapshot() as session:
-        ((head_position, _),) = await session.fetch("audit_head")  # others may have moved it meanwhile
-        if await session.fetch("audit_rows", after=head_position, limit=1):
-            return verdict("An entry was inserted behind the head.", head_position + 1)
-    return verdict()
+        await _follow_tiles(session, log)
+        ((size, _),) = await session.fetch("audit_head")  # others may have moved it meanwhile
+        if await session.fetch("audit_rows", after=size, limit=1):
+            raise _WrongError(size + 1, "An entry was inserted behind the head.")
+
+
+async def _follow_page(session: Session, log: _Log, size: int) -> None:
+    rows = await session.fetch("audit_rows", after=log.position, limit=min(PAGE, size - log.position))
+    if not rows:
+        raise _WrongError(log.position + 1, "The end of the log was cut off.")
+    while rows:
+        room = TILE - len(log.open)
+        log.follow(rows[:room])
+        rows = rows[room:]
+        if len(log.open) == TILE:
+            log.close_tile(await session.fetch("audit_tile_whole", level=0, number=log.tree.size // TILE))
+
+
+async def _follow_tiles(session: Session, log: _Log) -> None:
+    """The tiles above the lowest level consist of the roots of those below."""
+    level, complete = 0, log.tree.size // TILE
+    while complete:
+        above = complete // TILE
+        for number in range(above):
+            roots = await session.fetch("audit_tile_roots", level=level, start=number * TILE, end=(number + 1) * TILE)
+            hashes = [root for (root,) in roots]
+            stored = await session.fetch("audit_tile_whole", level=level + 1, number=number)
+            if stored != [(b"".join(hashes), rows_above(hashes, TILE_LEVELS)[0])]:
+                first = number * TILE ** (level + 2) + 1
+                raise _WrongError(first, f"The tile of level {level + 1} over the entries from here on was edited.")
+        level, complete = level + 1, above

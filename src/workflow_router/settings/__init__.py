@@ -1,5 +1,6 @@
 """Owns the project folder: `router.yaml` read, checked with lines, and resolved. Refuses to import its modules."""
 
+from workflow_router.settings.checkpoints import signing_of
 from workflow_router.settings.convert import mappings_of, routes_of, subscriptions_of
 from workflow_router.settings.limits import LimitRule, prices_of
 from workflow_router.settings.load import FILE, check_references, load_project
@@ -21,6 +22,7 @@ __all__ = [
     "routes_of",
     "schedules_of",
     "secrets_of",
+    "signing_of",
     "starts_of",
     "store_of",
     "subscriptions_of",

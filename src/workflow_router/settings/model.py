@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from workflow_router.core.errors import Mistake
+from workflow_router.settings.audit import Audit
 from workflow_router.settings.document import Node
 from workflow_router.settings.limits import LimitRule, PriceTable
 from workflow_router.settings.routes import Route
@@ -44,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     api_keys: dict[Name, Reference] = {}
     blocked_loop_s: Seconds = 1.0
     keep_events_days: Annotated[float, Meta(gt=0, le=36_500)] | None = 30.0
+    audit: Audit = Audit()
 
     @property
     def address(self) -> tuple[str, int]:

@@ -1,10 +1,9 @@
-"""Owns JSON in and out (RFC 8259) with limits. Refuses pickle, NaN and type-by-name; types are told by the caller.
-
-Canonical form follows RFC 8785 for what we write: keys sorted, no spaces, UTF-8.
-"""
+"""Owns JSON in and out (RFC 8259) with limits. Refuses pickle, NaN and type-by-name; types are told by the caller."""
 
 import json
 from collections.abc import Iterable
+from decimal import Decimal
+from math import isfinite
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import msgspec
@@ -12,6 +11,7 @@ import msgspec
 T = TypeVar("T")
 
 DEPTH_MAX = 64
+EXACT_MAX = 2**53
 
 
 @runtime_checkable
@@ -49,8 +49,56 @@ def to_json(value: object) -> bytes:
 
 
 def to_canonical_json(value: object) -> bytes:
-    """Encode with sorted keys, so that equal values have equal bytes."""
-    return _canonical.encode(value)
+    """Encode so that equal values have equal bytes, whoever writes them: RFC 8785 (JCS).
+
+    Raises:
+        ValueError: a whole number beyond 2 ** 53, which that form cannot tell from its neighbours; NaN or infinity.
+    """
+    plain: object = msgspec.to_builtins(value, enc_hook=_encode_other)
+    return _canonical.encode(plain) if _is_simple(plain) else _canonical_text(plain).encode()
+
+
+def _is_simple(value: object) -> bool:
+    """Whether sorting the names is all there is to the canonical form."""
+    kind = type(value)
+    if kind is dict:
+        fields = cast("dict[str, object]", value)
+        return all(name.isascii() and _is_simple(below) for name, below in fields.items())
+    if kind is list:
+        return all(_is_simple(below) for below in cast("list[object]", value))
+    return kind is str or value is None or kind is bool or (kind is int and abs(cast("int", value)) <= EXACT_MAX)
+
+
+def _canonical_text(value: object) -> str:
+    if isinstance(value, dict):
+        fields = sorted(cast("dict[str, object]", value).items(), key=lambda field: field[0].encode("utf-16-be"))
+        return "{" + ",".join(f"{_canonical_text(name)}:{_canonical_text(below)}" for name, below in fields) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_canonical_text, cast("list[object]", value))) + "]"
+    if isinstance(value, float):
+        return _canonical_number(value)
+    if isinstance(value, int) and abs(value) > EXACT_MAX:
+        raise ValueError(f"{value} is beyond 2 ** 53 and has no canonical form.")
+    return _encoder.encode(value).decode()
+
+
+def _canonical_number(value: float) -> str:
+    """As ECMAScript writes it: the shortest digits that read back the same, with an exponent where it is far off."""
+    if not isfinite(value):
+        raise ValueError(f"{value} has no JSON form.")
+    if value == 0:
+        return "0"
+    sign, mantissa, exponent = Decimal(repr(value)).as_tuple()
+    digits = "".join(map(str, mantissa)).rstrip("0")
+    point = len(mantissa) + cast("int", exponent)  # where the decimal point stands, counted from the first digit
+    if 0 < point <= 21:
+        text = digits.ljust(point, "0") if len(digits) <= point else f"{digits[:point]}.{digits[point:]}"
+    elif -6 < point <= 0:
+        text = f"0.{'0' * -point}{digits}"
+    else:
+        fraction = f".{digits[1:]}" if len(digits) > 1 else ""
+        text = f"{digits[0]}{fraction}e{point - 1:+d}"
+    return f"-{text}" if sign else text
 
 
 def from_json(text: bytes | str) -> object:

@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from workflow_router.cli.chain import Entry
 from workflow_router.cli.demo.account import Found, checks
 from workflow_router.cli.demo.api import Audit, Review, Run, State
 from workflow_router.cli.demo.github_events import Delivery
 from workflow_router.cli.demo.sender import Answer
+from workflow_router.core.model import Transition
+from workflow_router.core.proofs.entries import Line
 
 
 def delivery(own_id: str, starts: str | None = None, **more: str) -> Delivery:
@@ -41,8 +42,9 @@ HISTORY = [
 ]
 
 
-def entry(run: str, kind: str, key: str) -> Entry:
-    return Entry(1, 1, {"kind": kind, "subject": run, "run": run, "detail": {"key": key}}, "")
+def entry(run: str, kind: str, key: str) -> Line:
+    told = Transition(kind=kind, subject=run, run=run, detail={"key": key})
+    return Line(position=1, time_ms=1, transition=told, hash="")
 
 
 def write_effects(folder: Path, *keys: str) -> Path:

@@ -1,4 +1,4 @@
-"""Owns the doors of observation: audit log, its stream, counts, routes and dispatches. Refuses changes."""
+"""Owns the doors of observation: transitions as they happen, counts, routes and dispatches. Refuses changes."""
 
 from collections.abc import AsyncGenerator
 from typing import Annotated
@@ -8,12 +8,14 @@ from msgspec import Meta
 
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
+from workflow_router.api.endpoints.audit import AuditHead
 from workflow_router.api.request import Request, Response
-from workflow_router.api.views import AuditView, DispatchView, view
+from workflow_router.api.views import DispatchView, line_of, view
 from workflow_router.core.errors import InvalidInput, InvalidPattern, NotFound, Overloaded
-from workflow_router.core.model import DEFAULT_TENANT, AuditEntry
+from workflow_router.core.model import DEFAULT_TENANT
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Transaction
+from workflow_router.core.proofs.entries import Line
 from workflow_router.utils.codec import to_json
 
 TAG = "state"
@@ -50,21 +52,6 @@ class DispatchQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     run: str | None = None
     limit: Limit = 50
-
-
-class AuditQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which audit entries to list: after a position, or those of one causal tree."""
-
-    after: Position = 0
-    limit: Limit = 100
-    correlation: str | None = None
-
-
-class AuditHead(msgspec.Struct, frozen=True):
-    """The last entry of the audit log; whoever keeps it elsewhere can tell later that nothing was cut off."""
-
-    position: int
-    hash: str
 
 
 class StateView(msgspec.Struct, frozen=True):
@@ -131,26 +118,6 @@ async def get_dispatch(context: Context, dispatch_id: str) -> DispatchView:
     return view(DispatchView, found)
 
 
-@endpoint("GET", "/api/audit", tag=TAG)
-async def list_audit(context: Context, query: AuditQuery) -> list[AuditView]:
-    """List audit entries in order."""
-    correlation = query.correlation
-
-    async def unit(tx: Transaction) -> list[AuditEntry]:
-        if correlation is not None:
-            return await tx.audit.of_correlation(correlation, limit=query.limit)
-        return await tx.audit.entries(after=query.after, limit=query.limit)
-
-    return [AuditView.of(entry) for entry in await context.runtime.store.read(unit)]
-
-
-@endpoint("GET", "/api/audit/head", tag=TAG)
-async def get_audit_head(context: Context) -> AuditHead:
-    """Show position and hash of the last audit entry."""
-    position, digest = await context.runtime.store.read(lambda tx: tx.audit.head())
-    return AuditHead(position, digest.hex())
-
-
 @endpoint("GET", "/api/state", tag=TAG)
 async def get_state(context: Context) -> StateView:
     """Count events, runs, messages and dispatches."""
@@ -174,7 +141,7 @@ async def get_state(context: Context) -> StateView:
     "/api/observe",
     tag=TAG,
     errors=(InvalidInput, InvalidPattern, Overloaded),
-    produces={EVENT_STREAM: AuditView},
+    produces={EVENT_STREAM: Line},
 )
 async def observe(context: Context, request: Request, query: ObserveQuery) -> Response:
     """Stream transitions as server-sent events while they are committed.
@@ -199,7 +166,7 @@ async def _server_sent(context: Context, after: int | None, pattern: Pattern | N
     try:
         yield b": observing\n\n"  # so that the caller knows at once that it is heard
         async for entry in entries:
-            text = to_json(AuditView.of(entry))
+            text = to_json(line_of(entry))
             yield b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.transition.kind.encode(), text)
     finally:
         context.observers -= 1
@@ -210,8 +177,6 @@ ENDPOINTS = (
     list_routes,
     list_dispatches,
     get_dispatch,
-    list_audit,
-    get_audit_head,
     get_state,
     observe,
 )

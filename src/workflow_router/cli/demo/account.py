@@ -6,7 +6,6 @@ What is expected is worked out from the deliveries alone; what was found comes f
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import msgspec
 
@@ -65,7 +64,7 @@ def checks(deliveries: Sequence[Delivery], found: Found) -> list[Check]:
         *_calls(runs, found),
         *_messages(runs["prepare_release"], found.state.messages.get("releases", {})),
         *_effects(runs, found.effects),
-        Check("audit chain verified", True, found.audit.verified),
+        Check("audit log verified", True, found.audit.verified),
     ]
 
 
@@ -165,10 +164,9 @@ def committed_operations(audit: Audit) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
     for entry in audit.entries:
         told = entry.transition
-        kind, _, what = str(told["kind"]).partition(".")
-        detail = cast("dict[str, object]", told.get("detail") or {})
-        if kind in _OPERATIONS and what in _COMMITTED and "key" in detail:
-            found[str(told.get("run")), str(detail["key"])] += 1
+        kind, _, what = told.kind.partition(".")
+        if kind in _OPERATIONS and what in _COMMITTED and "key" in told.detail:
+            found[str(told.run), str(told.detail["key"])] += 1
     return found
 
 

@@ -2,10 +2,11 @@
 
 import msgspec
 
-from workflow_router.cli.chain import PAGE as AUDIT_PAGE
-from workflow_router.cli.chain import Chain, Entry, Head
 from workflow_router.cli.demo.child import RouterFailed
 from workflow_router.cli.demo.client import Client
+from workflow_router.cli.log import PAGE as AUDIT_PAGE
+from workflow_router.cli.log import Head, Log
+from workflow_router.core.proofs.entries import Line
 from workflow_router.utils.codec import to_json
 
 PAGE = 500
@@ -55,12 +56,12 @@ class Audit(msgspec.Struct):
     """The audit log as it was read, and checked here.
 
     Attributes:
-        verified: each entry's hash covers the one before and its own content, up to the head.
+        verified: the tree over the entries, grown here, has the root that the log says it has.
     """
 
     verified: bool
     head: str
-    entries: list[Entry]
+    entries: list[Line]
 
 
 class Api:
@@ -102,17 +103,17 @@ class Api:
             raise RouterFailed(f"Deciding {approval} got {status}: {content.decode(errors='replace')}")
 
     async def audit(self) -> Audit:
-        """The whole audit log, its hash chain followed from the beginning."""
+        """The whole audit log, its tree grown here from the beginning."""
         head = msgspec.json.decode(await self._get("/api/audit/head"), type=Head)
-        chain, entries = Chain(), list[Entry]()
+        log, entries = Log(), list[Line]()
         while len(entries) < head.position:
             limit = min(AUDIT_PAGE, head.position - len(entries))
-            page = chain.follow(await self._get(f"/api/audit?after={len(entries)}&limit={limit}"))
+            page = log.follow(await self._get(f"/api/audit?after={len(entries)}&limit={limit}"))
             if not page:
                 break
             entries += page
-        chain.end_at(head)
-        return Audit(chain.reason is None, head.hash, entries)
+        log.end_at(head)
+        return Audit(log.reason is None, head.root, entries)
 
     async def _get(self, path: str) -> bytes:
         status, content = await self._client.request("GET", self._address + path)

@@ -127,7 +127,7 @@ def show(result: Result, console: Console) -> None:
         f"{events.sent_again} deliveries sent again, {crash.effects_repeated} outside effects repeated under their key"
     )
     rows.append(("", "", told))
-    verified = "audit chain verified" if result.audit.verified else "[red]audit chain BROKEN[/]"
+    verified = "audit log verified" if result.audit.verified else "[red]audit log BROKEN[/]"
     rows.append(("audit", f"{result.audit.entries} entries", verified))
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")

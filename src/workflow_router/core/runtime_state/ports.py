@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from workflow_router.core.model import Approval, AuditEntry
+from workflow_router.core.model import Approval, AuditEntry, AuditFilter, KeptCheckpoint
 from workflow_router.core.states import ApprovalStatus
 
 
@@ -27,7 +27,7 @@ class ApprovalTransitions(Protocol):
 
 
 class AuditReads(Protocol):
-    """Reading the audit log. It has no verb that writes: entries come from `Transaction.record`."""
+    """Reading the audit log. It has no verb that adds: entries come from `Transaction.record`."""
 
     async def entries(self, *, after: int, limit: int) -> list[AuditEntry]:
         """Entries after a position, in order."""
@@ -37,6 +37,46 @@ class AuditReads(Protocol):
         """Entries of one causal tree, in order."""
         ...
 
+    async def search(self, wanted: AuditFilter) -> list[AuditEntry]:
+        """Entries that fit, in order."""
+        ...
+
+    async def find(self, position: int) -> AuditEntry | None:
+        """The entry at a position, unless it was pruned."""
+        ...
+
     async def head(self) -> tuple[int, bytes]:
-        """Position and hash of the last entry; (0, 32 zero bytes) where there is none."""
+        """Number of entries, and the root of their tree."""
+        ...
+
+    async def root(self, size: int) -> bytes:
+        """The root of the tree when it had so many entries. Raises ValueError where it never had."""
+        ...
+
+    async def inclusion(self, position: int, size: int) -> list[bytes]:
+        """The proof that the entry is in the tree of that size. Raises ValueError as above."""
+        ...
+
+    async def consistency(self, first: int, second: int) -> list[bytes]:
+        """The proof that the first tree is a prefix of the second. Raises ValueError as above."""
+        ...
+
+    async def checkpoint(self) -> KeptCheckpoint | None:
+        """The latest signed checkpoint."""
+        ...
+
+
+class AuditTransitions(Protocol):
+    """What can be done to the audit log, beside its growing: none of it changes the tree."""
+
+    async def redact(self, position: int, *, actor: str, reason: str) -> bool:
+        """Take actor and detail out of an entry, and tell of it; False where it has none (any more)."""
+        ...
+
+    async def prune(self, upto: int, *, actor: str) -> int:
+        """Take away the oldest entries up to a position, in whole tiles, and tell of it; returns how many are gone."""
+        ...
+
+    async def keep_checkpoint(self, position: int, note: str, *, now_ms: int) -> None:
+        """Keep a signed checkpoint."""
         ...

@@ -1,0 +1,160 @@
+"""Owns what an audit entry's leaf covers: sealing a transition, and following a log's entries from outside. Pure.
+
+The leaf is the canonical JSON (RFC 8785) of the entry. Who did it and the details, which may name people, stand in it
+only as a salted commitment, SHA-256 over salt and canonical JSON; so they can be taken out later (redacted) while the
+leaf, the tree and every proof stay as they are. Refuses to store, and to trust what a row says beside its body.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from workflow_router.core.model import DEFAULT_TENANT, Transition
+from workflow_router.core.proofs.merkle import Frontier, leaf_hash
+from workflow_router.utils.codec import to_canonical_json
+
+SALT_BYTES = 16
+
+
+class Public(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """What of a transition stands in the leaf itself."""
+
+    kind: str
+    subject: str
+    tenant: str = DEFAULT_TENANT
+    run: str | None = None
+    cause: str | None = None
+    correlation: str | None = None
+
+
+class Body(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The entry as its leaf has it; `private` is the commitment, in hex, where there is something private."""
+
+    position: int
+    time_ms: int
+    transition: Public
+    private: str | None = None
+
+
+class Private(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What of a transition can be redacted."""
+
+    actor: str | None = None
+    detail: dict[str, object] = {}
+
+
+class Sealed(msgspec.Struct, frozen=True, gc=False):
+    """An entry ready to be stored; `private` and what belongs to it only where something is private."""
+
+    body: bytes
+    hash: bytes
+    private: bytes | None = None
+    salt: bytes | None = None
+    commitment: bytes | None = None
+
+
+# Names in ASCII, and no numbers but whole ones: sorted by name, this is the canonical form.
+_encode_body = msgspec.json.Encoder(order="sorted").encode
+decode_body = msgspec.json.Decoder(Body).decode
+decode_private = msgspec.json.Decoder(Private).decode
+
+
+def seal(position: int, time_ms: int, transition: Transition, salt: bytes) -> Sealed:
+    """The entry for a transition. `salt`: 16 random bytes, used only where something is private."""
+    if transition.actor is None and not transition.detail:
+        body = _encode_body(Body(position, time_ms, _public(transition)))
+        return Sealed(body, leaf_hash(body))
+    private = to_canonical_json(Private(transition.actor, transition.detail))
+    commitment = hashlib.sha256(salt + private).digest()
+    body = _encode_body(Body(position, time_ms, _public(transition), commitment.hex()))
+    return Sealed(body, leaf_hash(body), private, salt, commitment)
+
+
+def _public(transition: Transition) -> Public:
+    return Public(
+        kind=transition.kind,
+        subject=transition.subject,
+        tenant=transition.tenant,
+        run=transition.run,
+        cause=transition.cause,
+        correlation=transition.correlation,
+    )
+
+
+def unseal(body: Body, private: Private | None) -> Transition:
+    """The transition that an entry tells of; without what was redacted."""
+    public = body.transition
+    return Transition(
+        kind=public.kind,
+        subject=public.subject,
+        tenant=public.tenant,
+        actor=None if private is None else private.actor,
+        run=public.run,
+        cause=public.cause,
+        correlation=public.correlation,
+        detail={} if private is None else private.detail,
+    )
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An entry as the API and an export give it; hashes, salt and commitment in hex.
+
+    Attributes:
+        private: the commitment to actor and detail, where there are any.
+        salt: its salt; None once they were redacted.
+        hash: of the leaf.
+    """
+
+    position: int
+    time_ms: int
+    transition: Transition
+    private: str | None = None
+    salt: str | None = None
+    hash: str
+
+
+class LogCheck:
+    """A log as far as it was followed.
+
+    Attributes:
+        tree: over the entries that fit.
+        reason: what is wrong with the one after them, where something is.
+    """
+
+    def __init__(self) -> None:
+        self.tree = Frontier()
+        self.reason: str | None = None
+
+    @property
+    def position(self) -> int:
+        """Of the last entry that fits."""
+        return self.tree.size
+
+    def follow(self, lines: Sequence[Line]) -> bool:
+        """Take up entries, as far as they fit; False where one does not."""
+        for line in lines:
+            if self.reason is None:
+                self.reason = self.wrong(line, self.position + 1)
+            if self.reason is not None:
+                return False
+            self.tree.append(bytes.fromhex(line.hash))
+        return True
+
+    @staticmethod
+    def wrong(line: Line, position: int) -> str | None:
+        """What is wrong with an entry by itself, which should be at this position."""
+        if line.position != position:
+            return "An entry is missing or out of order."
+        transition = line.transition
+        private = Private(transition.actor, transition.detail)
+        if line.salt is not None:
+            text = to_canonical_json(private)
+            if hashlib.sha256(bytes.fromhex(line.salt) + text).hexdigest() != line.private:
+                return "The entry was edited: actor or detail differ from what they were committed to."
+        elif private != Private():
+            return "The entry was edited: it has an actor or details that it does not commit to."
+        body = _encode_body(Body(line.position, line.time_ms, _public(transition), line.private))
+        return (
+            None if leaf_hash(body).hex() == line.hash else "The entry was edited or replaced: its hash does not fit."
+        )
