@@ -22,7 +22,7 @@ STACK_MAX = 30
 
 def _blame(thread: int, loop: asyncio.AbstractEventLoop) -> tuple[str, str]:
     """Who holds the loop up, in words, and its stack."""
-    frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]
+    frames = sys._current_frames()  # pyright: ignore[reportPrivateUsage]  documented, and the only way to see another thread
     frame: FrameType | None = frames.get(thread)
     if frame is None:
         return "an unknown coroutine", ""
