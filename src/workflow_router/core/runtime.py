@@ -35,8 +35,8 @@ from workflow_router.core.orchestration.time_machine import TimeMachine
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Store
 from workflow_router.core.runtime_state.approvals import Approvals
-from workflow_router.core.runtime_state.context import StateContext
 from workflow_router.core.runtime_state.checkpoints import Checkpoints
+from workflow_router.core.runtime_state.context import StateContext
 from workflow_router.core.runtime_state.observe import Observation
 from workflow_router.core.schedules.scheduler import Scheduler
 from workflow_router.core.states import RUN_ENDED
