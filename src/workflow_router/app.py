@@ -50,6 +50,7 @@ from workflow_router.settings import (
     subscriptions_of,
 )
 from workflow_router.settings.model import RouterFile, Topic
+from workflow_router.settings.route_rules import route_compiler
 from workflow_router.settings.rules import rule_compiler
 from workflow_router.settings.watch import watched
 from workflow_router.utils.clock import Clock, SystemClock
@@ -151,12 +152,14 @@ async def run(
     commit_in_thread: bool = True,
     project_file: RouterFile | None = None,
     prepare: Callable[[Runtime], None] = lambda _: None,
+    folder: Path | None = None,
 ) -> AsyncGenerator[Runtime, None]:
     """Run routers over a store until the block ends; see `embed` for the short form.
 
     Args:
         store: its URL, or one that is open and stays so afterwards.
         prepare: called with the runtime before it takes up work.
+        folder: where files that routes name are looked for.
         project_file: what mappings that are made while it runs may refer to; the given topics by default.
     """
     clock = clock or SystemClock()
@@ -184,6 +187,7 @@ async def run(
         runtime = Runtime(
             store, clock, ids, dispatcher, workflows, random=chance.random, sleep=sleep, compile_rule=compile_rule
         )
+        runtime.routes.compile = route_compiler(project_file or RouterFile(name="embedded"), folder)
         store.listen(runtime.observation.committed)
         store.listen(runtime.flow_control.committed)
         store.listen(runtime.state.committed)
@@ -270,6 +274,7 @@ async def open_project(
         transport=transport,
         project_file=declared,
         prepare=signing_of(project, url),
+        folder=project.folder,
     ) as runtime:
         runtime.archive.retention_days = declared.settings.keep_events_days
         sources = {

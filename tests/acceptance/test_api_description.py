@@ -104,6 +104,7 @@ async def busy(door: Door) -> dict[str, str]:
         "name": "audit",
         "source": "github",
         "position": "1",
+        "route": "billing",
     }
 
 
@@ -125,6 +126,8 @@ BODIES: dict[str, object] = {
     "decide": {"by": "ann", "approved": True},
     "publish": {"body": 2},
     "pull": {},
+    "put_route": {"targets": [{"name": "main", "kind": "http", "url": "http://127.0.0.1:9", "allow_private": True}]},
+    "weigh_route": {"weights": {"main": 2}},
 }
 
 

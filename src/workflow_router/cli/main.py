@@ -28,6 +28,7 @@ COMMANDS = {
     "budgets": "budgets",
     "keys": "keys",
     "dispatches": "dispatches",
+    "routes": "routes",
     "audit": "audit",
     "migrate": "migrate",
     "completion": "completion",

@@ -7,7 +7,7 @@ again: when units that share a commit must be taken apart, each is repeated on i
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
-from workflow_router.core.dispatch_route.journal import DispatchTransitions
+from workflow_router.core.dispatch_route.journal import DispatchTransitions, RouteTransitions
 from workflow_router.core.event_mappings.ports import EventTransitions, MappingTransitions
 from workflow_router.core.limits.ports import LimitTransitions, LiveRules
 from workflow_router.core.message_broker.ports import MessageTransitions
@@ -38,8 +38,10 @@ class AuditVerbs(AuditReads, AuditTransitions, Protocol):
 
 
 class FlowVerbs(Protocol):
-    """The verbs of what holds work back: holds, limits, live rules, slots, starts, keys."""
+    """The verbs of what directs work and holds it back: routes, holds, limits, live rules, slots, starts, keys."""
 
+    @property
+    def routes(self) -> RouteTransitions: ...
     @property
     def holds(self) -> HoldTransitions: ...
     @property

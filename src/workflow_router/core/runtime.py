@@ -13,6 +13,7 @@ from workflow_router.core.dispatch_route.dispatch import Dispatcher
 from workflow_router.core.dispatch_route.entry import Entry
 from workflow_router.core.dispatch_route.ledger import Ledger
 from workflow_router.core.dispatch_route.live import Live
+from workflow_router.core.dispatch_route.living import LivingRoutes
 from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
 from workflow_router.core.dispatch_route.recorder import Recorder
 from workflow_router.core.errors import DispatchFailed, NotFound, Overloaded
@@ -118,6 +119,7 @@ class Runtime:
         self.archive = Archive(store, clock, self.ingest, version_of=self.version_of, sleep=sleep)
         self.recorder = Recorder(store, sleep)
         dispatcher.shadows.on_record = self.recorder.later
+        self.routes = LivingRoutes(store, dispatcher, sleep=sleep)
         self.ledger = Ledger(store, clock, ids.new(), self.recorder.later, sleep)
         self.live = Live(store, clock, self.ledger, sleep)
         self.scheduler = Scheduler(
@@ -126,6 +128,7 @@ class Runtime:
 
     async def open(self) -> None:
         """Take up what the store holds: unfinished runs and undelivered messages."""
+        await self.routes.open()
         await self.flow_control.open()
         await self.interests.open()
         await self.engine.open()
@@ -146,6 +149,7 @@ class Runtime:
         await self.deliveries.close()
         await self.flow_control.close()
         await self.engine.close()
+        await self.routes.close()
         await self.dispatcher.close()
         await self.live.close()
         await self.ledger.close()

@@ -14,6 +14,7 @@ from workflow_router.db.repositories.limits import Limits
 from workflow_router.db.repositories.live_rules import LiveRuleRows
 from workflow_router.db.repositories.mappings import Mappings
 from workflow_router.db.repositories.messages import Messages
+from workflow_router.db.repositories.routes import Routes
 from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.repositories.schedules import Schedules
 from workflow_router.db.repositories.signals import Signals
@@ -77,6 +78,7 @@ class UnitOfWork:
         self.dispatches = Dispatches(session, self.record)
         self.limits = Limits(session, now_ms)
         self.live_rules = LiveRuleRows(session, self.record)
+        self.routes = Routes(session, self.record, now_ms)
         self.approvals = Approvals(session, self.record)
         self.audit = AuditLog(session, self.record)
         self.session = session

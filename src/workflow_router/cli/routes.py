@@ -1,0 +1,119 @@
+"""Owns `wr routes`. Refuses to touch a store: it asks the server."""
+
+from pathlib import Path
+from typing import cast
+
+import click
+
+from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.terminal import Printer
+from workflow_router.core.errors import InvalidInput, Mistake
+from workflow_router.settings.document import plain, read_document
+
+COLUMNS = ("name", "policy", "targets")
+VERSIONS = ("version", "stage", "author", "created_ms")
+VERSION = click.option("--version", type=click.IntRange(0), help="Only if this is still its last version.")
+
+
+@click.group(invoke_without_command=True, epilog="Example: wr routes weigh search old=90 new=10")
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """List routes, and change them while calls go through them."""
+    run_by_default(ctx, list_routes)
+
+
+@command.command("list")
+@talks
+def list_routes(client: Client, printer: Printer) -> None:
+    """List routes with their targets."""
+    found = client.list("/api/routes")
+    rows = [{**one, "targets": ", ".join(map(_target, cast("list[object]", one["targets"])))} for one in found]
+    printer.table(rows, COLUMNS, empty="No routes.", value=found)
+
+
+@command.command("show", epilog="Example: wr routes show assistant --json")
+@click.argument("route")
+@talks
+def show(client: Client, printer: Printer, route: str) -> None:
+    """Show the route ROUTE and its versions."""
+    found = client.get(f"/api/routes/{segment(route)}")
+    versions = client.list(f"/api/routes/{segment(route)}/versions")
+    value = {**found, "versions": versions}
+    if printer.as_json:
+        printer.say("", value)
+        return
+    printer.say(f"{route}: version {found['version']} by {found['author']}, {found['stage']}", value)
+    printer.table(versions, VERSIONS, empty="It is as the project declares it.", value=versions)
+
+
+@command.command("set", epilog="Example: wr routes set search search.yaml")
+@click.argument("route")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@VERSION
+@talks
+def set_route(client: Client, printer: Printer, route: str, file: Path, version: int | None) -> None:
+    """Create or change the route ROUTE from FILE: YAML or JSON, as `routes.ROUTE` of router.yaml would say it."""
+    mistakes: list[Mistake] = []
+    document = read_document(file.read_text(encoding="utf-8"), file.name, mistakes)
+    if mistakes or document is None:
+        problem = mistakes[0].message if mistakes else "It is empty."
+        raise InvalidInput(f"{file.name}: {problem}", remedy="Write the targets and the policy of the route.")
+    made = client.put(_path(route, "", version), plain(document))
+    printer.say(f"{route} is in version {made['version']}.", made)
+
+
+@command.command("weigh", epilog="Example: wr routes weigh search old=90 new=10")
+@click.argument("route")
+@click.argument("weights", nargs=-1, required=True, metavar="TARGET=WEIGHT...")
+@VERSION
+@talks
+def weigh(client: Client, printer: Printer, route: str, weights: tuple[str, ...], version: int | None) -> None:
+    """Change the weights of targets of the route ROUTE."""
+    given: dict[str, float] = {}
+    for one in weights:
+        name, _, number = one.rpartition("=")
+        try:
+            given[name] = float(number)
+        except ValueError:
+            raise InvalidInput(f"{one!r} is no weight.", remedy="Write TARGET=WEIGHT, such as new=10.") from None
+    made = client.post(_path(route, "/weights", version), {"weights": given})
+    printer.say(f"{route} is in version {made['version']}.", made)
+
+
+@command.command("disable")
+@click.argument("route")
+@VERSION
+@talks
+def disable(client: Client, printer: Printer, route: str, version: int | None) -> None:
+    """Take the route ROUTE out of force."""
+    made = client.post(_path(route, "/disable", version), {})
+    printer.say(f"{route} is disabled, in version {made['version']}.", made)
+
+
+@command.command("enable")
+@click.argument("route")
+@VERSION
+@talks
+def enable(client: Client, printer: Printer, route: str, version: int | None) -> None:
+    """Put the route ROUTE in force that was disabled."""
+    made = client.post(_path(route, "/enable", version), {})
+    printer.say(f"{route} is enabled, in version {made['version']}.", made)
+
+
+@command.command("delete")
+@click.argument("route")
+@VERSION
+@talks
+def delete(client: Client, printer: Printer, route: str, version: int | None) -> None:
+    """Delete the route ROUTE that was made here, or what was changed here of one that the project declares."""
+    made = client.delete(_path(route, "", version))
+    printer.say(f"{route} is deleted.", made)
+
+
+def _path(route: str, verb: str, version: int | None) -> str:
+    return f"/api/routes/{segment(route)}{verb}" + ("" if version is None else f"?version={version}")
+
+
+def _target(target: object) -> str:
+    fields = cast("dict[str, object]", target)
+    return f"{fields['name']}{'' if fields['ready'] else ' (out)'}"
