@@ -24,7 +24,8 @@ from workflow_router.core.dispatch_route.prices import NO_PRICES, Prices
 from workflow_router.core.errors import Conflict, Forbidden, InvalidInput, InvalidProject, Mistake
 from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.limits.model import Limit
-from workflow_router.core.message_broker.ports import Subscription
+from workflow_router.core.message_broker.ports import Subscription, Topic
+from workflow_router.core.messaging import handler_of
 from workflow_router.core.orchestration import watchdog
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.router import Router
@@ -48,8 +49,10 @@ from workflow_router.settings import (
     starts_of,
     store_of,
     subscriptions_of,
+    topics_of,
 )
-from workflow_router.settings.model import RouterFile, Topic
+from workflow_router.settings.model import RouterFile
+from workflow_router.settings.model import Topic as DeclaredTopic
 from workflow_router.settings.route_rules import route_compiler
 from workflow_router.settings.rules import rule_compiler
 from workflow_router.settings.watch import watched
@@ -133,6 +136,11 @@ def join_workflows(routers: Iterable[Router]) -> dict[str, dict[str, Workflow[..
 # --- a running system -----------------------------------------------------------------------------------------------
 
 
+def _embedded(topics: Iterable[str | Topic]) -> RouterFile:
+    names = [topic if isinstance(topic, str) else topic.name for topic in topics]
+    return RouterFile(name="embedded", topics={name: DeclaredTopic() for name in names})
+
+
 @contextlib.asynccontextmanager
 async def run(
     routers: Sequence[Router],
@@ -142,7 +150,7 @@ async def run(
     routes: Iterable[Route] = (),
     limits: Iterable[Limit] = (),
     prices: Prices = NO_PRICES,
-    topics: Iterable[str] = (),
+    topics: Iterable[str | Topic] = (),
     schedules: Iterable[Schedule] = (),
     subscriptions: Iterable[Subscription] = (),
     clock: Clock | None = None,
@@ -181,9 +189,7 @@ async def run(
         transport = Transports(transport, python=functions)
         dispatcher = Dispatcher(routes, transport, LocalSecrets(), clock, ids, chance.random, sleep)
         workflows = join_workflows(routers)
-        compile_rule = rule_compiler(
-            project_file or RouterFile(name="embedded", topics={topic: Topic() for topic in topics}), workflows
-        )
+        compile_rule = rule_compiler(project_file or _embedded(topics), workflows)
         runtime = Runtime(
             store, clock, ids, dispatcher, workflows, random=chance.random, sleep=sleep, compile_rule=compile_rule
         )
@@ -191,9 +197,17 @@ async def run(
         store.listen(runtime.observation.committed)
         store.listen(runtime.flow_control.committed)
         store.listen(runtime.state.committed)
-        runtime.set_topics(topics, subscriptions)
         runtime.ledger.prices = prices
         await runtime.live.open(limits)
+        runtime.broker.declare(
+            topics,
+            [*subscriptions, *(one for router in routers for one in router.subscriptions)],
+            {
+                name: (handler_of(function), at_once)
+                for one in routers
+                for name, (function, at_once) in one.handlers.items()
+            },
+        )
         declared = [mapping for router in routers for mapping in router.mappings]
         await runtime.scheduler.declare([*schedules, *(one for router in routers for one in router.schedules)])
         await runtime.ingest.set_mappings([*mappings, *declared], author="project")
@@ -269,7 +283,7 @@ async def open_project(
         routes=routes_of(project),
         limits=[rule.limit() for rule in declared.limits],
         prices=prices_of(declared.prices),
-        topics=declared.topics,
+        topics=topics_of(project),
         subscriptions=subscriptions_of(project),
         transport=transport,
         project_file=declared,

@@ -138,18 +138,16 @@ async def publish(store: SqlStore, *messages: NewMessage) -> None:
     """Publish messages to SUBSCRIPTION, in order, in one unit."""
 
     async def unit(tx: Transaction) -> None:
+        await tx.topics.declare([], [SUBSCRIPTION])
         for one in messages:
-            await tx.messages.publish(one, [SUBSCRIPTION.name])
+            await tx.messages.publish(one)
 
     await store.commit(unit)
 
 
-async def lease(store: SqlStore, clock: HandClock, *, limit: int = 10, tag: str = "t") -> list[Delivery]:
+async def lease(store: SqlStore, *, limit: int = 10, tag: str = "t") -> list[Delivery]:
     """Lease from SUBSCRIPTION, with tokens that begin with `tag`."""
-    tokens = [f"{tag}{number}" for number in range(limit)]
-    return await store.commit(
-        lambda tx: tx.messages.lease(SUBSCRIPTION, limit=limit, now_ms=clock.now_ms(), tokens=tokens)
-    )
+    return await store.commit(lambda tx: tx.messages.lease(SUBSCRIPTION, limit=limit, token=tag))
 
 
 async def added(store: SqlStore, unit: Callable[[Transaction], Awaitable[T]]) -> tuple[T, list[AuditEntry]]:

@@ -130,7 +130,7 @@ def test_a_replay_has_effects_once_more_and_is_recorded(backend: Backend) -> Non
             entries = await store.read(lambda tx: tx.audit.of_correlation(again.id, limit=10))
             (told,) = [one.transition for one in entries if one.transition.kind == "event.replayed"]
             assert (told.subject, told.actor, told.cause) == (accepted.id, "ann", accepted.id)
-            counts = await store.read(lambda tx: tx.messages.counts(tenant="default"))
+            counts = await store.read(lambda tx: tx.topics.counts())
             assert counts["one"]["published"] == 3
 
     backend.run(scenario)

@@ -105,7 +105,7 @@ def test_a_new_version_is_tried_beside_the_live_one(backend: Backend) -> None:
             assert {label for labels in seen.values() for label in labels} == {"m@1", "m@3"}
             await living.set_stage("m", "live", author="ann")
             assert await matched(runtime, 2) == ["m@4"]
-            counts = await store.read(lambda tx: tx.messages.counts(tenant="default"))
+            counts = await store.read(lambda tx: tx.topics.counts())
             assert counts["one"]["published"] + counts["two"]["published"] == 82
 
     backend.run(scenario)
@@ -167,7 +167,7 @@ def test_no_event_is_lost_while_mappings_change(backend: Backend) -> None:
             await task
             assert len(labels) == 200  # each one matched exactly one version
             assert len(set(labels)) > 3
-            counts = await store.read(lambda tx: tx.messages.counts(tenant="default"))
+            counts = await store.read(lambda tx: tx.topics.counts())
             assert sum(one["published"] for one in counts.values()) == 200
 
     backend.run(scenario)

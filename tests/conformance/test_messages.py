@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.conftest import Backend
 from tests.conformance.support import SUBSCRIPTION, added, lease, message, publish
-from workflow_router.core.errors import Conflict
+from workflow_router.core.message_broker.ports import OFFSET_BITS
 from workflow_router.core.model import Delivery, NewMessage
 from workflow_router.core.states import DeliveryStatus
 from workflow_router.db.repositories.messages import WINDOW
@@ -16,15 +16,11 @@ NAME = SUBSCRIPTION.name
 
 
 async def acknowledge(store: SqlStore, delivery: Delivery) -> bool:
-    return await store.commit(lambda tx: tx.messages.acknowledge(NAME, delivery.message_id, delivery.token))
+    return await store.commit(lambda tx: tx.messages.acknowledge(NAME, [delivery])) != set()
 
 
 async def give_back(store: SqlStore, delivery: Delivery, *, due_ms: int, error: str = "no") -> bool:
-    return await store.commit(
-        lambda tx: tx.messages.return_later(
-            SUBSCRIPTION, delivery.message_id, delivery.token, due_ms=due_ms, error=error
-        )
-    )
+    return await store.commit(lambda tx: tx.messages.return_later(SUBSCRIPTION, delivery, due_ms=due_ms, error=error))
 
 
 def ids(deliveries: list[Delivery]) -> list[str]:
@@ -34,11 +30,12 @@ def ids(deliveries: list[Delivery]) -> list[str]:
 def test_a_message_is_delivered_as_published(backend: Backend) -> None:
     async def scenario(store: SqlStore) -> None:
         new = NewMessage(id="m1", topic="tickets", body=b'{"n":1}', key="k", headers={"a": "b"}, tenant="t", cause="c")
-        (_, entries) = await added(store, lambda tx: tx.messages.publish(new, [NAME, "other"]))
+        await publish(store)
+        (_, entries) = await added(store, lambda tx: tx.messages.publish(new))
         assert [(entry.transition.kind, entry.transition.correlation) for entry in entries] == [
             ("message.published", "m1")
         ]
-        (delivery,) = await lease(store, backend.clock)
+        (delivery,) = await lease(store)
         assert delivery == Delivery(
             subscription=NAME,
             message_id="m1",
@@ -51,13 +48,12 @@ def test_a_message_is_delivered_as_published(backend: Backend) -> None:
             correlation="m1",
             published_ms=backend.clock.ms,
             attempt=1,
-            token="t0",
+            token=f"t.{delivery.position:x}",
             status=DeliveryStatus.LEASED,
+            position=(1 << OFFSET_BITS) + 1,
         )
-        with pytest.raises(Conflict):
-            await store.commit(lambda tx: tx.messages.publish(new, [NAME]))
-        counts = await store.read(lambda tx: tx.messages.counts(tenant="t"))
-        assert counts == {"tickets": {"published": 1, "leased": 1, "ready": 1}}
+        counts = await store.read(lambda tx: tx.topics.counts())
+        assert counts == {"tickets": {"published": 1, "leased": 1}}
 
     backend.run(scenario)
 
@@ -66,18 +62,18 @@ def test_messages_of_a_key_come_one_after_the_other(backend: Backend) -> None:
     async def scenario(store: SqlStore) -> None:
         # Ids are no order: a publisher whose clock is behind makes smaller ones.
         await publish(store, message(9, key="a"), message(2, key="a"), message(3, key="b"), message(4), message(5))
-        first = await lease(store, backend.clock)
+        first = await lease(store)
         assert ids(first) == ["m0009", "m0003", "m0004", "m0005"]
-        assert await lease(store, backend.clock) == []
+        assert await lease(store) == []
         assert await acknowledge(store, first[1])
-        assert await lease(store, backend.clock) == []
+        assert await lease(store) == []
         assert await give_back(store, first[0], due_ms=backend.clock.ms + 5)
-        assert await lease(store, backend.clock) == []  # later ones of the key wait for the one that was given back
+        assert await lease(store) == []  # later ones of the key wait for the one that was given back
         backend.clock.ms += 5
-        (again,) = await lease(store, backend.clock)
+        (again,) = await lease(store)
         assert (again.message_id, again.attempt) == ("m0009", 2)
         assert await acknowledge(store, again)
-        assert ids(await lease(store, backend.clock)) == ["m0002"]
+        assert ids(await lease(store)) == ["m0002"]
 
     backend.run(scenario)
 
@@ -85,16 +81,16 @@ def test_messages_of_a_key_come_one_after_the_other(backend: Backend) -> None:
 def test_a_lease_that_ran_out_is_due_again_and_its_token_is_void(backend: Backend) -> None:
     async def scenario(store: SqlStore) -> None:
         await publish(store, message(1))
-        (old,) = await lease(store, backend.clock, tag="old")
+        (old,) = await lease(store, tag="old")
         backend.clock.ms += SUBSCRIPTION.lease_ms - 1
-        assert await lease(store, backend.clock) == []
+        assert await lease(store) == []
         backend.clock.ms += 1
-        (new,) = await lease(store, backend.clock, tag="new")
-        assert (new.token, new.attempt) == ("new0", 2)
+        (new,) = await lease(store, tag="new")
+        assert (new.token, new.attempt) == (f"new.{new.position:x}", 2)
         before = await store.read(lambda tx: tx.audit.head())
         assert not await acknowledge(store, old)
         assert not await give_back(store, old, due_ms=0)
-        assert not await store.commit(lambda tx: tx.messages.extend(NAME, "m0001", old.token, until_ms=10**15))
+        assert not await store.commit(lambda tx: tx.messages.extend(NAME, old.position, old.token, until_ms=10**15))
         assert await store.read(lambda tx: tx.audit.head()) == before
         assert await acknowledge(store, new)
         assert not await acknowledge(store, new)
@@ -105,11 +101,11 @@ def test_a_lease_that_ran_out_is_due_again_and_its_token_is_void(backend: Backen
 def test_an_extended_lease_lasts(backend: Backend) -> None:
     async def scenario(store: SqlStore) -> None:
         await publish(store, message(1))
-        (held,) = await lease(store, backend.clock)
+        (held,) = await lease(store)
         until_ms = backend.clock.ms + 10 * SUBSCRIPTION.lease_ms
-        assert await store.commit(lambda tx: tx.messages.extend(NAME, "m0001", held.token, until_ms=until_ms))
+        assert await store.commit(lambda tx: tx.messages.extend(NAME, held.position, held.token, until_ms=until_ms))
         backend.clock.ms = until_ms - 1
-        assert await lease(store, backend.clock) == []
+        assert await lease(store) == []
         assert await acknowledge(store, held)
 
     backend.run(scenario)
@@ -120,13 +116,13 @@ def test_used_up_deliveries_make_a_dead_letter(backend: Backend, crash: bool) ->
     async def scenario(store: SqlStore) -> None:
         await publish(store, message(1, key="k"), message(2, key="k"))
         for attempt in range(1, SUBSCRIPTION.max_deliveries + 1):
-            (delivery,) = await lease(store, backend.clock)
+            (delivery,) = await lease(store)
             assert (delivery.message_id, delivery.attempt) == ("m0001", attempt)
             if not crash:
                 assert await give_back(store, delivery, due_ms=0, error=f"failed {attempt}")
             backend.clock.ms += SUBSCRIPTION.lease_ms
         if crash:  # the next lease finds the last one run out, and goes on with the key
-            assert ids(await lease(store, backend.clock)) == ["m0002"]
+            assert ids(await lease(store)) == ["m0002"]
         (dead,) = await store.read(lambda tx: tx.messages.dead_letters(NAME, limit=9))
         error = "The lease ran out on the last delivery." if crash else "failed 3"
         assert (dead.message_id, dead.attempt, dead.status, dead.error) == ("m0001", 3, DeliveryStatus.DEAD, error)
@@ -138,21 +134,24 @@ def test_used_up_deliveries_make_a_dead_letter(backend: Backend, crash: bool) ->
 
 
 def test_a_redriven_dead_letter_starts_anew(backend: Backend) -> None:
+    published: list[Delivery] = []
+
     async def redrive(store: SqlStore) -> bool:
-        return await store.commit(lambda tx: tx.messages.redrive(NAME, "m0001", now_ms=backend.clock.ms))
+        return bool(await store.commit(lambda tx: tx.messages.redrive(NAME, published)))
 
     async def scenario(store: SqlStore) -> None:
         await publish(store, message(1))
+        published[:] = await store.read(lambda tx: tx.topics.peek("tickets", after=0, limit=1))
         assert not await redrive(store)
-        (first,) = await lease(store, backend.clock)
+        (first,) = await lease(store)
         await give_back(store, first, due_ms=0)
         for _ in range(1, SUBSCRIPTION.max_deliveries):
-            (delivery,) = await lease(store, backend.clock)
+            (delivery,) = await lease(store)
             await give_back(store, delivery, due_ms=0)
-        assert await lease(store, backend.clock) == []
+        assert await lease(store) == []
         assert await redrive(store)
         assert not await redrive(store)
-        (again,) = await lease(store, backend.clock, tag="again")
+        (again,) = await lease(store, tag="again")
         assert again.attempt == 1
         assert not await acknowledge(store, first)
         assert await acknowledge(store, again)
@@ -168,13 +167,14 @@ def test_delays_and_the_next_due_moment(backend: Backend) -> None:
         now = backend.clock.ms
         assert await next_due(store) is None
         await publish(store, message(1, delay_ms=70), message(2, delay_ms=30))
+        assert await next_due(store) == 0  # nobody has looked at them yet
+        assert await lease(store) == []
         assert await next_due(store) == now + 30
-        assert await lease(store, backend.clock) == []
         backend.clock.ms = now + 30
-        (delivery,) = await lease(store, backend.clock)
+        (delivery,) = await lease(store)
         assert await next_due(store) == now + 70
         backend.clock.ms = now + 70
-        (other,) = await lease(store, backend.clock)
+        (other,) = await lease(store)
         assert await next_due(store) == now + 30 + SUBSCRIPTION.lease_ms
         assert await acknowledge(store, delivery)
         assert await acknowledge(store, other)
@@ -185,8 +185,8 @@ def test_delays_and_the_next_due_moment(backend: Backend) -> None:
 
 def test_a_message_without_subscriptions_is_kept(backend: Backend) -> None:
     async def scenario(store: SqlStore) -> None:
-        await store.commit(lambda tx: tx.messages.publish(message(1), []))
-        assert await store.read(lambda tx: tx.messages.counts(tenant="default")) == {"tickets": {"published": 1}}
+        await store.commit(lambda tx: tx.messages.publish(message(1)))
+        assert await store.read(lambda tx: tx.topics.counts()) == {"tickets": {"published": 1}}
 
     backend.run(scenario)
 
@@ -194,12 +194,12 @@ def test_a_message_without_subscriptions_is_kept(backend: Backend) -> None:
 def test_leases_at_once_share_nothing(backend: Backend) -> None:
     async def scenario(store: SqlStore) -> None:
         await publish(store, *(message(number) for number in range(30)))
-        leased = await asyncio.gather(*(lease(store, backend.clock, limit=4, tag=f"c{n}-") for n in range(10)))
+        leased = await asyncio.gather(*(lease(store, limit=4, tag=f"c{n}-") for n in range(10)))
         found = [delivery.message_id for batch in leased for delivery in batch]
         assert len(found) == len(set(found)) == 30
         done = await asyncio.gather(*(acknowledge(store, delivery) for batch in leased for delivery in batch))
         assert all(done)
-        counts = await store.read(lambda tx: tx.messages.counts(tenant="default"))
+        counts = await store.read(lambda tx: tx.topics.counts())
         assert counts == {"tickets": {"published": 30, "acked": 30}}
 
     backend.run(scenario)
@@ -211,11 +211,11 @@ def test_many_messages_behind_one_key_hide_no_others(backend: Backend) -> None:
     async def scenario(store: SqlStore) -> None:
         crowd = [message(number, key="crowd") for number in range(1, WINDOW + 20)]
         await publish(store, *crowd, message(9_001, key="late"), message(9_002, key="late"), message(9_003))
-        (first,) = await lease(store, backend.clock, limit=1)
+        (first,) = await lease(store, limit=1)
         assert first.message_id == "m0001"
-        assert ids(await lease(store, backend.clock, tag="second")) == ["m9001", "m9003"]
-        assert await lease(store, backend.clock, tag="third") == []
+        assert ids(await lease(store, tag="second")) == ["m9001", "m9003"]
+        assert await lease(store, tag="third") == []
         assert await acknowledge(store, first)
-        assert ids(await lease(store, backend.clock, tag="fourth")) == ["m0002"]
+        assert ids(await lease(store, tag="fourth")) == ["m0002"]
 
     backend.run(scenario)

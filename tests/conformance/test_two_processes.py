@@ -182,8 +182,6 @@ def test_a_mapping_that_two_processes_bring_gets_one_version(postgres_backend: B
 
 
 def test_two_consumers_share_no_delivery_and_keep_the_order(postgres_backend: Backend) -> None:
-    clock = postgres_backend.clock
-
     async def main() -> None:
         async with two_stores(postgres_backend) as (first, second):
             await publish(first, *(message(number, key=f"k{number % 4}") for number in range(40)))
@@ -191,11 +189,9 @@ def test_two_consumers_share_no_delivery_and_keep_the_order(postgres_backend: Ba
 
             async def consume(store: SqlStore, tag: str) -> None:
                 while len(seen) < 40:
-                    for delivery in await lease(store, clock, limit=3, tag=tag):
+                    for delivery in await lease(store, limit=3, tag=tag):
                         seen.append((delivery.key, delivery.message_id))
-                        assert await store.commit(
-                            lambda tx, d=delivery: tx.messages.acknowledge(d.subscription, d.message_id, d.token)
-                        )
+                        assert await store.commit(lambda tx, d=delivery: tx.messages.acknowledge(d.subscription, [d]))
 
             await asyncio.gather(consume(first, "a"), consume(second, "b"))
             assert len(set(seen)) == len(seen) == 40

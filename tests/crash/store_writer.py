@@ -24,7 +24,7 @@ async def write(tx: Transaction, number: int) -> None:
     event = Event(id=f"e{number}", source="/kill", type="killed", data=b"x" * (number % 7 * 900))
     await tx.events.take_in(AcceptedEvent(id=f"event-{number}", event=event, matched=["w@1"], received_ms=1))
     await tx.runs.start(NewRun(id=f"run-{number}", workflow="w", cause=f"event-{number}"))
-    await tx.messages.publish(NewMessage(id=f"message-{number}", topic="t", body=b"1"), ["s"])
+    await tx.messages.publish(NewMessage(id=f"message-{number}", topic="t", body=b"1"))
 
 
 async def main(url: str, first: int, *, early: bool) -> None:

@@ -250,7 +250,7 @@ async def check(world: World, store: SqlStore, inner: SqliteDatabase) -> None:
     for own_id in world.accepted.values():
         found = await store.read(lambda tx, i=own_id: tx.events.find(i, tenant="default"))
         assert found is not None, f"the acknowledged event {own_id} is lost"
-    messages = await store.read(lambda tx: tx.messages.counts(tenant="default"))
+    messages = await store.read(lambda tx: tx.topics.counts())
     assert messages["done"]["published"] == messages["done"]["acked"] == EVENTS, messages
     async with inner.snapshot() as session:
         doubled = await session.fetch("event_counts", tenant="default")

@@ -1,7 +1,7 @@
 """Owns declaring: steps, workflows and mappings of a router. Refuses to run them; `Router` adds the verbs."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast, overload
 
 from workflow_router.core import run_verbs
 from workflow_router.core.dispatch_route.inside import Function
@@ -10,6 +10,7 @@ from workflow_router.core.event_mappings.ingest import specification_of
 from workflow_router.core.event_mappings.mapping import Mapping as EventMapping
 from workflow_router.core.event_mappings.mapping import PublishTo, SignalTo
 from workflow_router.core.expressions import compile_condition, compile_template
+from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.orchestration.definitions import ONCE, Retry, Step, Workflow
 from workflow_router.core.orchestration.flow import Flow, StepFlow
 from workflow_router.core.orchestration.graph import graph_function
@@ -18,10 +19,12 @@ from workflow_router.core.orchestration.processes import check_function
 from workflow_router.core.orchestration.step_execution_handler import Chain
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.runtime import Runtime
+from workflow_router.utils.codec import to_json
 
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
+H = TypeVar("H", bound=Callable[..., Awaitable[object]])
 
 
 class StepDecorator(Protocol):
@@ -52,6 +55,8 @@ class Declarations:
         self.workflows: dict[str, dict[str, Workflow[..., Any]]] = {}
         self.mappings: list[EventMapping] = []
         self.targets: dict[str, Function] = {}
+        self.subscriptions: list[Subscription] = []
+        self.handlers: dict[str, tuple[Callable[..., Awaitable[object]], int]] = {}
         self.chain = Chain()
         self._runtime: Runtime | None = None
 
@@ -257,6 +262,56 @@ class Declarations:
                 specification=specification_of(rule),
             )
         )
+
+    def subscribe(
+        self,
+        topic: str,
+        *,
+        name: str | None = None,
+        filter: Mapping[str, object] | None = None,  # noqa: A002  as in router.yaml
+        begin: Literal["now", "beginning"] | int = "now",
+        concurrency: int = 50,
+        max_deliveries: int = 5,
+        lease_s: float = 30.0,
+        on_failure: Literal["block", "park"] = "block",
+    ) -> Callable[[H], H]:
+        """Declare an async function as the handler of a topic's messages, called for each at least once.
+
+        It is given the body, and the delivery if it takes a second argument. What it does through the router lands with
+        the acknowledgement, exactly once; what it returns is the reply, where the message is a request. If it raises,
+        the message comes again.
+
+        Args:
+            name: of the subscription; the router's and the function's by default. All with one name share the messages.
+            filter: pattern over key, headers and body.
+            begin: where a new subscription begins: `now`, `beginning`, or a wall time in milliseconds.
+            concurrency: how many calls go on at once; messages of one key come one after the other.
+            on_failure: whether a message that failed blocks later ones of its key, or is parked, and they go on.
+
+        Raises:
+            InvalidInput: the function takes something else, or another subscription has the name.
+        """
+
+        def declare(function: H) -> H:
+            label = name or f"{self.name}.{function.__name__}"
+            if label in self.handlers:
+                raise InvalidInput(f"Two handlers are named {label}.", remedy="Give one of them another `name`.")
+            self.handlers[label] = (function, concurrency)
+            self.subscriptions.append(
+                Subscription(
+                    name=label,
+                    topic=topic,
+                    handler=label,
+                    filter=None if filter is None else to_json(filter),
+                    begin=begin,
+                    max_deliveries=max_deliveries,
+                    lease_ms=round(lease_s * 1000),
+                    on_failure=on_failure,
+                )
+            )
+            return function
+
+        return declare
 
     def _named(self, target: str) -> bool:
         return any(mapping.name == f"{self.name}.{target}" for mapping in self.mappings)

@@ -236,7 +236,14 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message to be published. `body` is JSON; messages with the same `key` are delivered in order."""
+    """A message to be published. `body` is JSON; messages with the same `key` are delivered in order.
+
+    Attributes:
+        delay_ms: it is delivered so long after it was published; later ones of its key wait for it.
+        deduplication: a second message of the topic with the same one, within `deduplication_ms`, is not published.
+        expires_ms: it is not delivered any more so long after it was published.
+        priority: 0 to 9; those above 0 are taken before others that wait, the highest first.
+    """
 
     id: str
     topic: str
@@ -247,15 +254,21 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
     cause: str | None = None
     correlation: str | None = None
     delay_ms: int = 0
+    deduplication: str | None = None
+    deduplication_ms: int = 600_000
+    expires_ms: int | None = None
+    priority: int = 0
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A message on its way to one subscription.
 
     Attributes:
         token: proves the lease; a late ack with an older token is refused.
         attempt: 1 for the first delivery.
         status: ready, leased, acked or dead.
+        position: of the message in its topic's log; with the topic's number in its upper bits.
+        history: JSON list of {attempt, error, time_ms}, of a dead letter.
     """
 
     subscription: str
@@ -272,6 +285,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     status: DeliveryStatus
     error: str | None = None
+    position: int = 0
+    history: bytes | None = None
 
 
 class DispatchRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,12 @@ from typing import Protocol, TypeVar
 from workflow_router.core.dispatch_route.journal import DispatchTransitions, RouteTransitions
 from workflow_router.core.event_mappings.ports import EventTransitions, MappingTransitions
 from workflow_router.core.limits.ports import LimitTransitions, LiveRules
-from workflow_router.core.message_broker.ports import MessageTransitions
+from workflow_router.core.message_broker.ports import (
+    BrokerReads,
+    MessageTransitions,
+    ReplyTransitions,
+    TopicTransitions,
+)
 from workflow_router.core.model import NewRun, Run, Transition
 from workflow_router.core.orchestration.flow_ports import KeyTransitions, SlotTransitions, StartTransitions
 from workflow_router.core.orchestration.ports import (
@@ -35,6 +40,21 @@ class RunVerbs(RunTransitions, RunReads, Protocol):
 
 class AuditVerbs(AuditReads, AuditTransitions, Protocol):
     """The verbs of the audit log."""
+
+
+class TopicVerbs(TopicTransitions, BrokerReads, Protocol):
+    """The verbs of topics and subscriptions: those that change and those that read."""
+
+
+class BrokerVerbs(Protocol):
+    """The verbs of the broker: messages on their way, and what they go through."""
+
+    @property
+    def messages(self) -> MessageTransitions: ...
+    @property
+    def topics(self) -> TopicVerbs: ...
+    @property
+    def replies(self) -> ReplyTransitions: ...
 
 
 class FlowVerbs(Protocol):
@@ -69,7 +89,7 @@ class TimeVerbs(Protocol):
     def interests(self) -> InterestTransitions: ...
 
 
-class Transaction(FlowVerbs, TimeVerbs, Protocol):
+class Transaction(FlowVerbs, TimeVerbs, BrokerVerbs, Protocol):
     """The verbs of every room, all within one transaction."""
 
     @property
@@ -85,8 +105,6 @@ class Transaction(FlowVerbs, TimeVerbs, Protocol):
     def runs(self) -> RunVerbs: ...
     @property
     def signals(self) -> SignalTransitions: ...
-    @property
-    def messages(self) -> MessageTransitions: ...
     @property
     def dispatches(self) -> DispatchTransitions: ...
     @property
@@ -130,6 +148,11 @@ class Store(Protocol):
 
     def control(self, admission: Controls | None, /) -> None:
         """Let this hold back the starts of runs, and hear of their ends, in the commits that make them."""
+        ...
+
+    @property
+    def owner(self) -> str:
+        """Id of this process, new at each start."""
         ...
 
     @property

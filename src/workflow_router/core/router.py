@@ -9,18 +9,17 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, Literal, TypeVar, overload
 
-from workflow_router.core import run_verbs
+from workflow_router.core import messaging, run_verbs
 from workflow_router.core.dispatch_route.model import Caller
 from workflow_router.core.durations import seconds
 from workflow_router.core.errors import StepFailed
-from workflow_router.core.model import DEFAULT_TENANT, NewMessage
 from workflow_router.core.orchestration.definitions import Step, Workflow
 from workflow_router.core.orchestration.live import current
 from workflow_router.core.orchestration.parallel import Errors
 from workflow_router.core.orchestration.saga import Saga
 from workflow_router.core.runtime_state.approvals import Answer
 from workflow_router.core.time_verbs import TimeVerbs
-from workflow_router.utils.codec import Codec, to_json
+from workflow_router.utils.codec import Codec, from_json, to_json
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -53,7 +52,7 @@ class Router(TimeVerbs):
         given = to_json(input)
         branch = current()
         if branch is None:
-            return await self.runtime.start(name, given, run_id=run_id, key=key)
+            return await messaging.start(self.runtime, name, given, run_id, key)
         return await run_verbs.start(self.runtime, branch, name, given, run_id, key)
 
     @overload
@@ -139,21 +138,62 @@ class Router(TimeVerbs):
         return await run_verbs.dispatch(self.runtime, branch, route, call)
 
     async def publish(
-        self, topic: str, body: object, *, key: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        topic: str,
+        body: object,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        delay: str | float | timedelta | None = None,
+        deduplication: str | None = None,
+        expires: str | float | timedelta | None = None,
+        priority: int = 0,
     ) -> str:
-        """Publish a message and return its id; inside a run, in the same commit as the run's history.
+        """Publish a message and return its id; inside a run or a handler, in the commit of what that does.
 
-        Messages with the same `key` are delivered in order.
+        Args:
+            key: messages of the same key are delivered in order.
+            delay: how long until it is delivered.
+            deduplication: a second message with the same one is not published; its id is the first one's.
+            expires: after so long it is not delivered any more.
+            priority: 1 to 9 are taken before others that wait, the highest first.
         """
-        encoded, named = to_json(body), dict(headers or {})
+        message = messaging.new_message(
+            self.runtime,
+            topic,
+            to_json(body),
+            key=key,
+            headers=headers,
+            delay_s=seconds(delay),
+            deduplication=deduplication,
+            expires_s=seconds(expires),
+            priority=priority,
+        )
         branch = current()
-        if branch is None:
-            runtime = self.runtime
-            message = NewMessage(
-                id=runtime.ids.new(), topic=topic, body=encoded, key=key, headers=named, tenant=DEFAULT_TENANT
-            )
-            return await runtime.publish(message)
-        return await run_verbs.publish(self.runtime, branch, topic, encoded, key, named)
+        if branch is not None:
+            return await run_verbs.publish(self.runtime, branch, message)
+        return await messaging.publish(self.runtime, message)
+
+    async def request(
+        self,
+        topic: str,
+        body: object,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        within: str | float | timedelta = 30.0,
+    ) -> Any:
+        """Publish a request and return its reply, both durable: inside a run, it goes on waiting after a restart.
+
+        Raises:
+            WaitExpired: no reply came `within` that time. StepFailed: whoever had the request gave up.
+        """
+        message = messaging.new_message(self.runtime, topic, to_json(body), key=key, headers=headers)
+        timeout_s = seconds(within) or 30.0
+        branch = current()
+        if branch is not None:
+            return from_json(await messaging.request_within(self.runtime, branch, message, timeout_s))
+        return from_json(await self.runtime.request(message, timeout_s=timeout_s))
 
     async def approve(
         self,

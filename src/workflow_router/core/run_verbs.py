@@ -128,24 +128,19 @@ async def patched(runtime: Runtime, branch: Branch, name: str) -> bool:
     return record.output == b"true"
 
 
-async def publish(
-    runtime: Runtime, branch: Branch, topic: str, body: bytes, key: str | None, headers: dict[str, str]
-) -> str:
+async def publish(runtime: Runtime, branch: Branch, message: NewMessage) -> str:
     """Publish a message in the same commit as this run's history."""
+    topic = message.topic
 
-    async def perform(live: LiveRun, step_key: str) -> Outcome:
-        message = NewMessage(
-            id=runtime.ids.new(),
-            topic=topic,
-            body=body,
-            key=key,
-            headers=headers,
-            tenant=live.run.tenant,
-            cause=live.run.id,
-            correlation=live.run.correlation,
-        )
-        recipients = runtime.topics.recipients(message)
-        return Outcome(output=to_json(message.id), also=lambda tx: tx.messages.publish(message, recipients))
+    async def perform(live: LiveRun, _: str) -> Outcome:
+        run = live.run
+        own = msgspec.structs.replace(message, tenant=run.tenant, cause=run.id, correlation=run.correlation)
+        runtime.topics.check_topic(topic)
+
+        async def also(tx: Transaction) -> None:
+            await tx.messages.publish(own)
+
+        return Outcome(output=to_json(own.id), also=also)
 
     text = await runtime.engine.operations.value(branch, "publish", topic, perform)
     runtime.deliveries.published(topic)

@@ -4,7 +4,7 @@ It is what a running system is. A `Router` is what users declare; doors (HTTP, C
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,10 +21,8 @@ from workflow_router.core.event_mappings.archive import Archive
 from workflow_router.core.event_mappings.explain import Explainer
 from workflow_router.core.event_mappings.ingest import Accepted, Ingest
 from workflow_router.core.event_mappings.living import Compile, cannot_compile
-from workflow_router.core.message_broker.deliver import Deliveries
-from workflow_router.core.message_broker.ports import Subscription
-from workflow_router.core.message_broker.publish import Topics
-from workflow_router.core.message_broker.redeliver import Redelivery
+from workflow_router.core.message_broker.broker import Broker
+from workflow_router.core.message_webhooks import Webhooks
 from workflow_router.core.model import DEFAULT_TENANT, AuditEntry, Event, NewMessage, NewRun, Run
 from workflow_router.core.orchestration.children import Children
 from workflow_router.core.orchestration.definitions import Workflow
@@ -76,7 +74,6 @@ class Runtime:
         self.dispatcher = dispatcher
         self.workflows = workflows
         self.random = random
-        self.topics = Topics()
         self.engine = Engine(store, clock, workflows, sleep=sleep, random=random)
         self.flow_control = FlowControl(store, clock, self.engine, workflows, steps=False)
         self.time_machine = TimeMachine(store, ids, self.engine)
@@ -85,24 +82,28 @@ class Runtime:
         self.observation = Observation(store)
         self.checkpoints = Checkpoints(store, clock, sleep)
         self.approvals = Approvals(store, clock, self.engine.woken)
-        self.deliveries = Deliveries(
+        self.broker = Broker(
             store,
             clock,
             ids,
-            self.topics,
             version_of=self.version_of,
             on_started=self._started,
+            on_woken=self.engine.woken,
+            signalling=deliver,
+            route=Webhooks(self.dispatch, dispatcher.secret, clock).send,
             random=random,
             sleep=sleep,
         )
-        self.redelivery = Redelivery(store, clock, self.topics, on_due=self.deliveries.published, random=random)
+        self.topics = self.broker.topics
+        self.deliveries = self.broker.deliveries
+        self.redelivery = self.broker.redelivery
         self.interests = Interests(store, clock, self.engine.operations)
         self.state = StateContext(store, clock, self._live_state)
         self.ingest = Ingest(
             store,
             clock,
             ids,
-            recipients=self.topics.recipients,
+            check_topic=self.topics.check_topic,
             version_of=self.version_of,
             on_started=self._started,
             on_published=self.deliveries.published,
@@ -132,7 +133,7 @@ class Runtime:
         await self.flow_control.open()
         await self.interests.open()
         await self.engine.open()
-        self.deliveries.open()
+        await self.broker.open()
         self.scheduler.open()
         self.mappings.open()
         self.dispatcher.open()
@@ -146,7 +147,7 @@ class Runtime:
         await self.archive.close()
         await self.scheduler.close()
         await self.mappings.close()
-        await self.deliveries.close()
+        await self.broker.close()
         await self.flow_control.close()
         await self.engine.close()
         await self.routes.close()
@@ -155,10 +156,6 @@ class Runtime:
         await self.ledger.close()
         await self.recorder.close()
         await self.checkpoints.close()
-
-    def set_topics(self, topics: Iterable[str], subscriptions: Iterable[Subscription]) -> None:
-        """Put topics and subscriptions in force."""
-        self.topics.replace(topics, subscriptions)
 
     def version_of(self, workflow: str) -> str:
         """The version new runs of a workflow begin with. Raises NotFound."""
@@ -214,11 +211,24 @@ class Runtime:
         return run.id
 
     async def publish(self, message: NewMessage) -> str:
-        """Publish a message; it is durable when this returns its id. Raises NotFound for an unknown topic."""
-        recipients = self.topics.recipients(message)
-        await self.store.commit(lambda tx: tx.messages.publish(message, recipients))
-        self.deliveries.published(message.topic)
-        return message.id
+        """Publish a message; it is durable when this returns its id, or that of the one it repeats.
+
+        Raises:
+            NotFound: no such topic. Overloaded: it is full, nothing was written. StoreError.
+        """
+        return await self.broker.publisher.publish(message)
+
+    async def publish_many(self, messages: Sequence[NewMessage]) -> list[str]:
+        """Publish messages in one commit, all or none; returns their ids. Raises as `publish` does."""
+        return await self.broker.publisher.publish_many(messages)
+
+    async def request(self, message: NewMessage, *, timeout_s: float = 30.0) -> bytes:
+        """Publish a request and wait for its reply, which is JSON; both are durable.
+
+        Raises:
+            NotFound: no such topic. WaitExpired: no reply within `timeout_s`. StepFailed: whoever had it gave up.
+        """
+        return await self.broker.request(message, timeout_s=timeout_s)
 
     async def dispatch(self, route: str, call: Call, caller: Caller) -> Dispatched:
         """Send a call through a route; intent and outcome are recorded. Raises NotFound, DispatchFailed."""

@@ -17,7 +17,7 @@ class _MigratedDatabase(Database, Migrated, Protocol):
     """A database as the dialects implement it."""
 
 
-def _database(url: str, *, commit_in_thread: bool) -> tuple[_MigratedDatabase, str]:
+def _database(url: str, *, commit_in_thread: bool, owner: str = "") -> tuple[_MigratedDatabase, str]:
     """The database behind a URL and its dialect. It never repeats the URL, which may hold a password."""
     scheme, separator, rest = url.partition("://")
     if scheme in {"postgresql", "postgres"} and rest:
@@ -27,7 +27,7 @@ def _database(url: str, *, commit_in_thread: bool) -> tuple[_MigratedDatabase, s
             raise StoreError(
                 "PostgreSQL needs a driver that is not installed.", remedy="pip install 'workflow-router[postgres]'"
             ) from error
-        return PostgresDatabase(url), "postgres"
+        return PostgresDatabase(url, owner), "postgres"
     if scheme == "sqlite" and separator and (not rest or (rest.startswith("/") and len(rest) > 1)):
         from workflow_router.db.sqlite.connection import SqliteDatabase  # noqa: PLC0415  not needed with PostgreSQL
 
@@ -47,7 +47,7 @@ async def open_store(url: str, *, clock: Clock, owner: str, commit_in_thread: bo
         InvalidInput: no such kind of store.
         StoreError: it cannot be opened; the subclass says why.
     """
-    database, dialect = _database(url, commit_in_thread=commit_in_thread)
+    database, dialect = _database(url, commit_in_thread=commit_in_thread, owner=owner)
     store = SqlStore(database, clock, owner, sole=dialect == "sqlite")
     try:
         await migrate(database, load_migrations(dialect))

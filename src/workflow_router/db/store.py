@@ -89,6 +89,10 @@ class SqlStore:
             return await unit(UnitOfWork(session, self._clock.now_ms(), {}, self._shard_count))
 
     @property
+    def owner(self) -> str:
+        return self._ownership.owner
+
+    @property
     def poll_s(self) -> float | None:
         return None if self._sole else POLL_S
 

@@ -14,11 +14,13 @@ from workflow_router.db.repositories.limits import Limits
 from workflow_router.db.repositories.live_rules import LiveRuleRows
 from workflow_router.db.repositories.mappings import Mappings
 from workflow_router.db.repositories.messages import Messages
+from workflow_router.db.repositories.replies import Replies
 from workflow_router.db.repositories.routes import Routes
 from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.repositories.schedules import Schedules
 from workflow_router.db.repositories.signals import Signals
 from workflow_router.db.repositories.stops import Stops, Vitals
+from workflow_router.db.repositories.topics import Topics
 
 
 class Gate:
@@ -74,7 +76,9 @@ class UnitOfWork:
         self.interests = Interests(session, now_ms, epochs)
         self.schedules = Schedules(session, self.record, now_ms)
         self.vitals = Vitals(session, now_ms, epochs)
-        self.messages = Messages(session, self.record, now_ms)
+        self.messages = Messages(session, self.record, now_ms, min(epochs, default=-1))
+        self.replies = Replies(session, now_ms)
+        self.topics = Topics(session, self.record, now_ms)
         self.dispatches = Dispatches(session, self.record)
         self.limits = Limits(session, now_ms)
         self.live_rules = LiveRuleRows(session, self.record)

@@ -149,6 +149,7 @@ class _UnitRaisedError(Exception):
 async def _run_all(session: Session, work: UnitOfWork, batch: list[_Job]) -> list[_Outcome]:
     try:
         outcomes: list[_Outcome] = [(await unit(work), None) for unit, _ in batch]
+        await work.messages.settle()
         await session.flush()
     except (StoreError, UndoneError):  # the database's own trouble, which no unit can be blamed for
         raise
@@ -162,11 +163,13 @@ async def _run_in_savepoint(session: Session, work: UnitOfWork, unit: Work[Any])
     await session.savepoint()
     try:
         value = await unit(work)
+        await work.messages.settle()
         await session.flush()
     except (StoreError, UndoneError):
         raise
     except Exception as error:  # noqa: BLE001  whatever a unit raises belongs to its caller, not to the batch
         del work.transitions[mark:]
+        work.messages.drop()
         await session.end_savepoint(undo=True)
         return None, error
     await session.end_savepoint(undo=False)

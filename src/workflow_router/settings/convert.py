@@ -10,7 +10,7 @@ from workflow_router.core.errors import InvalidInput, InvalidProject, Mistake
 from workflow_router.core.event_mappings import mapping as events
 from workflow_router.core.event_mappings.ingest import specification_of
 from workflow_router.core.expressions import compile_condition, compile_template
-from workflow_router.core.message_broker.ports import Subscription
+from workflow_router.core.message_broker.ports import Subscription, Topic
 from workflow_router.core.patterns import Pattern
 from workflow_router.settings import model
 from workflow_router.settings.limits import serving_of
@@ -108,6 +108,22 @@ def route_of(project: Project, name: str, *, environ: Mapping[str, str] = os.env
     return made
 
 
+def topics_of(project: Project) -> list[Topic]:
+    """The topics as the broker takes them."""
+    return [
+        Topic(
+            name=name,
+            max_messages=topic.max_messages,
+            max_bytes=topic.max_bytes,
+            when_full=topic.when_full,
+            keep_s=topic.keep_s,
+            keep_messages=topic.keep_messages,
+            deduplication_s=topic.deduplication_s,
+        )
+        for name, topic in project.router.topics.items()
+    ]
+
+
 def subscriptions_of(project: Project) -> list[Subscription]:
     """The subscriptions as the broker takes them, each with the limits of its topic."""
     topics = project.router.topics
@@ -120,6 +136,9 @@ def subscriptions_of(project: Project) -> list[Subscription]:
             input=to_json(subscription.input),
             max_deliveries=topics[subscription.topic].max_deliveries,
             lease_ms=int(topics[subscription.topic].lease_s * 1000),
+            begin=subscription.begin,
+            on_failure=subscription.on_failure,
+            prefetch=subscription.prefetch,
         )
         for subscription in project.router.subscriptions
     ]

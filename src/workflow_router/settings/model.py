@@ -15,7 +15,7 @@ from workflow_router.settings.document import Node
 from workflow_router.settings.limits import LimitRule, PriceTable
 from workflow_router.settings.routes import Route
 from workflow_router.settings.schedules import Schedule
-from workflow_router.settings.values import Name, Percent, Reference, Seconds, Text
+from workflow_router.settings.values import Count, Name, Percent, Reference, Seconds, Text
 
 Listen: TypeAlias = Annotated[
     str,
@@ -99,10 +99,20 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A stream of messages. After `max_deliveries` without an ack a message becomes a dead letter."""
+    """A stream of messages. After `max_deliveries` without an ack a message becomes a dead letter.
+
+    `max_messages` and `max_bytes` bound what the slowest subscription may leave; `when_full` says what happens then.
+    Messages that everybody has taken are kept for `keep_s`, and at most `keep_messages` of them.
+    """
 
     max_deliveries: Annotated[int, Meta(ge=1, le=1_000)] = 5
     lease_s: Seconds = 30.0
+    max_messages: Count | None = None
+    max_bytes: Count | None = None
+    when_full: Literal["refuse", "drop-oldest", "block"] = "refuse"
+    keep_s: Seconds | None = None
+    keep_messages: Count | None = None
+    deduplication_s: Seconds = 600.0
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,6 +123,9 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     filter: dict[str, object] | None = None
     start: Text | None = None
     input: object = "${ message.body }"
+    begin: Literal["now", "beginning"] = "now"
+    on_failure: Literal["block", "park"] = "block"
+    prefetch: Annotated[int, Meta(ge=1, le=10_000)] = 10_000
 
 
 class RouterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

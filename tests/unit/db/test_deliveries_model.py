@@ -6,11 +6,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.conformance.support import SUBSCRIPTION, HandClock, message
+from workflow_router.core.message_broker.ports import OFFSET_BITS
+from workflow_router.core.message_broker.tokens import leased
 from workflow_router.core.model import Delivery
 from workflow_router.core.ports import Transaction
 from workflow_router.db.open import open_store
@@ -29,6 +32,7 @@ class Known:
     status: Literal["ready", "leased", "acked", "dead"] = "ready"
     attempt: int = 0
     token: str = ""
+    taken: bool = False
     stale: list[str] = field(default_factory=list[str])
 
     @property
@@ -50,6 +54,7 @@ class Deliveries(RuleBasedStateMachine):
     def open(self) -> None:
         opened = open_store("sqlite://", clock=self.clock, owner="first", commit_in_thread=False)
         self.store = self.runner.run(opened)
+        self.commit(lambda tx: tx.topics.declare([], [SUBSCRIPTION]))
 
     def teardown(self) -> None:
         self.runner.run(self.store.close())
@@ -61,7 +66,7 @@ class Deliveries(RuleBasedStateMachine):
     @rule(key=st.sampled_from([None, "a", "b"]), delay_ms=st.sampled_from([0, 0, 500]))
     def publish(self, key: str | None, delay_ms: int) -> None:
         number = len(self.known)
-        self.commit(lambda tx: tx.messages.publish(message(number, key=key, delay_ms=delay_ms), [NAME]))
+        self.commit(lambda tx: tx.messages.publish(message(number, key=key, delay_ms=delay_ms)))
         self.known.append(Known(number, key, self.clock.ms + delay_ms))
 
     @rule(limit=st.integers(1, 4))
@@ -73,23 +78,45 @@ class Deliveries(RuleBasedStateMachine):
         expected: list[Known] = []
         for one in sorted(self.known, key=lambda one: (one.due_ms, one.number)):
             blocked = one.key is not None and any(
-                other.open and other.key == one.key for other in self.known[: one.number]
+                other.open and other.taken and other.key == one.key for other in self.known[: one.number]
             )
-            if one.open and one.due_ms <= now and not blocked and len(expected) < limit:
+            if one.taken and one.open and one.due_ms <= now and not blocked and len(expected) < limit:
                 expected.append(one)
-        tokens = [f"token-{self.tokens + n}" for n in range(limit)]
-        self.tokens += limit
-        leased = self.commit(lambda tx: tx.messages.lease(SUBSCRIPTION, limit=limit, now_ms=now, tokens=tokens))
-        for one, token in zip(expected, tokens, strict=False):
+        for one in self.known:  # what nobody has taken yet, in order, as far as there is room
+            if one.taken or len(expected) == limit:
+                continue
+            busy = one.key is not None and any(
+                other.open and other.taken and other.key == one.key for other in self.known[: one.number]
+            )
+            one.taken = True
+            if one.due_ms <= now and not busy:
+                expected.append(one)
+            elif one.due_ms <= now:
+                one.due_ms = now
+        self.tokens += 1
+        token = f"token-{self.tokens}"
+        taken = self.commit(lambda tx: tx.messages.lease(SUBSCRIPTION, limit=limit, token=token))
+        for one in expected:
             one.stale.append(one.token)
-            one.status, one.attempt, one.token, one.due_ms = "leased", one.attempt + 1, token, now + LEASE_MS
-        assert [self._seen(delivery) for delivery in leased] == [
+            one.status, one.attempt, one.due_ms = "leased", one.attempt + 1, now + LEASE_MS
+            one.token = f"{token}.{self.position(one):x}"
+        assert [self._seen(delivery) for delivery in taken] == [
             (one.number, one.key, one.attempt, one.token) for one in expected
         ]
 
     @staticmethod
     def _seen(delivery: Delivery) -> tuple[int, str | None, int, str]:
         return int(delivery.message_id[1:]), delivery.key, delivery.attempt, delivery.token
+
+    @staticmethod
+    def position(one: Known) -> int:
+        return (1 << OFFSET_BITS) + 1 + one.number
+
+    def _delivery(self, one: Known, token: str | None = None) -> Delivery:
+        return msgspec.structs.replace(
+            leased(NAME, f"m{one.number:04}", (one.token if token is None else token) or "none.0"),
+            position=self.position(one),
+        )
 
     def _leased(self, which: int) -> Known | None:
         leased = [one for one in self.known if one.status == "leased"]
@@ -99,7 +126,7 @@ class Deliveries(RuleBasedStateMachine):
     def acknowledge(self, which: int) -> None:
         one = self._leased(which)
         if one is not None:
-            assert self.commit(lambda tx: tx.messages.acknowledge(NAME, f"m{one.number:04}", one.token))
+            assert self.commit(lambda tx: tx.messages.acknowledge(NAME, [self._delivery(one)]))
             one.status = "acked"
 
     @rule(which=st.integers(0, 9), wait_ms=st.sampled_from([0, 300]))
@@ -108,9 +135,7 @@ class Deliveries(RuleBasedStateMachine):
         if one is not None:
             due_ms = self.clock.ms + wait_ms
             assert self.commit(
-                lambda tx: tx.messages.return_later(
-                    SUBSCRIPTION, f"m{one.number:04}", one.token, due_ms=due_ms, error="no"
-                )
+                lambda tx: tx.messages.return_later(SUBSCRIPTION, self._delivery(one), due_ms=due_ms, error="no")
             )
             one.status, one.due_ms = ("dead" if one.attempt >= MAX else "ready"), due_ms
 
@@ -121,14 +146,14 @@ class Deliveries(RuleBasedStateMachine):
         stale += [(one, one.token) for one in self.known if one.status != "leased"]
         if stale:
             one, token = stale[which % len(stale)]
-            assert not self.commit(lambda tx: tx.messages.acknowledge(NAME, f"m{one.number:04}", token))
+            assert not self.commit(lambda tx: tx.messages.acknowledge(NAME, [self._delivery(one, token)]))
 
     @precondition(lambda self: any(one.status == "dead" for one in self.known))
     @rule(which=st.integers(0, 9))
     def redrive(self, which: int) -> None:
         dead = [one for one in self.known if one.status == "dead"]
         one = dead[which % len(dead)]
-        assert self.commit(lambda tx: tx.messages.redrive(NAME, f"m{one.number:04}", now_ms=self.clock.ms))
+        assert self.commit(lambda tx: tx.messages.redrive(NAME, [self._delivery(one)]))
         one.stale.append(one.token)
         one.status, one.attempt, one.token, one.due_ms = "ready", 0, "", self.clock.ms
 
@@ -140,7 +165,7 @@ class Deliveries(RuleBasedStateMachine):
     def counts_agree(self) -> None:
         if not self.known:
             return
-        counts = self.runner.run(self.store.read(lambda tx: tx.messages.counts(tenant="default")))
+        counts = self.runner.run(self.store.read(lambda tx: tx.topics.counts()))
         expected = Counter[str](one.status for one in self.known)
         assert counts == {"tickets": {"published": len(self.known), **expected}}
 
@@ -148,7 +173,11 @@ class Deliveries(RuleBasedStateMachine):
     def the_next_due_moment_agrees(self) -> None:
         if self.known:
             due_ms = self.runner.run(self.store.read(lambda tx: tx.messages.next_due_ms(NAME)))
-            assert due_ms == min((one.due_ms for one in self.known if one.open), default=None)
+            assert due_ms == (
+                0
+                if not all(one.taken for one in self.known)
+                else min((one.due_ms for one in self.known if one.open), default=None)
+            )
 
     @invariant()
     def dead_letters_agree(self) -> None:

@@ -33,7 +33,9 @@ def test_what_is_put_off_touches_one_table_and_reads_no_other() -> None:
     queries = {name: Query(text) for name, text in load_queries("postgres").items()}
     for name in put_off - {"savepoint", "rollback_to_savepoint", "release_savepoint", "create_migrations"}:
         tables = re.findall(r"\b(?:INSERT INTO|UPDATE|DELETE FROM|FROM|JOIN) (?!SET\b)(\w+)", queries[name].sql)
-        assert set(tables) - {"generate_series", "clock_timestamp"} == {queries[name].table}, name
+        assert set(tables) - {"generate_series", "clock_timestamp", "unnest", "json_array_elements_text"} == {
+            queries[name].table
+        }, name
 
 
 def test_a_change_says_whether_it_landed_as_its_database_tells_it() -> None:

@@ -46,7 +46,7 @@ def test_a_message_published_by_a_run_starts_one_run_with_its_cause() -> None:
         async with embed(router, topics=["numbers"], subscriptions=[STARTS], clock=VirtualClock()) as runtime:
             first = await router.start("produce", [1, 2, 3])
             await asyncio.sleep(5)
-            counts = await runtime.store.read(lambda tx: tx.messages.counts(tenant="default"))
+            counts = await runtime.store.read(lambda tx: tx.topics.counts())
             assert counts == {"numbers": {"published": 3, "acked": 3}}
             runs = await runtime.store.read(lambda tx: tx.runs.counts(tenant="default"))
             assert runs == {"produce": {"completed": 1}, "consume": {"completed": 3}}

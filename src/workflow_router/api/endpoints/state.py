@@ -127,7 +127,7 @@ async def get_state(context: Context) -> StateView:
         return StateView(
             events=await tx.events.counts(tenant=DEFAULT_TENANT),
             runs=await tx.runs.counts(tenant=DEFAULT_TENANT),
-            messages=await tx.messages.counts(tenant=DEFAULT_TENANT),
+            messages=await tx.topics.counts(),
             dispatches=await tx.dispatches.counts(tenant=DEFAULT_TENANT),
             audit=AuditHead(position, digest.hex()),
             backlog=context.runtime.engine.backlog,

@@ -10,7 +10,7 @@ from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.views import DeliveryView, SubscriptionView, view
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound, Overloaded
-from workflow_router.core.model import DEFAULT_TENANT, NewMessage
+from workflow_router.core.model import NewMessage
 
 TAG = "messages"
 MESSAGES_MAX = 1_000
@@ -88,7 +88,7 @@ class Done(msgspec.Struct, frozen=True):
 async def list_topics(context: Context) -> list[TopicView]:
     """List topics with their subscriptions and counts."""
     topics = context.runtime.topics
-    counts = await context.runtime.store.read(lambda tx: tx.messages.counts(tenant=DEFAULT_TENANT))
+    counts = await context.runtime.store.read(lambda tx: tx.topics.counts())
     return [
         TopicView(name, [one.name for one in topics.subscriptions if one.topic == name], counts.get(name, {}))
         for name in topics.topics

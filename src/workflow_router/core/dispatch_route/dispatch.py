@@ -78,6 +78,10 @@ class Dispatcher:
         self.lanes = Lanes(clock, randomness, self.facts, self.shadows.follow)
         self.lanes.replace(routes)
 
+    async def secret(self, reference: str) -> str:
+        """The secret behind a reference. Raises TransportFailed of kind `secret` where there is none."""
+        return await self._secrets.resolve(reference)
+
     @property
     def routes(self) -> Mapping[str, Route]:
         """The routes in force, by name."""

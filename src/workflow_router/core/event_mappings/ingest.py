@@ -14,7 +14,7 @@ from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.event_mappings.match import Matched, Matcher, State
 from workflow_router.core.event_mappings.plan import Plan, plan
 from workflow_router.core.event_mappings.ports import AcceptedEvent
-from workflow_router.core.model import DEFAULT_TENANT, Event, NewMessage, Run, Signal, Transition
+from workflow_router.core.model import DEFAULT_TENANT, Event, Run, Signal, Transition
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.codec import to_canonical_json
@@ -56,7 +56,7 @@ class Ingest:
     """Takes events in.
 
     Args:
-        recipients: names of the subscriptions that get a message.
+        check_topic: raises NotFound for an unknown topic.
         version_of: the version that new runs of a workflow begin with. Raises NotFound for an unknown workflow.
         on_started: told of runs after they were committed.
         on_published: told of topics after messages were committed to them.
@@ -74,7 +74,7 @@ class Ingest:
         clock: Clock,
         ids: Ids,
         *,
-        recipients: Callable[[NewMessage], list[str]],
+        check_topic: Callable[[str], None],
         version_of: Callable[[str], str],
         on_started: Callable[[Run], None],
         on_published: Callable[[str], None],
@@ -89,7 +89,7 @@ class Ingest:
         self._store = store
         self._clock = clock
         self._ids = ids
-        self._recipients = recipients
+        self._check_topic = check_topic
         self._version_of = version_of
         self._on_started = on_started
         self._on_published = on_published
@@ -211,7 +211,8 @@ class Ingest:
             )
         started = [await tx.runs.start(run) for run in made.runs]
         for message in made.messages:
-            await tx.messages.publish(message, self._recipients(message))
+            self._check_topic(message.topic)
+            await tx.messages.publish(message)
         woken = [await self._deliver(tx, signal) for signal in made.signals]
         if self._listening():
             woken += await self._hear(tx, accepted.event, accepted.id, accepted.tenant)

@@ -1,32 +1,38 @@
-"""Owns who gets a message: topics, subscriptions and their filters. Refuses to store or deliver."""
+"""Owns what is in force: topics, subscriptions and their filters; and publishing, many messages to a commit.
 
-from collections.abc import Iterable
+Refuses to deliver. A message is stored once, whoever reads its topic; who gets it is decided when it is taken.
+"""
 
-import msgspec
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from workflow_router.core.errors import InvalidInput, NotFound
+from workflow_router.core.errors import InvalidInput, NotFound, Overloaded
 from workflow_router.core.expressions import Template, compile_template
-from workflow_router.core.message_broker.ports import Subscription
-from workflow_router.core.model import NewMessage
-from workflow_router.core.patterns import Pattern
+from workflow_router.core.message_broker.ports import Subscription, Topic
+from workflow_router.core.model import Delivery, NewMessage
+from workflow_router.core.patterns import Pattern, PatternIndex
+from workflow_router.core.ports import Store, Transaction
 from workflow_router.utils.codec import from_json
 
-
-class _Reader(msgspec.Struct, frozen=True):
-    """A subscription with its filter and template compiled."""
-
-    subscription: Subscription
-    filter: Pattern | None
-    input: Template
+# How long a publisher to a full topic with `when_full: block` waits, and how often it looks.
+BLOCK_S = 10.0
+LOOK_S = 0.05
+# Beyond this many messages that wait for their commit, new ones are refused.
+PENDING_MAX = 50_000
+BATCH_MAX = 1_000
+_REMEMBERED = 4_096
 
 
 class Topics:
     """The topics and subscriptions in force. They are replaced as a whole."""
 
     def __init__(self) -> None:
-        self._topics: set[str] = set()
-        self._readers: dict[str, _Reader] = {}
-        self._by_topic: dict[str, list[_Reader]] = {}
+        self._topics: dict[str, Topic] = {}
+        self._subscriptions: dict[str, Subscription] = {}
+        self._inputs: dict[str, Template] = {}
+        self._filters: dict[str, PatternIndex[str]] = {}
+        # By message, whom the index of its topic found: each subscription takes it, but it is matched once.
+        self._found: dict[int, list[str]] = {}
 
     @property
     def topics(self) -> list[str]:
@@ -36,62 +42,180 @@ class Topics:
     @property
     def subscriptions(self) -> list[Subscription]:
         """The subscriptions in force."""
-        return [reader.subscription for reader in self._readers.values()]
+        return list(self._subscriptions.values())
 
-    def replace(self, topics: Iterable[str], subscriptions: Iterable[Subscription]) -> None:
+    def replace(self, topics: Iterable[str | Topic], subscriptions: Iterable[Subscription]) -> None:
         """Put these in force. Raises InvalidInput (unknown topic), InvalidPattern, InvalidExpression."""
-        names = set(topics)
-        readers: dict[str, _Reader] = {}
-        by_topic: dict[str, list[_Reader]] = {name: [] for name in names}
-        for subscription in subscriptions:
-            if subscription.topic not in names:
+        known = {one.name: one for one in (Topic(name=topic) if isinstance(topic, str) else topic for topic in topics)}
+        named: dict[str, Subscription] = {}
+        inputs: dict[str, Template] = {}
+        filters: dict[str, PatternIndex[str]] = {name: PatternIndex() for name in known}
+        for one in subscriptions:
+            if one.topic not in known:
                 raise InvalidInput(
-                    f"Subscription {subscription.name} reads the unknown topic {subscription.topic}.",
-                    remedy="Declare the topic.",
+                    f"Subscription {one.name} reads the unknown topic {one.topic}.", remedy="Declare the topic."
                 )
-            template = "${ message.body }" if subscription.input is None else from_json(subscription.input)
-            reader = _Reader(
-                subscription,
-                None if subscription.filter is None else Pattern.parse(subscription.filter),
-                compile_template(template),
+            if sum(target is not None for target in (one.start, one.signal, one.route, one.handler)) > 1:
+                raise InvalidInput(
+                    f"Subscription {one.name} has several targets.", remedy="Give it one of start, signal and route."
+                )
+            inputs[one.name] = compile_template("${ message.body }" if one.input is None else from_json(one.input))
+            if one.filter is not None:
+                filters[one.topic].add(one.name, Pattern.parse(one.filter))
+            named[one.name] = one
+        self._topics, self._subscriptions, self._inputs, self._filters = known, named, inputs, filters
+        self._found = {}
+
+    def topic(self, name: str) -> Topic:
+        """The topic of that name. Raises NotFound."""
+        found = self._topics.get(name)
+        if found is None:
+            known = ", ".join(self.topics) or "none"
+            raise NotFound(
+                f"There is no topic {name}; known are: {known}.",
+                remedy="Declare it under `topics` in router.yaml, or create it with `wr topics create`.",
             )
-            readers[subscription.name] = reader
-            by_topic[subscription.topic].append(reader)
-        self._topics, self._readers, self._by_topic = names, readers, by_topic
+        return found
 
     def subscription(self, name: str) -> Subscription:
         """The subscription of that name. Raises NotFound."""
-        return self._reader(name).subscription
+        found = self._subscriptions.get(name)
+        if found is None:
+            known = ", ".join(self._subscriptions) or "none"
+            raise NotFound(f"There is no subscription {name}; known are: {known}.", remedy="Check the name.")
+        return found
 
     def input_of(self, name: str) -> Template:
-        """The template of the input of the runs that a subscription starts. Raises NotFound."""
-        return self._reader(name).input
+        """The template of what a subscription starts or signals. Raises NotFound."""
+        self.subscription(name)
+        return self._inputs[name]
 
     def check_topic(self, name: str) -> None:
         """Raise NotFound for an unknown topic."""
-        if name not in self._topics:
-            known = ", ".join(self.topics) or "none"
-            raise NotFound(
-                f"There is no topic {name}; known are: {known}.", remedy="Declare it under `topics` in router.yaml."
-            )
+        self.topic(name)
 
-    def recipients(self, message: NewMessage) -> list[str]:
-        """Names of the subscriptions that get this message. Raises NotFound for an unknown topic."""
-        self.check_topic(message.topic)
-        found: list[str] = []
-        seen: dict[str, object] | None = None
-        for reader in self._by_topic[message.topic]:
-            if reader.filter is not None:
-                if seen is None:
-                    seen = {"key": message.key, "headers": message.headers, "body": from_json(message.body)}
-                if not reader.filter.matches(seen):
-                    continue
-            found.append(reader.subscription.name)
-        return found
+    def accepts(self, subscription: Subscription) -> Callable[[Delivery], bool] | None:
+        """The filter of a subscription; None where it takes every message."""
+        if subscription.filter is None:
+            return None
+        index = self._filters[subscription.topic]
+        name = subscription.name
 
-    def _reader(self, name: str) -> _Reader:
-        reader = self._readers.get(name)
-        if reader is None:
-            known = ", ".join(self._readers) or "none"
-            raise NotFound(f"There is no subscription {name}; known are: {known}.", remedy="Check the name.")
-        return reader
+        def check(delivery: Delivery) -> bool:
+            found = self._found.get(delivery.position)
+            if found is None:
+                seen = {"key": delivery.key, "headers": delivery.headers, "body": from_json(delivery.body)}
+                if len(self._found) >= _REMEMBERED:
+                    self._found.clear()
+                found = self._found[delivery.position] = index.matching_value(seen)
+            return name in found
+
+        return check
+
+
+def scope_of(delivery: Delivery) -> dict[str, object]:
+    """What templates of a subscription see as `message`."""
+    return {
+        "message": {
+            "id": delivery.message_id,
+            "key": delivery.key,
+            "headers": delivery.headers,
+            "body": from_json(delivery.body),
+            "attempt": delivery.attempt,
+        }
+    }
+
+
+class Publisher:
+    """Publishes; messages that arrive while a commit is under way share the next one.
+
+    Args:
+        on_published: told of topics after messages were committed to them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        topics: Topics,
+        on_published: Callable[[str], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._sleep = sleep
+        self._store = store
+        self._topics = topics
+        self._on_published = on_published
+        self._pending: list[tuple[NewMessage, asyncio.Future[str]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def publish(self, message: NewMessage) -> str:
+        """Publish a message; it is durable when this returns its id, or that of the one it repeats.
+
+        Raises:
+            NotFound: no such topic. Overloaded: it is full, nothing was written. StoreError.
+        """
+        topic = self._topics.topic(message.topic)
+        if topic.bounded or message.deduplication is not None:
+            return (await self.publish_many([message]))[0]
+        if len(self._pending) >= PENDING_MAX:
+            raise Overloaded("Too many messages wait to be written.", remedy="Send it again a little later.")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[str] = loop.create_future()
+        self._pending.append((message, future))
+        if self._flushing is None:
+            self._flushing = loop.create_task(self._flush(), name="publish")
+        return await future
+
+    async def publish_many(self, messages: Sequence[NewMessage]) -> list[str]:
+        """Publish messages in one commit: all of them or none. Returns their ids. Raises as `publish` does."""
+        bounded: dict[str, list[NewMessage]] = {}
+        for message in messages:
+            if self._topics.topic(message.topic).bounded:
+                bounded.setdefault(message.topic, []).append(message)
+
+        async def unit(tx: Transaction) -> list[str]:
+            for name, several in bounded.items():
+                size = sum(len(one.body) for one in several)
+                if not await tx.topics.make_room(self._topics.topic(name), messages=len(several), size=size):
+                    raise Overloaded(f"The topic {name} is full.", remedy="Send it again later.")
+            return [await tx.messages.publish(message) for message in messages]
+
+        patient = any(self._topics.topic(name).when_full == "block" for name in bounded)
+        looks = round(BLOCK_S / LOOK_S) if patient else 1
+        while True:
+            try:
+                ids = await self._store.commit(unit)
+                break
+            except Overloaded:
+                looks -= 1
+                if not looks:
+                    raise
+                await self._sleep(LOOK_S)
+        for name in {message.topic for message in messages}:
+            self._on_published(name)
+        return ids
+
+    async def _flush(self) -> None:
+        try:
+            while self._pending:
+                batch, self._pending = self._pending[:BATCH_MAX], self._pending[BATCH_MAX:]
+                await self._write(batch)
+        finally:
+            self._flushing = None
+
+    async def _write(self, batch: Sequence[tuple[NewMessage, asyncio.Future[str]]]) -> None:
+        async def unit(tx: Transaction) -> None:
+            for message, _ in batch:
+                await tx.messages.publish(message)
+
+        try:
+            await self._store.commit(unit)
+        except Exception as error:  # noqa: BLE001  every caller of this batch must hear of it, whatever it is
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for message, future in batch:
+            if not future.done():
+                future.set_result(message.id)
+        for name in {message.topic for message, _ in batch}:
+            self._on_published(name)

@@ -8,12 +8,17 @@ from collections.abc import Callable
 
 from workflow_router.core.errors import Conflict
 from workflow_router.core.message_broker.publish import Topics
+from workflow_router.core.message_broker.tokens import leased
 from workflow_router.core.model import Delivery
+from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Store
 from workflow_router.utils.backoff import Backoff
 from workflow_router.utils.clock import Clock
+from workflow_router.utils.codec import from_json
 
 BACKOFF = Backoff(first_s=0.5, factor=2.0, max_s=300.0, jitter=0.5)
+
+PAGE = 500
 
 
 def redeliver_at_ms(now_ms: int, attempt: int, randomness: float) -> int:
@@ -47,11 +52,14 @@ class Redelivery:
         False where the lease is not current any more. Raises NotFound for an unknown subscription.
         """
         subscription = self._topics.subscription(name)
+        delivery = leased(name, message_id, token, attempt)
         now_ms = self._clock.now_ms()
         due_ms = redeliver_at_ms(now_ms, attempt, self._random()) if delay_ms is None else now_ms + delay_ms
-        return await self._store.commit(
-            lambda tx: tx.messages.return_later(subscription, message_id, token, due_ms=due_ms, error=error[:2_000])
+        landed = await self._store.commit(
+            lambda tx: tx.messages.return_later(subscription, delivery, due_ms=due_ms, error=error[:2_000])
         )
+        self._on_due(subscription.topic)
+        return landed
 
     async def dead_letters(self, name: str, *, limit: int = 100) -> list[Delivery]:
         """Dead letters of a subscription, oldest first. Raises NotFound."""
@@ -60,8 +68,55 @@ class Redelivery:
 
     async def redrive(self, name: str, message_id: str) -> None:
         """Make a dead letter ready again. Raises NotFound, or Conflict where it is not dead."""
-        topic = self._topics.subscription(name).topic
-        now_ms = self._clock.now_ms()
-        if not await self._store.commit(lambda tx: tx.messages.redrive(name, message_id, now_ms=now_ms)):
+        if not await self.redrive_matching(name, message_id=message_id):
             raise Conflict(f"Message {message_id} is not a dead letter of {name}.")
-        self._on_due(topic)
+
+    async def redrive_matching(
+        self,
+        name: str,
+        *,
+        message_id: str | None = None,
+        pattern: Pattern | None = None,
+        limit: int = 1_000_000,
+        per_s: float | None = None,
+    ) -> int:
+        """Make dead letters ready again, oldest first; returns how many.
+
+        Args:
+            pattern: over `{key, headers, body, error}`; None takes all.
+            per_s: how many of them fall due a second; None for all at once.
+
+        Raises:
+            NotFound: no such subscription.
+        """
+        topic = self._topics.subscription(name).topic
+        every_ms = 0 if per_s is None else round(1000 / per_s)
+        after, landed = 0, 0
+        while landed < limit:
+            found = await self._store.read(
+                lambda tx, after=after: tx.messages.dead_letters(name, after=after, limit=PAGE)
+            )
+            if not found:
+                break
+            after = found[-1].position
+            wanted = [
+                one
+                for one in found
+                if (message_id is None or one.message_id == message_id) and (pattern is None or _fits(pattern, one))
+            ][: limit - landed]
+            if wanted:
+                offset_ms = landed * every_ms
+                landed += await self._store.commit(
+                    lambda tx, wanted=wanted, offset_ms=offset_ms: tx.messages.redrive(
+                        name, wanted, every_ms=every_ms, offset_ms=offset_ms
+                    )
+                )
+        if landed:
+            self._on_due(topic)
+        return landed
+
+
+def _fits(pattern: Pattern, letter: Delivery) -> bool:
+    return pattern.matches(
+        {"key": letter.key, "headers": letter.headers, "body": from_json(letter.body), "error": letter.error}
+    )

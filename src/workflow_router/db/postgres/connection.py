@@ -29,10 +29,12 @@ class PostgresDatabase:
 
     Args:
         url: `postgresql://user:password@host:port/database`, with libpq's parameters.
+        owner: id of this process, by which others see that it is there.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, owner: str = "") -> None:
         self._url = url
+        self._name = f"workflow-router {owner}".rstrip()
         self._queries = load()
         self._writer: Link | None = None
         self._idle: list[Link] = []
@@ -146,7 +148,7 @@ class PostgresDatabase:
                 command_timeout=STATEMENT_TIMEOUT_S,
                 statement_cache_size=0,  # `Link` keeps what it prepares for as long as the connection lives
                 server_settings={
-                    "application_name": "workflow-router",
+                    "application_name": self._name,
                     "jit": "off",
                     "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT_MS),
                 },

@@ -22,7 +22,7 @@ _TABLE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 class Query:
     """A named query with its values in order: `:name` became `$1`, `$2` …"""
 
-    __slots__ = ("names", "sql", "table")
+    __slots__ = ("columnar", "names", "sql", "table")
 
     def __init__(self, text: str) -> None:
         self.names = tuple(dict.fromkeys(_VALUE.findall(text)))
@@ -30,6 +30,8 @@ class Query:
         self.sql = _VALUE.sub(lambda found: numbers[found[1]], text)
         written = _TABLE.match(text)
         self.table = written[1] if written else ""
+        # Takes all rows at once, as one list for each column, which costs the server a fraction of row after row.
+        self.columnar = "unnest(" in text
 
     def bind(self, values: Mapping[str, Value]) -> tuple[Value, ...]:
         """The values in the order of their numbers. Raises KeyError where one is missing."""
@@ -44,7 +46,7 @@ def load() -> dict[str, Query]:
 class Statement(Protocol):
     """What is used of `asyncpg.prepared_stmt.PreparedStatement`, which has no types of its own."""
 
-    async def fetch(self, *values: Value) -> list[Row]: ...
+    async def fetch(self, *values: Value | list[Value]) -> list[Row]: ...
     async def fetchmany(self, args: Iterable[Sequence[Value]]) -> list[Row]: ...
     async def executemany(self, args: Iterable[Sequence[Value]]) -> None: ...
 
@@ -175,7 +177,9 @@ class PostgresSession:
         for groups in put_off.values():
             for query, rows, assumed in groups:
                 statement = await self._link.statement(query)
-                if not assumed:
+                if self._link.queries[query].columnar:
+                    await statement.fetch(*map(list, zip(*rows, strict=True)))
+                elif not assumed:
                     await statement.executemany(rows)
                 elif len(await statement.fetchmany(rows)) < len(rows):
                     raise AssumedError(query)

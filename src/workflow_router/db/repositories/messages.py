@@ -1,168 +1,399 @@
-"""Storage verbs of the broker (`MessageTransitions`)."""
+"""Storage verbs of messages on their way (`MessageTransitions`).
 
+What is published or acknowledged within one transaction is gathered and written at its end, in one statement each, so
+a message costs one row of a statement that many share.
+"""
+
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import msgspec
 
-from workflow_router.core.message_broker.ports import Subscription
+from workflow_router.core.message_broker.ports import PREFETCH_UNBOUNDED, Subscription
 from workflow_router.core.model import Delivery, NewMessage, Transition
 from workflow_router.core.states import DeliveryStatus
-from workflow_router.db.database import Row, Session
+from workflow_router.db.database import Row, Session, Value
 from workflow_router.utils.codec import to_json
 
 # How many that wait for an earlier one of their key are passed over before looking key by key instead.
 WINDOW = 200
+# How many messages of a topic one lease looks at, where a filter or busy keys let only few through.
+SCAN_MAX = 2_000
+# From so many in one commit, messages without a cause share audit entries that list their ids.
+GATHER_MIN = 32
+URGENT_FIRST_MS = -1_000
+RAN_OUT = "The lease ran out on the last delivery."
 
 _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
+_LEASED = DeliveryStatus.LEASED
 
 
-def _read(
-    row: Row, subscription: str, status: DeliveryStatus, *, attempt: int, token: str, error: str | None = None
+def read_delivery(
+    row: Row,
+    subscription: str,
+    topic: str,
+    status: DeliveryStatus,
+    *,
+    attempt: int = 0,
+    token: str = "",
+    error: str | None = None,
+    history: str | None = None,
 ) -> Delivery:
-    message_id, _, topic, key, body, headers, tenant, cause, correlation, published_ms = row
+    """The delivery of a row that begins with the columns of a message."""
+    position, message_id, key, body, headers, tenant, cause, correlation, published_ms = row[:9]
     return Delivery(
         subscription=subscription,
         message_id=message_id,
         topic=topic,
         key=key,
         body=body.encode(),
-        headers=_decode_headers(headers),
+        headers=_decode_headers(headers) if headers else {},
         tenant=tenant,
         cause=cause,
-        correlation=correlation,
+        correlation=correlation or message_id,
         published_ms=published_ms,
         attempt=attempt,
         token=token,
         status=status,
         error=error,
+        position=position,
+        history=None if history is None else history.encode(),
     )
 
 
 class Messages:
-    """See `MessageTransitions` for what each verb promises. Leases have no audit entry; how they ended has."""
+    """See `MessageTransitions` for what each verb promises. Leases have no audit entry; how they ended has.
 
-    def __init__(self, session: Session, record: Callable[[Transition], None], now_ms: int) -> None:
+    Args:
+        slot: number under which this process counts, which no other process does at the same time.
+    """
+
+    def __init__(self, session: Session, record: Callable[[Transition], None], now_ms: int, slot: int) -> None:
         self._session = session
         self._record = record
         self._now_ms = now_ms
+        self._slot = slot
+        self._published: list[NewMessage] = []
+        self._acknowledged: dict[str, list[str]] = {}
 
-    async def publish(self, message: NewMessage, subscriptions: list[str]) -> None:
-        await self._session.execute(
-            "insert_message",
-            id=message.id,
-            topic=message.topic,
-            key=message.key,
-            body=message.body.decode(),
-            headers=to_json(message.headers).decode(),
-            tenant=message.tenant,
-            cause=message.cause,
-            correlation=message.correlation or message.id,
-            published_ms=self._now_ms,
-        )
-        for subscription in subscriptions:
-            await self._session.execute(
-                "insert_delivery",
-                subscription=subscription,
+    # --- gathered ---------------------------------------------------------------------------------------------------
+
+    async def settle(self) -> None:
+        """Write what was gathered."""
+        if self._published:
+            published, self._published = self._published, []
+            by_topic: dict[str, list[NewMessage]] = {}
+            for message in published:
+                by_topic.setdefault(message.topic, []).append(message)
+            rows: list[tuple[Value, ...]] = []
+            for topic in sorted(by_topic):  # in one order everywhere, so that processes do not wait for each other
+                await self._append(topic, by_topic[topic], rows)
+            await self._session.execute_many("insert_messages", rows)
+            self._tell_published(published)
+        if self._acknowledged:
+            acknowledged, self._acknowledged = self._acknowledged, {}
+            for name in sorted(acknowledged):
+                ids = acknowledged[name]
+                await self._session.execute("count_acknowledged", subscription=name, slot=self._slot, count=len(ids))
+                self._tell_acknowledged(name, ids)
+
+    def drop(self) -> None:
+        """Forget what was gathered."""
+        self._published, self._acknowledged = [], {}
+
+    async def _append(self, topic: str, messages: Sequence[NewMessage], rows: list[tuple[Value, ...]]) -> None:
+        count, size = len(messages), sum([len(message.body) for message in messages])
+        new: dict[str, Value] = {"name": topic, "count": count, "bytes": size}
+        new["urgent"] = int(any(message.priority for message in messages))
+        advanced = await self._session.fetch("advance_topic", **new)
+        if not advanced:
+            await self._session.execute("insert_topic", name=topic)
+            advanced = await self._session.fetch("advance_topic", **new)
+        ((head, total),) = advanced
+        position, total, now = head - count, total - size, self._now_ms
+        for message in messages:
+            position += 1
+            total += len(message.body)
+            rows.append(
+                (
+                    position,
+                    message.id,
+                    message.key,
+                    message.body.decode(),
+                    to_json(message.headers).decode() if message.headers else None,
+                    message.tenant,
+                    message.cause,
+                    message.correlation,
+                    now,
+                    now + message.delay_ms if message.delay_ms else None,
+                    None if message.expires_ms is None else now + message.expires_ms,
+                    message.priority,
+                    total,
+                )
+            )
+
+    def _tell_published(self, published: Sequence[NewMessage]) -> None:
+        gathered: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for message in published if len(published) >= GATHER_MIN else ():
+            if message.cause is None and message.correlation is None:
+                gathered[message.topic, message.tenant].append(message.id)
+        for (topic, tenant), ids in gathered.items():
+            detail: dict[str, object] = {"topic": topic, "count": len(ids), "ids": ids}
+            self._record(Transition(kind="message.published", subject=ids[0], tenant=tenant, detail=detail))
+        for message in published:
+            if gathered and message.cause is None and message.correlation is None:
+                continue
+            self._record(
+                Transition(
+                    kind="message.published",
+                    subject=message.id,
+                    tenant=message.tenant,
+                    cause=message.cause,
+                    correlation=message.correlation or message.id,
+                    detail={"topic": message.topic},
+                )
+            )
+
+    def _tell_acknowledged(self, name: str, ids: Sequence[str]) -> None:
+        if len(ids) < GATHER_MIN:
+            for message_id in ids:
+                self._tell(name, message_id, "message.acknowledged", {})
+        else:
+            self._tell(name, ids[0], "message.acknowledged", {"count": len(ids), "ids": list(ids)})
+
+    # --- verbs ------------------------------------------------------------------------------------------------------
+
+    async def publish(self, message: NewMessage) -> str:
+        if message.deduplication is not None:
+            named: dict[str, Value] = {"topic": message.topic, "id": message.deduplication}
+            fresh = await self._session.fetch(
+                "claim_deduplication",
+                **named,
                 message_id=message.id,
-                key=message.key,
-                due_ms=self._now_ms + message.delay_ms,
+                until_ms=self._now_ms + message.deduplication_ms,
+                now_ms=self._now_ms,
             )
-        self._record(
-            Transition(
-                kind="message.published",
-                subject=message.id,
-                tenant=message.tenant,
-                cause=message.cause,
-                correlation=message.correlation or message.id,
-                detail={"topic": message.topic, "subscriptions": subscriptions},
-            )
-        )
+            if not fresh:
+                ((known,),) = await self._session.fetch("deduplicated", **named)
+                return known
+        self._published.append(message)
+        return message.id
 
-    async def lease(self, subscription: Subscription, *, limit: int, now_ms: int, tokens: list[str]) -> list[Delivery]:
+    async def lease(
+        self,
+        subscription: Subscription,
+        *,
+        limit: int,
+        token: str,
+        holder: str = "",
+        accepts: Callable[[Delivery], bool] | None = None,
+    ) -> list[Delivery]:
+        await self.settle()
         name = subscription.name
+        if subscription.prefetch < PREFETCH_UNBOUNDED:
+            ((held,),) = await self._session.fetch("leased_now", subscription=name, now_ms=self._now_ms)
+            limit = min(limit, subscription.prefetch - held)
+            if limit <= 0:
+                return []
+        place = await self._session.fetch("take_cursor", name=name)
+        leased: list[Delivery] = []
+        if place and place[0][1] < place[0][3]:
+            await self._take_urgent(subscription, place[0][1], place[0][3], accepts)
+        if await self._session.fetch("is_due", subscription=name, now_ms=self._now_ms):
+            leased = await self._lease_due(subscription, limit, token, holder)
+        if place and place[0][0] < place[0][2] and len(leased) < limit:
+            cursor, _, head, _ = place[0]
+            leased += await self._lease_new(subscription, cursor, head, limit - len(leased), token, holder, accepts)
+        return leased
+
+    async def _lease_due(self, subscription: Subscription, limit: int, token: str, holder: str) -> list[Delivery]:
+        name = subscription.name
+        due: dict[str, str | int] = {"subscription": name, "now_ms": self._now_ms}
         exhausted = await self._session.fetch(
-            "bury_exhausted", subscription=name, now_ms=now_ms, max_deliveries=subscription.max_deliveries
+            "bury_exhausted", **due, max_deliveries=subscription.max_deliveries, error=RAN_OUT
         )
         for (message_id,) in exhausted:
             self._tell(name, message_id, "message.dead", {"reason": "lease ran out on the last delivery"})
-        rows = await self._due(name, limit, now_ms)
-        leased: list[Delivery] = []
-        for row, token in zip(rows, tokens, strict=False):
-            attempt = row[1] + 1
-            await self._session.execute(
-                "lease_delivery",
-                subscription=name,
-                message_id=row[0],
-                attempt=attempt,
-                token=token,
-                until_ms=now_ms + subscription.lease_ms,
-            )
-            leased.append(_read(row, name, DeliveryStatus.LEASED, attempt=attempt, token=token))
-        return leased
-
-    async def _due(self, subscription: str, limit: int, now_ms: int) -> Sequence[Row]:
-        due: dict[str, str | int] = {"subscription": subscription, "now_ms": now_ms}
+        if subscription.on_failure == "park":
+            await self._session.execute("park_expired", **due)
         rows = await self._session.fetch("due_deliveries", **due, window=limit + WINDOW, limit=limit)
         if len(rows) < limit and await self._session.fetch("more_are_due", **due, window=limit + WINDOW):
             rows = await self._session.fetch("due_heads", **due, limit=limit)
-        return rows
+        leased: list[Delivery] = []
+        for row in rows:
+            position, attempt, expires_ms = row[0], row[10] + 1, row[9]
+            if expires_ms is not None and expires_ms <= self._now_ms:
+                await self._session.execute("drop_delivery", subscription=name, position=position)
+                self._tell(name, row[1], "message.expired", {})
+                continue
+            await self._session.execute(
+                "lease_delivery",
+                subscription=name,
+                position=position,
+                attempt=attempt,
+                token=token,
+                until_ms=self._now_ms + subscription.lease_ms,
+                holder=holder,
+            )
+            proof = f"{token}.{position:x}"
+            leased.append(read_delivery(row, name, subscription.topic, _LEASED, attempt=attempt, token=proof))
+        return leased
 
-    async def acknowledge(self, subscription: str, message_id: str, token: str) -> bool:
-        landed = await self._session.change(
-            "acknowledge_delivery", subscription=subscription, message_id=message_id, token=token
-        )
+    async def _lease_new(
+        self,
+        subscription: Subscription,
+        cursor: int,
+        head: int,
+        limit: int,
+        token: str,
+        holder: str,
+        accepts: Callable[[Delivery], bool] | None,
+    ) -> list[Delivery]:
+        """Take messages from the log, as far as `limit` allows; those that must wait get a row that says so."""
+        name, topic, now = subscription.name, subscription.topic, self._now_ms
+        until = now + subscription.lease_ms
+        leased: list[Delivery] = []
+        made: list[tuple[Value, ...]] = []
+        total: int | None = None
+        scanned, busy = 0, set[str]()
+        while len(leased) < limit and cursor < head and scanned < SCAN_MAX:
+            rows = await self._session.fetch("next_messages", cursor=cursor, head=head, limit=limit - len(leased))
+            if not rows:
+                cursor = head
+                break
+            scanned += len(rows)
+            keys = {row[2] for row in rows if row[2] is not None}
+            if keys:
+                listed = to_json(sorted(keys)).decode()
+                found = await self._session.fetch("busy_keys", subscription=name, keys=listed)
+                busy.update([key for (key,) in found])
+            for row in rows:
+                position, key, expires_ms, due_ms = row[0], row[2], row[9], row[10]
+                if row[11] or (expires_ms is not None and expires_ms <= now):  # urgent ones were taken before
+                    continue
+                proof = f"{token}.{position:x}"
+                delivery = read_delivery(row, name, topic, _LEASED, attempt=1, token=proof)
+                if accepts is not None and not accepts(delivery):
+                    continue
+                waits = due_ms is not None and due_ms > now
+                if waits or key in busy:
+                    made.append((name, position, key, "ready", 0, due_ms if waits else now, "", ""))
+                else:
+                    made.append((name, position, key, "leased", 1, until, token, holder))
+                    leased.append(delivery)
+                if key is not None:
+                    busy.add(key)
+            cursor, total = rows[-1][0], rows[-1][12]
+        if made:
+            await self._session.execute_many("insert_deliveries", made)
+        await self._session.execute("move_cursor", name=name, cursor=cursor, bytes=total)
+        return leased
+
+    async def _take_urgent(
+        self, subscription: Subscription, cursor: int, head: int, accepts: Callable[[Delivery], bool] | None
+    ) -> None:
+        """Give messages with a priority a row that makes them due before all others."""
+        name, now = subscription.name, self._now_ms
+        rows = await self._session.fetch("urgent_messages", cursor=cursor, head=head, limit=SCAN_MAX)
+        made: list[tuple[Value, ...]] = []
+        for row in rows:
+            delivery = read_delivery(row, name, subscription.topic, _LEASED)
+            if accepts is None or accepts(delivery):
+                due_ms = row[10] if row[10] is not None and row[10] > now else URGENT_FIRST_MS * row[11]
+                made.append((name, row[0], row[2], "ready", 0, due_ms, "", ""))
+        if made:
+            await self._session.execute_many("insert_deliveries", made)
+        done = rows[-1][0] if len(rows) == SCAN_MAX else head
+        await self._session.execute("move_urgent_cursor", name=name, cursor=done)
+
+    async def acknowledge(self, subscription: str, deliveries: Sequence[Delivery]) -> set[int]:
+        by_token: dict[str, list[int]] = {}
+        for delivery in deliveries:
+            by_token.setdefault(delivery.token.partition(".")[0], []).append(delivery.position)
+        landed: set[int] = set()
+        for token, positions in by_token.items():
+            rows = await self._session.fetch(
+                "acknowledge_deliveries",
+                subscription=subscription,
+                token=token,
+                positions=to_json(positions).decode(),
+            )
+            landed.update([position for (position,) in rows])
         if landed:
-            self._tell(subscription, message_id, "message.acknowledged", {})
+            ids = [delivery.message_id for delivery in deliveries if delivery.position in landed]
+            self._acknowledged.setdefault(subscription, []).extend(ids)
         return landed
 
-    async def return_later(
-        self, subscription: Subscription, message_id: str, token: str, *, due_ms: int, error: str
-    ) -> bool:
+    async def return_later(self, subscription: Subscription, delivery: Delivery, *, due_ms: int, error: str) -> bool:
         landed = await self._session.fetch(
             "return_delivery",
             subscription=subscription.name,
-            message_id=message_id,
-            token=token,
+            position=delivery.position,
+            token=delivery.token.partition(".")[0],
             due_ms=due_ms,
             error=error,
             max_deliveries=subscription.max_deliveries,
+            park=int(subscription.on_failure == "park"),
+            now_ms=self._now_ms,
         )
         if landed:
             status, attempt = landed[0]
             kind = "message.dead" if status == DeliveryStatus.DEAD else "message.returned"
-            self._tell(subscription.name, message_id, kind, {"attempt": attempt})
+            self._tell(subscription.name, delivery.message_id, kind, {"attempt": attempt})
         return bool(landed)
 
-    async def extend(self, subscription: str, message_id: str, token: str, *, until_ms: int) -> bool:
+    async def extend(self, subscription: str, position: int, token: str, *, until_ms: int) -> bool:
         return await self._session.change(
-            "extend_delivery", subscription=subscription, message_id=message_id, token=token, until_ms=until_ms
+            "extend_delivery",
+            subscription=subscription,
+            position=position,
+            token=token.partition(".")[0],
+            until_ms=until_ms,
         )
 
-    async def dead_letters(self, subscription: str, *, limit: int) -> list[Delivery]:
-        rows = await self._session.fetch("dead_deliveries", subscription=subscription, limit=limit)
-        return [
-            _read(row[:-1], subscription, DeliveryStatus.DEAD, attempt=row[1], token="", error=row[-1]) for row in rows
-        ]
+    async def release(self, subscription: str, holder: str) -> int:
+        rows = await self._session.fetch("release_held", subscription=subscription, holder=holder, now_ms=self._now_ms)
+        return len(rows)
 
-    async def redrive(self, subscription: str, message_id: str, *, now_ms: int) -> bool:
-        landed = await self._session.change(
-            "redrive_delivery", subscription=subscription, message_id=message_id, now_ms=now_ms
-        )
-        if landed:
-            self._tell(subscription, message_id, "message.redriven", {})
-        return landed
+    async def extend_held(self, subscription: str, holder: str, *, until_ms: int) -> None:
+        await self._session.execute("extend_held", subscription=subscription, holder=holder, until_ms=until_ms)
 
     async def next_due_ms(self, subscription: str) -> int | None:
+        await self.settle()
+        found = await self._session.fetch("lag_of", name=subscription)
+        if found and (found[0][0] > 0 or found[0][1] > 0):
+            return 0
         ((due_ms,),) = await self._session.fetch("next_due", subscription=subscription)
-        return due_ms
+        return None if due_ms is None else max(0, due_ms)
 
-    async def counts(self, *, tenant: str) -> dict[str, dict[str, int]]:
-        found: dict[str, dict[str, int]] = {}
-        for topic, count in await self._session.fetch("message_counts", tenant=tenant):
-            found[topic] = {"published": count}
-        for topic, status, count in await self._session.fetch("delivery_counts", tenant=tenant):
-            found.setdefault(topic, {})[status] = count
-        return found
+    async def dead_letters(self, subscription: str, *, after: int = 0, limit: int) -> list[Delivery]:
+        rows = await self._session.fetch("dead_deliveries", subscription=subscription, after=after, limit=limit)
+        topic = await self._session.fetch("subscription_row", name=subscription)
+        return [
+            read_delivery(
+                row,
+                subscription,
+                topic[0][0] if topic else "",
+                DeliveryStatus.DEAD,
+                attempt=row[9],
+                error=row[10],
+                history=row[11],
+            )
+            for row in rows
+        ]
+
+    async def redrive(
+        self, subscription: str, deliveries: Sequence[Delivery], *, every_ms: int = 0, offset_ms: int = 0
+    ) -> int:
+        landed = 0
+        for delivery in deliveries:
+            due_ms = self._now_ms + offset_ms + landed * every_ms
+            if await self._session.change(
+                "redrive_delivery", subscription=subscription, position=delivery.position, due_ms=due_ms
+            ):
+                landed += 1
+                self._tell(subscription, delivery.message_id, "message.redriven", {})
+        return landed
 
     def _tell(self, subscription: str, message_id: str, kind: str, detail: dict[str, object]) -> None:
         self._record(Transition(kind=kind, subject=message_id, detail={"subscription": subscription, **detail}))

@@ -1,25 +1,60 @@
--- name: insert_message
-INSERT INTO messages (id, topic, key, body, headers, tenant, cause, correlation, published_ms)
-VALUES (:id, :topic, :key, :body, :headers, :tenant, :cause, :correlation, :published_ms);
+-- name: advance_topic
+-- Positions for new messages: those up to the new head.
+UPDATE topics
+   SET head = head + :count, bytes = bytes + :bytes, urgent = CASE WHEN :urgent = 1 THEN head + :count ELSE urgent END
+ WHERE name = :name
+RETURNING head, bytes;
 
--- name: insert_delivery
-INSERT INTO deliveries (subscription, message_id, key, status, due_ms)
-VALUES (:subscription, :message_id, :key, 'ready', :due_ms);
+-- name: insert_topic
+INSERT INTO topics (name, number, head)
+SELECT :name, coalesce(max(number), 0) + 1, (coalesce(max(number), 0) + 1) << 40 FROM topics WHERE true
+    ON CONFLICT (name) DO NOTHING;
+
+-- name: insert_messages
+INSERT INTO messages (position, id, key, body, headers, tenant, cause, correlation, published_ms, due_ms, expires_ms, priority, bytes)
+VALUES (:position, :id, :key, :body, :headers, :tenant, :cause, :correlation, :published_ms, :due_ms, :expires_ms, :priority, :bytes);
+
+-- name: claim_deduplication
+-- Returns a row where the id is new within its window.
+INSERT INTO deduplications (topic, id, message_id, until_ms) VALUES (:topic, :id, :message_id, :until_ms)
+    ON CONFLICT (topic, id) DO UPDATE SET message_id = excluded.message_id, until_ms = excluded.until_ms
+ WHERE deduplications.until_ms <= :now_ms
+RETURNING message_id;
+
+-- name: deduplicated
+SELECT message_id FROM deduplications WHERE topic = :topic AND id = :id;
+
+-- name: take_cursor
+-- A subscription's place in its topic.
+SELECT s.cursor, s.urgent, t.head, t.urgent
+  FROM subscriptions AS s JOIN topics AS t ON t.name = s.topic WHERE s.name = :name;
+
+-- name: is_due
+SELECT 1 FROM deliveries
+ WHERE subscription = :subscription AND status IN ('ready', 'leased') AND due_ms <= :now_ms LIMIT 1;
 
 -- name: bury_exhausted
 -- Leases that ran out on a message's last delivery: its consumer died with it too often.
-UPDATE deliveries SET status = 'dead', error = 'The lease ran out on the last delivery.'
- WHERE subscription = :subscription AND status = 'leased' AND due_ms <= :now_ms AND attempt >= :max_deliveries
-RETURNING message_id;
+UPDATE deliveries SET status = 'dead', error = :error, history = json_insert(coalesce(history, '[]'), '$[#]',
+         json_object('attempt', attempt, 'error', :error, 'time_ms', :now_ms))
+ WHERE subscription = :subscription AND position IN (
+         SELECT position FROM deliveries
+          WHERE subscription = :subscription AND status = 'leased' AND due_ms <= :now_ms AND attempt >= :max_deliveries)
+RETURNING (SELECT id FROM messages WHERE messages.position = deliveries.position);
+
+-- name: park_expired
+UPDATE deliveries SET key = NULL
+ WHERE subscription = :subscription AND status = 'leased' AND due_ms <= :now_ms AND key IS NOT NULL;
 
 -- name: due_deliveries
--- Of the first that are due, those that may be leased now: the oldest open one of its key, or without a key. Positions
--- are in order of publishing.
-SELECT d.message_id, d.attempt, m.topic, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms
-  FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
- WHERE d.position IN (SELECT position FROM deliveries
-                       WHERE subscription = :subscription AND status IN ('ready', 'leased') AND due_ms <= :now_ms
-                       ORDER BY due_ms, position LIMIT :window)
+-- Of the first that are due, those that may be leased now: the oldest open one of its key, or without a key.
+SELECT m.position, m.id, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms,
+       m.expires_ms, d.attempt, d.key
+  FROM deliveries AS d JOIN messages AS m ON m.position = d.position
+ WHERE d.subscription = :subscription AND d.position IN (
+         SELECT position FROM deliveries
+          WHERE subscription = :subscription AND status IN ('ready', 'leased') AND due_ms <= :now_ms
+          ORDER BY due_ms, position LIMIT :window)
    AND (d.key IS NULL OR NOT EXISTS (
          SELECT 1 FROM deliveries AS earlier
           WHERE earlier.subscription = d.subscription AND earlier.key = d.key
@@ -50,47 +85,108 @@ keyless (position) AS (
   SELECT position FROM deliveries
    WHERE subscription = :subscription AND key IS NULL AND status IN ('ready', 'leased') AND due_ms + 0 <= :now_ms
    ORDER BY position LIMIT :limit)
-SELECT d.message_id, d.attempt, m.topic, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms
-  FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
- WHERE d.position IN (SELECT position FROM heads UNION ALL SELECT position FROM keyless)
+SELECT m.position, m.id, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms,
+       m.expires_ms, d.attempt, d.key
+  FROM deliveries AS d JOIN messages AS m ON m.position = d.position
+ WHERE d.subscription = :subscription
+   AND d.position IN (SELECT position FROM heads UNION ALL SELECT position FROM keyless)
    AND d.due_ms <= :now_ms AND d.status IN ('ready', 'leased')
  ORDER BY d.due_ms, d.position LIMIT :limit;
 
--- name: lease_delivery
-UPDATE deliveries SET status = 'leased', attempt = :attempt, token = :token, due_ms = :until_ms
- WHERE subscription = :subscription AND message_id = :message_id;
+-- name: leased_now
+SELECT count(*) FROM deliveries WHERE subscription = :subscription AND status = 'leased' AND due_ms > :now_ms;
 
--- name: acknowledge_delivery
-UPDATE deliveries SET status = 'acked', error = NULL
- WHERE subscription = :subscription AND message_id = :message_id AND status = 'leased' AND token = :token;
+-- name: lease_delivery
+UPDATE deliveries SET status = 'leased', attempt = :attempt, token = :token, due_ms = :until_ms, holder = :holder
+ WHERE subscription = :subscription AND position = :position;
+
+-- name: next_messages
+SELECT m.position, m.id, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms,
+       m.expires_ms, m.due_ms, m.priority, m.bytes
+  FROM messages AS m WHERE m.position > :cursor AND m.position <= :head ORDER BY m.position LIMIT :limit;
+
+-- name: urgent_messages
+SELECT m.position, m.id, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms,
+       m.expires_ms, m.due_ms, m.priority, m.bytes
+  FROM messages AS m WHERE m.position > :cursor AND m.position <= :head AND m.priority > 0
+ ORDER BY m.position LIMIT :limit;
+
+-- name: busy_keys
+SELECT DISTINCT key FROM deliveries
+ WHERE subscription = :subscription AND status IN ('ready', 'leased') AND key IN (SELECT value FROM json_each(:keys));
+
+-- name: insert_deliveries
+INSERT INTO deliveries (subscription, position, key, status, attempt, due_ms, token, holder)
+VALUES (:subscription, :position, :key, :status, :attempt, :due_ms, :token, :holder);
+
+-- name: move_cursor
+UPDATE subscriptions SET cursor = :cursor, cursor_bytes = coalesce(CAST(:bytes AS bigint), cursor_bytes) WHERE name = :name;
+
+-- name: move_urgent_cursor
+UPDATE subscriptions SET urgent = :cursor WHERE name = :name;
+
+-- name: acknowledge_deliveries
+DELETE FROM deliveries
+ WHERE subscription = :subscription AND position IN (SELECT value FROM json_each(:positions)) AND token = :token AND status = 'leased'
+RETURNING position;
+
+-- name: count_acknowledged
+INSERT INTO acknowledged (subscription, slot, count) VALUES (:subscription, :slot, :count)
+    ON CONFLICT (subscription, slot) DO UPDATE SET count = acknowledged.count + excluded.count;
 
 -- name: return_delivery
 UPDATE deliveries
-   SET status = CASE WHEN attempt >= :max_deliveries THEN 'dead' ELSE 'ready' END, due_ms = :due_ms, error = :error
- WHERE subscription = :subscription AND message_id = :message_id AND status = 'leased' AND token = :token
+   SET status = CASE WHEN attempt >= :max_deliveries THEN 'dead' ELSE 'ready' END, due_ms = :due_ms, error = :error,
+       key = CASE WHEN :park = 1 THEN NULL ELSE key END, token = '', holder = '',
+       history = json_insert(coalesce(history, '[]'), '$[#]',
+         json_object('attempt', attempt, 'error', :error, 'time_ms', :now_ms))
+ WHERE subscription = :subscription AND position = :position AND status = 'leased' AND token = :token
 RETURNING status, attempt;
 
 -- name: extend_delivery
 UPDATE deliveries SET due_ms = :until_ms
- WHERE subscription = :subscription AND message_id = :message_id AND status = 'leased' AND token = :token;
+ WHERE subscription = :subscription AND position = :position AND status = 'leased' AND token = :token;
+
+-- name: release_held
+-- Their holder is gone: due at once, the delivery counted.
+UPDATE deliveries SET due_ms = :now_ms
+ WHERE subscription = :subscription AND status = 'leased' AND holder = :holder AND due_ms > :now_ms
+RETURNING position;
+
+-- name: gone_holders
+-- Nobody else can have the store open, so all but our own are gone.
+SELECT DISTINCT subscription, holder FROM deliveries
+ WHERE status = 'leased' AND holder != '' AND substr(holder, 1, 36) != :owner;
+
+-- name: extend_held
+UPDATE deliveries SET due_ms = :until_ms WHERE subscription = :subscription AND holder = :holder AND status = 'leased';
+
+-- name: drop_delivery
+DELETE FROM deliveries WHERE subscription = :subscription AND position = :position;
 
 -- name: dead_deliveries
-SELECT d.message_id, d.attempt, m.topic, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms,
-       d.error
-  FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
- WHERE d.subscription = :subscription AND d.status = 'dead' ORDER BY d.position LIMIT :limit;
+SELECT m.position, m.id, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms,
+       d.attempt, d.error, d.history
+  FROM deliveries AS d JOIN messages AS m ON m.position = d.position
+ WHERE d.subscription = :subscription AND d.status = 'dead' AND d.position > :after ORDER BY d.position LIMIT :limit;
 
 -- name: redrive_delivery
-UPDATE deliveries SET status = 'ready', attempt = 0, due_ms = :now_ms, token = ''
- WHERE subscription = :subscription AND message_id = :message_id AND status = 'dead';
+UPDATE deliveries SET status = 'ready', attempt = 0, due_ms = :due_ms, token = '', holder = ''
+ WHERE subscription = :subscription AND position = :position AND status = 'dead';
 
 -- name: next_due
 SELECT min(due_ms) FROM deliveries WHERE subscription = :subscription AND status IN ('ready', 'leased');
 
--- name: message_counts
-SELECT topic, count(*) FROM messages WHERE tenant = :tenant GROUP BY topic;
+-- name: lag_of
+SELECT t.head - s.cursor, t.urgent - s.urgent
+  FROM subscriptions AS s JOIN topics AS t ON t.name = s.topic WHERE s.name = :name;
 
--- name: delivery_counts
-SELECT m.topic, d.status, count(*)
-  FROM deliveries AS d JOIN messages AS m ON m.id = d.message_id
- WHERE m.tenant = :tenant GROUP BY m.topic, d.status;
+-- name: insert_reply
+INSERT INTO replies (request, body, error, until_ms) VALUES (:request, :body, :error, :until_ms)
+    ON CONFLICT (request) DO NOTHING;
+
+-- name: reply_of
+SELECT body, error FROM replies WHERE request = :request;
+
+-- name: prune_replies
+DELETE FROM replies WHERE until_ms <= :now_ms;

@@ -1,0 +1,149 @@
+"""Owns the broker's verbs as users meet them: messages with options, requests inside runs, handlers and what they do.
+
+Inside a handler, what is published or started is kept back for the commit that acknowledges its message. Refuses to
+declare: that is `declare`.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, get_type_hints
+
+import msgspec
+
+from workflow_router.core.errors import InvalidInput, StepFailed, WaitExpired
+from workflow_router.core.message_broker.broker import as_request
+from workflow_router.core.message_broker.consume import Handle
+from workflow_router.core.message_broker.effects import handling
+from workflow_router.core.model import DEFAULT_TENANT, Delivery, NewMessage, NewRun, Run
+from workflow_router.core.orchestration.journal import Outcome, Problem
+from workflow_router.core.orchestration.live import Branch, LiveRun
+from workflow_router.core.orchestration.operations import operation_id
+from workflow_router.core.orchestration.ports import Timer
+from workflow_router.core.ports import Transaction
+from workflow_router.core.runtime import Runtime
+from workflow_router.utils.codec import Codec
+
+PRIORITY_MAX = 9
+
+
+def new_message(
+    runtime: Runtime,
+    topic: str,
+    body: bytes,
+    *,
+    key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    delay_s: float | None = None,
+    deduplication: str | None = None,
+    expires_s: float | None = None,
+    priority: int = 0,
+) -> NewMessage:
+    """A message with a new id. Raises NotFound for an unknown topic, InvalidInput for options that make no sense."""
+    if not 0 <= priority <= PRIORITY_MAX:
+        raise InvalidInput(f"The priority {priority} is not one.", remedy=f"Choose from 0 to {PRIORITY_MAX}.")
+    if (delay_s or 0) < 0 or (expires_s is not None and expires_s <= 0):
+        raise InvalidInput("A delay cannot be less than 0, an expiry must be more.", remedy="Give them in seconds.")
+    window_s = runtime.topics.topic(topic).deduplication_s
+    return NewMessage(
+        id=runtime.ids.new(),
+        topic=topic,
+        body=body,
+        key=key,
+        headers=dict(headers or {}),
+        tenant=DEFAULT_TENANT,
+        delay_ms=round((delay_s or 0) * 1000),
+        deduplication=deduplication,
+        deduplication_ms=round(window_s * 1000),
+        expires_ms=None if expires_s is None else round(expires_s * 1000),
+        priority=priority,
+    )
+
+
+async def publish(runtime: Runtime, message: NewMessage) -> str:
+    """Publish a message: inside a handler with its acknowledgement, elsewhere now."""
+    effects = handling()
+    if effects is None:
+        return await runtime.publish(message)
+    effects.add(lambda tx: tx.messages.publish(message), lambda: runtime.deliveries.published(message.topic))
+    return message.id
+
+
+async def start(runtime: Runtime, workflow: str, given: bytes, run_id: str | None, key: str | None) -> str:
+    """Start a run: inside a handler with its acknowledgement, elsewhere now."""
+    effects = handling()
+    if effects is None:
+        return await runtime.start(workflow, given, run_id=run_id, key=key)
+    version = runtime.version_of(workflow)
+    runtime.workflows[workflow][version].arguments(given)
+    new = NewRun(id=run_id or runtime.ids.new(), workflow=workflow, version=version, input=given, key=key)
+    started: list[Run] = []
+
+    async def unit(tx: Transaction) -> None:
+        run = await tx.runs.start(new)
+        started[:] = [] if run is None else [run]
+
+    def after() -> None:
+        for run in started:
+            runtime.engine.adopt(run, fresh=True)
+
+    effects.add(unit, after)
+    return new.id
+
+
+async def request_within(runtime: Runtime, branch: Branch, message: NewMessage, timeout_s: float) -> bytes:
+    """Send a request from a run and wait for the reply, across restarts."""
+
+    async def perform(live: LiveRun, key: str) -> Outcome:
+        request = operation_id(live.run.id, key)
+        sent = as_request(
+            msgspec.structs.replace(
+                message, id=request, tenant=live.run.tenant, cause=live.run.id, correlation=live.run.correlation
+            ),
+            timeout_s,
+        )
+        sent = msgspec.structs.replace(sent, headers={**sent.headers, "reply-run": live.run.id})
+        deadline_ms = runtime.clock.now_ms() + round(timeout_s * 1000)
+
+        async def ask(tx: Transaction) -> int:
+            await tx.messages.publish(sent)
+            return await tx.runs.set_timer(live.run, live.fence, Timer(live.run.id, key, deadline_ms))
+
+        due_ms = await runtime.store.commit(ask)
+        runtime.deliveries.published(sent.topic)
+
+        async def look(tx: Transaction) -> Outcome | None:
+            reply = await tx.replies.find(request)
+            if reply is not None:
+                if reply.error is not None:
+                    return Outcome(error=Problem(type=StepFailed.type, message=f"The request failed: {reply.error}"))
+                return Outcome(output=reply.body or b"null")
+            if runtime.clock.now_ms() >= due_ms:
+                return Outcome(error=Problem(type=WaitExpired.type, message=f"No reply came to {request} in time."))
+            return None
+
+        return await runtime.engine.operations.waits.until(live, key, look, due_ms=due_ms)
+
+    return await runtime.engine.operations.value(branch, "request", message.topic, perform)
+
+
+def handler_of(function: Callable[..., Awaitable[object]]) -> Handle:
+    """What a consumer calls: gives the function the body, as its annotation has it, and the delivery if it asks.
+
+    Raises InvalidInput for a function that takes anything else.
+    """
+    parameters = list(inspect.signature(function).parameters)
+    if not inspect.iscoroutinefunction(function) or not 1 <= len(parameters) <= 2:
+        raise InvalidInput(
+            f"{function.__name__} cannot be a handler.", remedy="Write `async def handle(body)` or `(body, delivery)`."
+        )
+    hints = get_type_hints(function)
+    decode = Codec(hints.get(parameters[0], Any)).decode
+    encode = Codec(Any).encode
+    whole = len(parameters) == 2
+
+    async def handle(delivery: Delivery) -> object:
+        body = decode(delivery.body)
+        result = await (function(body, delivery) if whole else function(body))
+        return None if result is None else encode(result)
+
+    return handle
