@@ -86,7 +86,7 @@ class StateContext:
 
         async def unit(tx: Transaction) -> dict[str, object]:
             return {
-                "queues": await tx.messages.counts(tenant=DEFAULT_TENANT),
+                "queues": await tx.topics.counts(),
                 "runs": await tx.runs.counts(tenant=DEFAULT_TENANT),
                 "events": await tx.events.counts(tenant=DEFAULT_TENANT),
             }
