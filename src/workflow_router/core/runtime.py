@@ -68,6 +68,7 @@ class Runtime:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         compile_rule: Compile = cannot_compile,
     ) -> None:
+        self._draining = False
         self.store = store
         self.clock = clock
         self.ids = ids
@@ -140,6 +141,15 @@ class Runtime:
         self.archive.open()
         self.state.open()
         self.checkpoints.open()
+
+    async def drain(self, within_s: float) -> None:
+        """Take no new work, let the steps in flight end within so many seconds, and give the rest to other processes.
+
+        A run that is cut off goes on where its shard is held next, which may be this store's next process.
+        """
+        self._draining = True
+        await self.deliveries.close()
+        await self.engine.sharing.drain(within_s)
 
     async def close(self) -> None:
         """Let go of everything; what is committed stays, what is not has not happened."""
@@ -288,6 +298,8 @@ class Runtime:
         self.engine.adopt(run, fresh=True)
 
     def _refuse_overload(self) -> None:
+        if self._draining:
+            raise Overloaded("This process is about to stop.", retry_after_s=2.0, remedy="Send it to another one.")
         if self.engine.backlog > BACKLOG_MAX:
             raise Overloaded(
                 "More runs are waiting for their turn than this process takes on.", remedy="Send it again later."

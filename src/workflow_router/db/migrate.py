@@ -1,4 +1,4 @@
-"""Owns the schema's versions: forward-only, checksummed migrations. Refuses a database newer than the code.
+"""Owns the schema's versions: forward-only, checksummed migrations. Refuses a database that is too new for the code.
 
 A migration is a file `NNNN_title.sql`; it runs once, in a transaction of its own, and must never change afterwards.
 """
@@ -10,6 +10,8 @@ from typing import Protocol
 import msgspec
 
 from workflow_router.core.errors import StoreError, StoreTooNew
+
+BREAKING = "_breaking"
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -25,11 +27,18 @@ class Migration(msgspec.Struct, frozen=True):
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
+class Applied(msgspec.Struct, frozen=True):
+    """What a database remembers of a migration."""
+
+    checksum: str
+    name: str
+
+
 class Migrated(Protocol):
     """What a database offers to be migrated."""
 
-    async def applied(self) -> dict[int, str]:
-        """Checksum by number of the migrations it has had; creates the table that keeps them."""
+    async def applied(self) -> dict[int, "Applied"]:
+        """The migrations it has had, by number; creates the table that keeps them."""
         ...
 
     async def apply(self, migration: Migration) -> bool:
@@ -53,13 +62,16 @@ def load_migrations(dialect: str) -> list[Migration]:
 async def migrate(database: Migrated, migrations: list[Migration]) -> list[Migration]:
     """Bring the database up to date; returns what was applied.
 
+    A database may have migrations that this code does not know, so that old and new code run side by side during an
+    upgrade. One that older code cannot work with has a name that ends in `_breaking`.
+
     Raises:
-        StoreTooNew: it has migrations that this code does not know.
+        StoreTooNew: it has such a migration.
         StoreError: a migration was changed after it had been applied.
     """
     applied = await database.applied()
     newest = max(applied, default=0)
-    if newest > len(migrations):
+    if any(one.name.endswith(BREAKING) for number, one in applied.items() if number > len(migrations)):
         raise StoreTooNew(
             f"The store is at version {newest}, this code knows {len(migrations)}.",
             remedy="Run the newer version of workflow-router, or restore a backup from before the upgrade.",
@@ -69,7 +81,7 @@ async def migrate(database: Migrated, migrations: list[Migration]) -> list[Migra
         if migration.number not in applied:
             if await database.apply(migration):
                 fresh.append(migration)
-        elif applied[migration.number] != migration.checksum:
+        elif applied[migration.number].checksum != migration.checksum:
             raise StoreError(
                 f"Migration {migration.number:04} ({migration.name}) differs from the one this store has had.",
                 remedy="Restore the released file; a migration never changes.",

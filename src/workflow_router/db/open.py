@@ -6,7 +6,8 @@ from typing import Protocol
 from workflow_router.core.errors import InvalidInput, StoreError
 from workflow_router.db.database import Database
 from workflow_router.db.migrate import Migrated, Migration, load_migrations, migrate
-from workflow_router.db.store import SqlStore
+from workflow_router.db.neighbours import Hints
+from workflow_router.db.store import LEASE_MS, SqlStore
 from workflow_router.db.verify_audit import AuditVerdict, verify_audit
 from workflow_router.utils.clock import Clock
 
@@ -35,20 +36,31 @@ def _database(url: str, *, commit_in_thread: bool, owner: str = "") -> tuple[_Mi
     raise InvalidInput(f"A store's URL cannot begin with {scheme[:20]!r} like this one.", remedy=_REMEDY)
 
 
-async def open_store(url: str, *, clock: Clock, owner: str, commit_in_thread: bool = True) -> SqlStore:
+def _hints(url: str, dialect: str) -> Hints | None:
+    if dialect != "postgres":
+        return None
+    from workflow_router.db.postgres.hints import PostgresHints  # noqa: PLC0415  an optional extra
+
+    return PostgresHints(url)
+
+
+async def open_store(
+    url: str, *, clock: Clock, owner: str, commit_in_thread: bool = True, lease_ms: int = LEASE_MS
+) -> SqlStore:
     """Open the store behind a URL, bring its schema up to date and take the shards that are free.
 
     Args:
         url: `sqlite:///relative.db`, `sqlite:////absolute.db`, `sqlite://` (in memory) or `postgresql://…`.
         owner: id of this process, new at each start.
         commit_in_thread: False keeps SQLite's commits on the event loop, for simulations.
+        lease_ms: how long a process that stopped keeps its shards from others, milliseconds.
 
     Raises:
         InvalidInput: no such kind of store.
         StoreError: it cannot be opened; the subclass says why.
     """
     database, dialect = _database(url, commit_in_thread=commit_in_thread, owner=owner)
-    store = SqlStore(database, clock, owner, sole=dialect == "sqlite")
+    store = SqlStore(database, clock, owner, sole=dialect == "sqlite", lease_ms=lease_ms, hints=_hints(url, dialect))
     try:
         await migrate(database, load_migrations(dialect))
         await store.open()

@@ -2,14 +2,15 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from workflow_router.core.errors import StoreError
 from workflow_router.core.model import AuditEntry
 from workflow_router.core.orchestration.ports import Fence
 from workflow_router.core.ports import Controls, Unit
-from workflow_router.db.database import Database
+from workflow_router.db.database import Database, Session
+from workflow_router.db.neighbours import Hints, Neighbours
 from workflow_router.db.shards import Ownership
 from workflow_router.db.unit_of_work import UnitOfWork
 from workflow_router.db.verify_audit import AuditVerdict, verify_audit
@@ -19,7 +20,7 @@ from workflow_router.utils.clock import Clock
 T = TypeVar("T")
 
 LEASE_MS = 10_000
-POLL_S = 1.0
+POLL_S = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -31,14 +32,24 @@ class SqlStore:
         owner: id of this process, new at each start.
         sole: nobody else can have the database open (SQLite), so holds left by a crash need not run out first.
         lease_ms: how long a process that stopped tending keeps its shards.
+        hints: carries hints to and from other processes.
     """
 
-    def __init__(self, database: Database, clock: Clock, owner: str, *, sole: bool, lease_ms: int = LEASE_MS) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        owner: str,
+        *,
+        sole: bool,
+        lease_ms: int = LEASE_MS,
+        hints: Hints | None = None,
+    ) -> None:
         self._database = database
         self._clock = clock
-        self._ownership = Ownership(owner, lease_ms)
+        self._ownership = Ownership(owner, lease_ms, sole=sole)
         self._sole = sole
-        self._epochs: dict[int, int] = {}
+        self.neighbours = Neighbours(self._ownership, self._commit_first, hints)
         self._shard_count = 0
         self._listeners: list[OnCommit] = []
         self._writer: Writer | None = None
@@ -58,6 +69,7 @@ class SqlStore:
             await self._database.rollback()
             raise
         await self._database.commit()
+        self.neighbours.shard_count = self._shard_count
         self._writer = Writer(self._database, self._clock, self._ownership, self._shard_count, self._tell)
         await self.tend()
 
@@ -97,16 +109,13 @@ class SqlStore:
         return None if self._sole else POLL_S
 
     def fences(self) -> Mapping[int, Fence]:
-        return {shard: Fence(shard, epoch) for shard, epoch in self._epochs.items()}
+        return self.neighbours.fences()
 
     async def tend(self) -> list[int]:
-        async def unit(work: UnitOfWork) -> tuple[dict[int, int], dict[int, int]]:
-            await self._ownership.renew(work.session, work.now_ms)
-            gained = await self._ownership.claim(work.session, work.now_ms, self._shard_count)
-            return await self._ownership.held(work.session), gained
+        return await self.neighbours.tend()
 
-        self._epochs, gained = await self._open_writer.commit(unit, urgent=True)
-        return sorted(gained)
+    async def _commit_first(self, unit: Callable[[Session, int], Awaitable[T]]) -> T:
+        return await self._open_writer.commit(lambda work: unit(work.session, work.now_ms), urgent=True)
 
     async def verify_audit(self, *, kept: tuple[int, bytes] | None = None) -> AuditVerdict:
         """Check the audit log while others write; see `db.verify_audit`."""
@@ -121,4 +130,5 @@ class SqlStore:
                 with contextlib.suppress(StoreError):  # if the shards cannot be released, their leases run out
                     await writer.commit(lambda work: self._ownership.release(work.session), urgent=True)
         finally:
+            await self.neighbours.close()
             await self._database.close()

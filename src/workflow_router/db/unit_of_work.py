@@ -13,6 +13,7 @@ from workflow_router.db.repositories.interests import Interests
 from workflow_router.db.repositories.limits import Limits
 from workflow_router.db.repositories.live_rules import LiveRuleRows
 from workflow_router.db.repositories.mappings import Mappings
+from workflow_router.db.repositories.members import Members
 from workflow_router.db.repositories.messages import Messages
 from workflow_router.db.repositories.replies import Replies
 from workflow_router.db.repositories.routes import Routes
@@ -76,6 +77,7 @@ class UnitOfWork:
         self.interests = Interests(session, now_ms, epochs)
         self.schedules = Schedules(session, self.record, now_ms)
         self.vitals = Vitals(session, now_ms, epochs)
+        self.members = Members(session, self.record, now_ms, epochs)
         self.messages = Messages(session, self.record, now_ms, min(epochs, default=-1))
         self.replies = Replies(session, now_ms)
         self.topics = Topics(session, self.record, now_ms)

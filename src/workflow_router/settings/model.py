@@ -46,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     blocked_loop_s: Seconds = 1.0
     keep_events_days: Annotated[float, Meta(gt=0, le=36_500)] | None = 30.0
     audit: Audit = Audit()
+    drain_s: Annotated[float, Meta(ge=0, le=30)] = 20.0
 
     @property
     def address(self) -> tuple[str, int]:

@@ -46,9 +46,22 @@ def test_a_store_is_migrated_once(url: str) -> None:
     assert asyncio.run(migrate_store(url)) == []
 
 
-def test_a_newer_store_is_refused_and_left_alone(url: str) -> None:
+def test_older_code_goes_on_beside_newer_code(url: str) -> None:
     known = load_migrations(_dialect(url))
-    newer = Migration(len(known) + 1, "from_the_future", "CREATE TABLE future (x int)")
+    newer = Migration(len(known) + 1, "more_room", "CREATE TABLE future (x int)")
+    assert asyncio.run(_migrate(url, [*known, newer]))[-1] == newer.number
+
+    async def main() -> None:
+        store = await open_store(url, clock=SystemClock(), owner="first")
+        assert store.fences()
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_store_that_is_too_new_is_refused_and_left_alone(url: str) -> None:
+    known = load_migrations(_dialect(url))
+    newer = Migration(len(known) + 1, "from_the_future_breaking", "CREATE TABLE future (x int)")
     assert asyncio.run(_migrate(url, [*known, newer]))[-1] == newer.number
     with pytest.raises(StoreTooNew, match=f"at version {newer.number}, this code knows {len(known)}"):
         asyncio.run(open_store(url, clock=SystemClock(), owner="first"))

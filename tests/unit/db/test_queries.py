@@ -12,12 +12,14 @@ from workflow_router.db.postgres.session import Query
 DB = Path(workflow_router.db.__path__[0])
 PYTHON = "\n".join(path.read_text() for path in sorted(DB.rglob("*.py")))
 
+LEASED = {"claim_shards", "renew_shards", "note_member", "live_members", "forget_dead_members", "shards_that_know"}
+
 
 def test_both_databases_have_the_same_queries_with_the_same_values() -> None:
     sqlite, postgres = ({name: Query(text) for name, text in load_queries(d).items()} for d in ("sqlite", "postgres"))
     assert sqlite.keys() == postgres.keys()
-    # The shards' leases run by PostgreSQL's own clock.
-    for name in sqlite.keys() - {"claim_shards", "renew_shards"}:
+    # Leases run by PostgreSQL's own clock.
+    for name in sqlite.keys() - LEASED:
         assert set(sqlite[name].names) == set(postgres[name].names), name
 
 
@@ -56,3 +58,23 @@ def test_values_become_numbers_and_casts_stay() -> None:
     assert query.bind({"b": 2, "a": 1, "more": 3}) == (1, 2)
     with pytest.raises(KeyError):
         query.bind({"a": 1})
+
+
+def test_rows_that_are_put_off_together_are_one_statement() -> None:
+    insert = Query("INSERT INTO t (a, b) VALUES (:a, 'x') ON CONFLICT (a) DO NOTHING RETURNING a")
+    assert insert.over(["text"]) == (
+        "INSERT INTO t (a, b) SELECT given.v1, 'x' FROM unnest($1::text[]) AS given (v1)"
+        " ON CONFLICT (a) DO NOTHING RETURNING a"
+    )
+    update = Query("UPDATE t SET a = :a WHERE b = :b RETURNING b")
+    assert update.over(["text", "int8"]) == (
+        "UPDATE t SET a = given.v1 FROM unnest($1::text[], $2::int8[]) AS given (v1, v2) WHERE b = given.v2 RETURNING b"
+    )
+    delete = Query("DELETE FROM t WHERE a = :a")
+    assert delete.over(["text"]) == "DELETE FROM t USING unnest($1::text[]) AS given (v1) WHERE a = given.v1"
+    assert Query("INSERT INTO t (a, b) VALUES (:a, :b)").columns == ["a", "b"]
+    one_by_one = [
+        "UPDATE t SET a = :a WHERE b = :b",
+        "INSERT INTO t (a) VALUES (:a) ON CONFLICT (a) DO UPDATE SET a = 1",
+    ]
+    assert [Query(text).many for text in one_by_one] == [None, None]

@@ -1,6 +1,6 @@
 """What orchestration needs of the store. Verbs that own a run are fenced by the epoch of its shard."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import msgspec
@@ -238,4 +238,49 @@ class InterestTransitions(Protocol):
 
     async def state(self, run_id: str) -> tuple[bytes, int] | None:
         """The JSON that a run published last, and when."""
+        ...
+
+
+class MemberTransitions(Protocol):
+    """Storage verbs of the processes that share a store."""
+
+    async def shards_that_know(self, workflow: str, version: str) -> list[int]:
+        """Shards held by processes that can execute a version of a workflow."""
+        ...
+
+    async def move(self, run: Run, fence: Fence, shard: int) -> bool:
+        """Put a run with its timers and stop on another shard, whose holder goes on. Raises Lost for a stale owner."""
+        ...
+
+
+# Told of runs that may have something to do here, and whether to look for anything else at once.
+OnHint = Callable[[list[str], bool], None]
+
+
+class Neighbours(Protocol):
+    """How processes that share a store get on with one another."""
+
+    @property
+    def surplus(self) -> int:
+        """How many shards this process held beyond its share when it last tended them."""
+        ...
+
+    def introduce(self, workflows: Collection[str]) -> None:
+        """Say which workflows this process can execute, each as `name@version`."""
+        ...
+
+    def leave(self, shards: Collection[int] | None) -> list[int]:
+        """From now on take up nothing of these shards (None: of all, and take no others); returns those held."""
+        ...
+
+    async def give_up(self, shards: Collection[int]) -> None:
+        """Release shards of which no run is in memory any more; somebody else may take them at once."""
+        ...
+
+    def hint(self, run: Run) -> None:
+        """Tell the holder of a run's shard to look at the run soon. It may not hear it."""
+        ...
+
+    async def listen(self, on_hint: OnHint) -> None:
+        """Call `on_hint` with what others tell."""
         ...

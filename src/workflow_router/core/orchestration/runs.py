@@ -25,6 +25,7 @@ from workflow_router.core.model import Run
 from workflow_router.core.orchestration.cancelling import PATIENCE_S, Cancelling, outcome, recall
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.ending import Ended, end
+from workflow_router.core.orchestration.endings import Endings
 from workflow_router.core.orchestration.heartbeats import Heartbeats
 from workflow_router.core.orchestration.journal import Journal, Problem
 from workflow_router.core.orchestration.live import LiveRun, enter
@@ -32,12 +33,13 @@ from workflow_router.core.orchestration.operations import Operations
 from workflow_router.core.orchestration.parking import Parking
 from workflow_router.core.orchestration.ports import Timer
 from workflow_router.core.orchestration.processes import Processes
+from workflow_router.core.orchestration.sharing import Sharing
 from workflow_router.core.orchestration.step_execution_handler import StepExecutionHandler
 from workflow_router.core.orchestration.step_slots import StepSlots
 from workflow_router.core.orchestration.stopping import GRACE_S, Stopping
 from workflow_router.core.orchestration.waits import Waits
 from workflow_router.core.ports import Store
-from workflow_router.core.states import RUN_ENDED, RunStatus
+from workflow_router.core.states import RunStatus
 from workflow_router.utils.clock import Clock
 
 _log = logging.getLogger(__name__)
@@ -47,8 +49,6 @@ PARKED_MAX = 1_000
 RESCUE_PAGE = 500
 RETRY_S = 0.5
 END_OF_TIME_MS = 2**62
-
-_SETTLED = RUN_ENDED | {RunStatus.SUSPENDED}
 
 
 class Engine:
@@ -91,15 +91,19 @@ class Engine:
             wake=self.woken,
             settle=self._settle,
         )
-        self._ended: dict[str, list[asyncio.Future[Run | None]]] = {}
+        self._endings = Endings(self.find, self._live, lambda: store.poll_s)
         self._ticking: asyncio.Task[None] | None = None
         self._stopping = False
         self._missed = False
+        self.sharing = Sharing(store, self._live, workflows, self._seen, self._look, self.parking.release)
 
     # --- the life of the engine -------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Take up the unfinished runs of the shards held, and go on doing so for shards gained."""
+        if self._store.poll_s is not None:
+            await self._store.neighbours.listen(self.sharing.hinted)
+            await self._store.tend()  # now that it is known what this process can execute
         await self._rescue(sorted(self._store.fences()))
         self._ticking = asyncio.get_running_loop().create_task(self._tick(), name="orchestration-tick")
 
@@ -107,6 +111,7 @@ class Engine:
         """Let go of every run; the store has all that is needed to go on with them."""
         self._stopping = True
         self._queue.clear()
+        await self.sharing.close()
         lives = list(self._live.values())
         tasks = [live.task for live in lives if live.task is not None]
         for live in lives:
@@ -130,15 +135,30 @@ class Engine:
             await self._until_due()
             try:
                 shared = self._store.poll_s is not None
+                if shared and await self.sharing.look_at_hinted() and not self._missed:
+                    continue
                 if shared:
-                    await self._store.tend()
+                    await self.sharing.tend()
                 if shared or self._missed:  # other processes start and wake runs of our shards, too
                     self._missed = False
                     await self._rescue(sorted(self._store.fences()))
+                await self.sharing.hand_over()
                 await self._wake_due()
                 await self._cancelling.act()
             except StoreError as error:
                 _log.warning("The store did not answer: %s", error)
+
+    def _look(self, everywhere: bool) -> None:
+        self._missed = self._missed or everywhere
+        self._nudge.set()
+
+    def _seen(self, run: Run) -> None:
+        """Go on with a run that the store says is running."""
+        live = self._live.get(run.id)
+        if live is None:
+            self.adopt(run)
+        elif live.waits and run.wakes > min(live.waits.values()):  # another process woke it
+            self.woken(run)
 
     async def _rescue(self, shards: list[int]) -> None:
         after = ""
@@ -148,11 +168,7 @@ class Engine:
         while shards:
             page = await self._store.read(lambda tx, a=after: tx.runs.unfinished(shards, after=a, limit=RESCUE_PAGE))
             for run in await self.parking.admit(page, self._live.__contains__):
-                live = self._live.get(run.id)
-                if live is None:
-                    self.adopt(run)
-                elif live.waits and run.wakes > min(live.waits.values()):  # another process woke it
-                    self.woken(run)
+                self._seen(run)
             if len(page) < RESCUE_PAGE:
                 self.parking.admitted()
                 return
@@ -164,6 +180,8 @@ class Engine:
     async def _until_due(self) -> None:
         """Wait until something may have to be done: the next poll, the next timer, or a nudge."""
         self._nudge.clear()
+        if self.sharing.has_hints:
+            return
         limits_s = [] if self._store.poll_s is None else [self._store.poll_s]
         if self._missed:
             limits_s.append(RETRY_S)
@@ -212,6 +230,10 @@ class Engine:
             return
         fence = self._store.fences().get(run.shard)
         if fence is None:
+            self._store.neighbours.hint(run)
+            return
+        if not self.sharing.knows(run):
+            self.sharing.stranger(run)
             return
         live = LiveRun(run, fence, fresh=fresh)
         self._live[run.id] = live
@@ -254,7 +276,7 @@ class Engine:
             live = self._live.get(run.id)
             if live is not None:
                 live.let_go()
-            self._tell_ended(run.id, run)
+            self._endings.tell(run.id, run)
         if ended.woken is not None:
             self.woken(ended.woken)
         self._cancelling.tell_soon(ended.asked)
@@ -270,22 +292,8 @@ class Engine:
         return await self.find(run_id)
 
     async def ended(self, run_id: str) -> Run:
-        """Wait until a run of this process has ended or is suspended. Raises NotFound."""
-        while True:
-            ending: asyncio.Future[Run | None] = asyncio.get_running_loop().create_future()
-            self._ended.setdefault(run_id, []).append(ending)  # before looking, so that no end is missed
-            if run_id not in self._live:
-                try:
-                    run = await self.find(run_id)
-                except RouterError:
-                    self._tell_ended(run_id)
-                    raise
-                if run.status in _SETTLED:
-                    self._tell_ended(run_id, run)
-                    return run
-            settled = await ending
-            if settled is not None:
-                return settled
+        """Wait until a run has ended or is suspended, whichever process has it. Raises NotFound."""
+        return await self._endings.wait(run_id)
 
     async def find(self, run_id: str) -> Run:
         """The run as the store has it. Raises NotFound."""
@@ -322,7 +330,7 @@ class Engine:
             if self._live.get(run.id) is live:
                 del self._live[run.id]
             live.end()
-            self._tell_ended(run.id, settled)
+            self._endings.tell(run.id, settled)
             while self._queue and len(self._live) < LIVE_MAX and not self._stopping:
                 self.adopt(self._queue.popleft())
 
@@ -390,9 +398,3 @@ class Engine:
         if parked > PARKED_MAX and live.task is not None:
             del self._live[live.run.id]
             live.let_go()
-
-    def _tell_ended(self, run_id: str, run: Run | None = None) -> None:
-        """Let those who wait for a run's end go on; without the run as it ended, they look for themselves."""
-        for ending in self._ended.pop(run_id, ()):
-            if not ending.done():
-                ending.set_result(run)

@@ -11,7 +11,7 @@ from typing import cast
 import asyncpg
 
 from workflow_router.core.errors import CommitUnknown, StoreUnavailable
-from workflow_router.db.migrate import Migration
+from workflow_router.db.migrate import Applied, Migration
 from workflow_router.db.postgres.session import FAILURES, Connection, Link, PostgresSession, load, translated
 
 READERS_MAX = 4
@@ -20,6 +20,8 @@ CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 30.0
 # A process that was stopped within a transaction holds locks on its shards. The server ends it well within a lease.
 IDLE_TIMEOUT_MS = 5_000
+# What is written is found by its key. A plan that was made while a table was small must not read all of it later.
+BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
 _connect = cast("Callable[..., Awaitable[Connection]]", asyncpg.connect)  # pyright: ignore[reportUnknownMemberType]  it has no types
 
@@ -40,22 +42,22 @@ class PostgresDatabase:
         self._idle: list[Link] = []
         self._readers = asyncio.Semaphore(READERS_MAX)
 
-    async def applied(self) -> dict[int, str]:
+    async def applied(self) -> dict[int, Applied]:
         session = await self.begin()
         try:
             await session.run("create_migrations")
-            found = dict(await session.fetch("applied_migrations"))
+            rows = await session.fetch("applied_migrations")
         except BaseException:
             await self.rollback()
             raise
         await self.commit()
-        return found
+        return {number: Applied(checksum, name) for number, checksum, name in rows}
 
     async def apply(self, migration: Migration) -> bool:
         session = await self.begin()
         try:
             await session.run("create_migrations")
-            if migration.number in dict(await session.fetch("applied_migrations")):
+            if migration.number in {number for number, *_ in await session.fetch("applied_migrations")}:
                 await self.rollback()
                 return False
             await session.run_text(migration.sql)
@@ -114,6 +116,9 @@ class PostgresDatabase:
                     self._idle.append(link)
                 except FAILURES:
                     link.connection.terminate()
+                except asyncio.CancelledError:
+                    link.connection.terminate()
+                    raise
 
     async def close(self) -> None:
         links = [*self._idle, *([self._writer] if self._writer else [])]
@@ -132,17 +137,23 @@ class PostgresDatabase:
                 return link
             except FAILURES:
                 link.connection.terminate()
-        link = await self._connect()
+            except asyncio.CancelledError:  # nobody has it any more
+                link.connection.terminate()
+                raise
+        link = await self._connect(writer=begin == "BEGIN")
         try:
             await link.connection.execute(begin)
         except FAILURES as error:
             link.connection.terminate()
             raise translated(error) from error
+        except asyncio.CancelledError:
+            link.connection.terminate()
+            raise
         return link
 
-    async def _connect(self) -> Link:
+    async def _connect(self, *, writer: bool) -> Link:
         try:
-            connection = await _connect(
+            connection = await _to_the_end(
                 self._url,
                 timeout=CONNECT_TIMEOUT_S,
                 command_timeout=STATEMENT_TIMEOUT_S,
@@ -151,6 +162,7 @@ class PostgresDatabase:
                     "application_name": self._name,
                     "jit": "off",
                     "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT_MS),
+                    **(BY_KEY if writer else {}),
                 },
             )
             # A server that is set up not to wait for its disk would break the promise that an answer means durable.
@@ -164,3 +176,14 @@ class PostgresDatabase:
                 remedy="Check the store's URL and that the server runs.",
             ) from error
         return Link(connection, self._queries)
+
+
+async def _to_the_end(url: str, **settings: object) -> Connection:
+    """Connect; whoever is cancelled meanwhile leaves no connection behind."""
+    connecting = asyncio.ensure_future(_connect(url, **settings))
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        with contextlib.suppress(*FAILURES, ValueError):
+            (await connecting).terminate()
+        raise

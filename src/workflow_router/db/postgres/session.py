@@ -1,8 +1,8 @@
 """Owns named queries on one PostgreSQL connection: values by position, errors in the domain's words, few round trips.
 
-What `execute` puts off is kept by table and sent with one pipelined `executemany` for each run of equal queries. A
-query put off touches one table and reads no other, so those of different tables may change places; on each table they
-keep their order.
+What `execute` puts off is kept by table and sent at once for each run of equal queries: plain rows by COPY, others
+with one statement whose values are arrays, so that the server binds and executes once for all of them. A query put off
+touches one table and reads no other, so those of different tables may change places; on each they keep their order.
 """
 
 import re
@@ -19,10 +19,45 @@ _VALUE = re.compile(r"(?<!:):([a-z]\w*)")
 _TABLE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 
 
-class Query:
-    """A named query with its values in order: `:name` became `$1`, `$2` …"""
+# How queries are told apart that may run over many rows.
+_INSERT = re.compile(r"((?:INSERT INTO) \w+ \([^()]*\)\s)VALUES \(((?:[^()]|\([^()]*\))*)\)(.*)", re.DOTALL)
+_PLAIN = re.compile(r"(?:INSERT INTO) \w+ \(([^()]*)\)\s+VALUES \(([^()]*)\)")
+_CHANGE = re.compile(r"((?:UPDATE|DELETE FROM) \w+.*?)(\sWHERE\s.*)", re.DOTALL)
 
-    __slots__ = ("columnar", "names", "sql", "table")
+# COPY takes two round trips more than a statement.
+COPIED_FROM = 16
+
+
+def _for_many(text: str, names: Sequence[str]) -> str | None:
+    """The query over rows of values, which it calls `given`; None for one that has to run row by row.
+
+    Rows that change the same row of a table must take turns, so an update takes part only if it tells what it changed:
+    fewer rows than were given are noticed.
+    """
+    if not names or re.search(r"\b(SELECT|DO UPDATE|USING|JOIN)\b", text):
+        return None
+    columns = {name: f"given.v{number}" for number, name in enumerate(names, 1)}
+    bound = _VALUE.sub(lambda found: columns[found[1]], text)
+    inserted = _INSERT.fullmatch(bound)
+    if inserted:
+        return "".join((inserted[1], "SELECT ", inserted[2], " FROM {given}", inserted[3]))
+    changed = _CHANGE.fullmatch(bound)
+    if changed is None or " FROM " in changed[1].replace("DELETE FROM", ""):
+        return None
+    if text.startswith("DELETE"):
+        return f"{changed[1]} USING {{given}}{changed[2]}"
+    return f"{changed[1]} FROM {{given}}{changed[2]}" if "RETURNING" in text else None
+
+
+class Query:
+    """A named query with its values in order: `:name` became `$1`, `$2` …
+
+    Attributes:
+        many: the query for many rows at once, to be completed by `over`; None where there is none.
+        columns: those it fills with its values as they are, which COPY does best; None where it does more.
+    """
+
+    __slots__ = ("columnar", "columns", "many", "names", "sql", "table")
 
     def __init__(self, text: str) -> None:
         self.names = tuple(dict.fromkeys(_VALUE.findall(text)))
@@ -32,6 +67,16 @@ class Query:
         self.table = written[1] if written else ""
         # Takes all rows at once, as one list for each column, which costs the server a fraction of row after row.
         self.columnar = "unnest(" in text
+        self.many = _for_many(text, self.names) if written else None
+        plain = _PLAIN.fullmatch(text)
+        bare = plain is not None and _VALUE.sub("", plain[2]).strip(", \n") == ""
+        self.columns = [name.strip() for name in plain[1].split(",")] if plain and bare else None
+
+    def over(self, types: Sequence[str]) -> str:
+        """The query for many rows, given the types of its values: each value is an array."""
+        arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, 1))
+        columns = ", ".join(f"v{number}" for number in range(1, len(types) + 1))
+        return (self.many or "").format(given=f"unnest({arrays}) AS given ({columns})")
 
     def bind(self, values: Mapping[str, Value]) -> tuple[Value, ...]:
         """The values in the order of their numbers. Raises KeyError where one is missing."""
@@ -43,12 +88,20 @@ def load() -> dict[str, Query]:
     return {name: Query(text) for name, text in load_queries("postgres").items()}
 
 
+class _Type(Protocol):
+    """What is used of `asyncpg.Type`."""
+
+    @property
+    def name(self) -> str: ...
+
+
 class Statement(Protocol):
     """What is used of `asyncpg.prepared_stmt.PreparedStatement`, which has no types of its own."""
 
-    async def fetch(self, *values: Value | list[Value]) -> list[Row]: ...
+    async def fetch(self, *values: Value | Sequence[Value]) -> list[Row]: ...
     async def fetchmany(self, args: Iterable[Sequence[Value]]) -> list[Row]: ...
     async def executemany(self, args: Iterable[Sequence[Value]]) -> None: ...
+    def get_parameters(self) -> Sequence["_Type"]: ...
 
 
 class Connection(Protocol):
@@ -56,6 +109,9 @@ class Connection(Protocol):
 
     async def execute(self, query: str) -> str: ...
     async def prepare(self, query: str) -> Statement: ...
+    async def copy_records_to_table(
+        self, table_name: str, *, records: Sequence[Sequence[Value]], columns: Sequence[str]
+    ) -> str: ...
     def is_closed(self) -> bool: ...
     async def close(self, *, timeout: float) -> None: ...  # noqa: ASYNC109  asyncpg named it
     def terminate(self) -> None: ...
@@ -88,6 +144,16 @@ class Link:
         self.connection = connection
         self.queries = queries
         self._statements: dict[str, Statement] = {}
+        self._many: dict[str, Statement] = {}
+
+    async def many(self, query: str) -> Statement | None:
+        """The query for many rows, prepared at its first use; None where it has to run row by row."""
+        found = self._many.get(query)
+        if found is None and self.queries[query].many is not None:
+            one = await self.statement(query)  # the server tells the types
+            sql = self.queries[query].over([kind.name for kind in one.get_parameters()])
+            found = self._many[query] = await self.connection.prepare(sql)
+        return found
 
     async def statement(self, query: str) -> Statement:
         """The query, prepared at its first use."""
@@ -176,10 +242,25 @@ class PostgresSession:
         put_off, self._put_off = self._put_off, {}
         for groups in put_off.values():
             for query, rows, assumed in groups:
-                statement = await self._link.statement(query)
-                if self._link.queries[query].columnar:
-                    await statement.fetch(*map(list, zip(*rows, strict=True)))
-                elif not assumed:
-                    await statement.executemany(rows)
-                elif len(await statement.fetchmany(rows)) < len(rows):
-                    raise AssumedError(query)
+                await self._send_group(query, rows, assumed=assumed)
+
+    async def _send_group(self, query: str, rows: list[tuple[Value, ...]], *, assumed: bool) -> None:
+        if self._link.queries[query].columnar:
+            await (await self._link.statement(query)).fetch(*map(list, zip(*rows, strict=True)))
+            return
+        columns = self._link.queries[query].columns
+        if columns is not None and len(rows) >= COPIED_FROM:
+            table = self._link.queries[query].table
+            await self._link.connection.copy_records_to_table(table, records=rows, columns=columns)
+            return
+        many = await self._link.many(query) if len(rows) > 1 else None
+        if many is not None:
+            landed = len(await many.fetch(*zip(*rows, strict=True)))
+        else:
+            statement = await self._link.statement(query)
+            if not assumed:
+                await statement.executemany(rows)
+                return
+            landed = len(await statement.fetchmany(rows))
+        if assumed and landed < len(rows):
+            raise AssumedError(query)

@@ -26,7 +26,7 @@ from workflow_router.core.errors import (
     StoreUnavailable,
 )
 from workflow_router.db.database import Row, Value
-from workflow_router.db.migrate import Migration
+from workflow_router.db.migrate import Applied, Migration
 from workflow_router.db.named_queries import load_queries
 
 # Older ones can corrupt a WAL database when two connections write or checkpoint at once (the WAL-reset bug).
@@ -153,9 +153,10 @@ class SqliteDatabase:
         self._commit_s = _INLINE_COMMIT_MAX_S
         self._thread = ThreadPoolExecutor(1, "sqlite-commit") if commit_in_thread and path is not None else None
 
-    async def applied(self) -> dict[int, str]:
+    async def applied(self) -> dict[int, Applied]:
         await self._session.execute("create_migrations")
-        return dict(await self._session.fetch("applied_migrations"))
+        rows = await self._session.fetch("applied_migrations")
+        return {number: Applied(checksum, name) for number, checksum, name in rows}
 
     async def apply(self, migration: Migration) -> bool:
         session = await self.begin()

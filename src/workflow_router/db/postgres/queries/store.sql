@@ -12,22 +12,28 @@ SELECT count(*) FROM shards;
 
 -- name: held_shards
 -- The shards this owner holds. A takeover passes them over until this transaction has ended.
-SELECT shard, epoch FROM shards WHERE owner = :owner FOR SHARE;
+SELECT shard, epoch FROM held_shards(:owner);
 
 -- name: claim_shards
--- Leases run by the clock of the database, so that the clocks of its clients may differ.
+-- Leases run by the clock of the database, so that the clocks of its clients may differ. Of another owner a shard is taken
+-- only while that owner is not within a transaction.
 UPDATE shards
    SET owner = :owner, epoch = epoch + 1,
        lease_until_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + :lease_ms
  WHERE shard IN (SELECT shard FROM shards
                   WHERE owner IS NULL
-                     OR (owner <> :owner AND lease_until_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+                     OR (owner <> :owner AND lease_until_ms <= (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+                         AND pg_try_advisory_xact_lock(hashtextextended(owner, 5)))
                   ORDER BY shard LIMIT :limit FOR UPDATE SKIP LOCKED)
 RETURNING shard, epoch;
 
 -- name: renew_shards
 UPDATE shards SET lease_until_ms = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + :lease_ms
  WHERE owner = :owner;
+
+-- name: release_some_shards
+UPDATE shards SET owner = NULL, lease_until_ms = 0
+ WHERE owner = :owner AND shard IN (SELECT value::bigint FROM json_array_elements_text(:shards::json));
 
 -- name: release_shards
 UPDATE shards SET owner = NULL, lease_until_ms = 0 WHERE owner = :owner;
@@ -40,7 +46,7 @@ CREATE TABLE IF NOT EXISTS migrations (
 );
 
 -- name: applied_migrations
-SELECT number, checksum FROM migrations;
+SELECT number, checksum, name FROM migrations;
 
 -- name: note_migration
 INSERT INTO migrations (number, name, checksum, applied_ms)

@@ -24,6 +24,10 @@ RETURNING shard, epoch;
 -- name: renew_shards
 UPDATE shards SET lease_until_ms = :now_ms + :lease_ms WHERE owner = :owner;
 
+-- name: release_some_shards
+UPDATE shards SET owner = NULL, lease_until_ms = 0
+ WHERE owner = :owner AND shard IN (SELECT value FROM json_each(:shards));
+
 -- name: release_shards
 UPDATE shards SET owner = NULL, lease_until_ms = 0 WHERE owner = :owner;
 
@@ -33,7 +37,7 @@ CREATE TABLE IF NOT EXISTS migrations (
 ) STRICT;
 
 -- name: applied_migrations
-SELECT number, checksum FROM migrations;
+SELECT number, checksum, name FROM migrations;
 
 -- name: note_migration
 INSERT INTO migrations (number, name, checksum, applied_ms)
