@@ -20,6 +20,7 @@ from workflow_router.core.dispatch_route.ports import Transport
 from workflow_router.core.dispatch_route.prices import NO_PRICES, Prices
 from workflow_router.core.errors import Forbidden, InvalidInput, InvalidProject, Mistake
 from workflow_router.core.event_mappings.mapping import Mapping
+from workflow_router.core.forward import forwarding
 from workflow_router.core.limits.model import Limit
 from workflow_router.core.message_broker.ports import Subscription, Topic
 from workflow_router.core.messaging import handler_of
@@ -36,6 +37,7 @@ from workflow_router.settings import (
     Project,
     api_keys_of,
     check_references,
+    joins_of,
     load_project,
     mappings_of,
     prices_of,
@@ -175,9 +177,8 @@ async def run(
     ids = Ids(clock, chance.getrandbits if randomness else None)
     async with contextlib.AsyncExitStack() as stack:
         if transport is None:
-            own = HttpTransport()
-            stack.push_async_callback(own.close)
-            transport = own
+            transport = http = HttpTransport()
+            stack.push_async_callback(http.close)
         if isinstance(store, str):
             store = await open_store(
                 store, clock=clock, owner=ids.new(), commit_in_thread=commit_in_thread, lease_ms=lease_ms
@@ -189,7 +190,8 @@ async def run(
                 functions.add(name, function)
         transport = Transports(transport, python=functions)
         dispatcher = Dispatcher(routes, transport, LocalSecrets(), clock, ids, chance.random, sleep)
-        workflows = join_workflows(routers)
+        own = forwarding()
+        workflows = join_workflows([*routers, own])
         compile_rule = rule_compiler(project_file or _embedded(topics), workflows)
         runtime = Runtime(
             store, clock, ids, dispatcher, workflows, random=chance.random, sleep=sleep, compile_rule=compile_rule
@@ -212,7 +214,7 @@ async def run(
         declared = [mapping for router in routers for mapping in router.mappings]
         await runtime.scheduler.declare([*schedules, *(one for router in routers for one in router.schedules)])
         await runtime.ingest.set_mappings([*mappings, *declared], author="project")
-        for router in routers:
+        for router in (*routers, own):
             router.join(runtime)
             stack.callback(router.join, None)
         stack.push_async_callback(runtime.close)
@@ -279,7 +281,7 @@ async def open_project(
     async with run(
         routers,
         store=url,
-        mappings=[*mappings_of(project), *starts_of(project)],
+        mappings=[*mappings_of(project), *joins_of(project), *starts_of(project)],
         schedules=schedules_of(project),
         routes=routes_of(project),
         limits=[rule.limit() for rule in declared.limits],

@@ -7,9 +7,10 @@ from workflow_router.core import run_verbs
 from workflow_router.core.dispatch_route.inside import Function
 from workflow_router.core.errors import InvalidInput
 from workflow_router.core.event_mappings.ingest import specification_of
+from workflow_router.core.event_mappings.joining import join_mappings
 from workflow_router.core.event_mappings.mapping import Mapping as EventMapping
-from workflow_router.core.event_mappings.mapping import PublishTo, SignalTo
-from workflow_router.core.expressions import compile_condition, compile_template
+from workflow_router.core.event_mappings.target import compile_target
+from workflow_router.core.expressions import compile_condition
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.orchestration.definitions import ONCE, Retry, Step, Workflow
 from workflow_router.core.orchestration.flow import Flow, StepFlow
@@ -225,11 +226,15 @@ class Declarations:
         start: Workflow[..., Any] | str | None = None,
         publish: Mapping[str, object] | None = None,
         signal: Mapping[str, object] | None = None,
+        dispatch: Mapping[str, object] | None = None,
+        emit: Mapping[str, object] | None = None,
+        targets: Sequence[Mapping[str, object]] = (),
         when: str | None = None,
         input: object = "${ event.data }",  # noqa: A002  the word users know from router.yaml
         name: str | None = None,
+        **how: object,
     ) -> None:
-        """Map events to a workflow, a topic, or the run that has a key.
+        """Map events to a workflow, a topic, the run that has a key, a route, or a further event.
 
         Args:
             pattern: event pattern, see docs/patterns.md.
@@ -237,29 +242,26 @@ class Declarations:
             publish: `{"topic": …, "key": …, "body": …}`; key and body are templates.
             signal: `{"workflow": …, "name": …, "key": …, "value": …}`; key and value are templates. The run that has
                 taken the key with `router.correlate` receives it, even if it takes the key only later.
+            dispatch: `{"route": …, "body": …, "path": …, "method": …}`; sent durably, tried again until it succeeds.
+            emit: `{"type": …, "subject": …, "data": …}`: another event, taken in with this one.
+            targets: several of these, each a map as it would stand in router.yaml.
             when: CEL condition besides the pattern.
             input: template of the run's input.
+            how: `once` (idempotency key), and one of `delay`, `debounce`, `throttle` and `batch`.
 
         Raises:
             InvalidPattern, InvalidExpression, InvalidInput.
         """
-        workflow = start.name if isinstance(start, Workflow) else start
-        sent = None if signal is None else signal_to(signal)
-        target = workflow or (str(publish["topic"]) if publish else "") or (sent.name if sent else "")
-        label = name or f"{self.name}.{target}" + (f"-{len(self.mappings) + 1}" if self._named(target) else "")
-        rule = {"on": pattern, "when": when, "start": workflow, "publish": publish, "input": input}
-        if signal is not None:
-            rule["signal"] = {**signal, "workflow": sent.workflow if sent else None}
+        given = {"start": start, "publish": publish, "signal": signal, "dispatch": dispatch, "emit": emit}
+        rules = target_rules(given, input, how, targets)
+        label = name or self._label(rules)
         self.mappings.append(
             EventMapping(
                 name=label,
                 pattern=Pattern.parse(dict(pattern)),
                 condition=None if when is None else compile_condition(when),
-                input=compile_template(input),
-                start=workflow,
-                publish=None if publish is None else publish_to(publish),
-                signal=sent,
-                specification=specification_of(rule),
+                targets=tuple(compile_target(rule) for rule in rules),
+                specification=specification_of({"on": pattern, "when": when, "targets": rules}),
             )
         )
 
@@ -313,6 +315,36 @@ class Declarations:
 
         return declare
 
+    def on_join(
+        self,
+        join: Mapping[str, object],
+        *,
+        name: str,
+        start: Workflow[..., Any] | str | None = None,
+        targets: Sequence[Mapping[str, object]] = (),
+        input: object = "${ event.data }",  # noqa: A002  as in `on`
+        **given: object,
+    ) -> None:
+        """Map events that come together over time: the targets act on one event of what came.
+
+        Args:
+            join: `kind` (all, any, absence, count, sequence), `parts` (by name: a pattern as `on`, with `when`, `key`
+                and `keep`), `within`, `key` (what belongs together) and `count`; see docs/howto/joins.md.
+            name: of the join.
+            start, targets, input, given: as for `on`; templates find the parts in `event.data.parts`.
+
+        Raises:
+            InvalidPattern, InvalidExpression, InvalidInput.
+        """
+        rules = target_rules({"start": start}, input, given, targets)
+        self.mappings.extend(
+            join_mappings(name, join, [compile_target(rule) for rule in rules], {"join": join, "targets": rules})
+        )
+
+    def _label(self, rules: Sequence[Mapping[str, object]]) -> str:
+        target = compile_target(rules[0]).name
+        return f"{self.name}.{target}" + (f"-{len(self.mappings) + 1}" if self._named(target) else "")
+
     def _named(self, target: str) -> bool:
         return any(mapping.name == f"{self.name}.{target}" for mapping in self.mappings)
 
@@ -337,30 +369,29 @@ class Declarations:
         return run_verbs.call_step(self._runtime, self.chain, step, args, kwargs)
 
 
-def publish_to(rule: Mapping[str, object]) -> PublishTo:
-    """The publishing target of a mapping. Raises InvalidInput, InvalidExpression."""
-    unknown = set(rule) - {"topic", "key", "body"}
-    if unknown or "topic" not in rule:
-        raise InvalidInput("`publish` takes topic, key and body.", remedy="Remove or add fields accordingly.")
-    key = rule.get("key")
-    return PublishTo(
-        topic=str(rule["topic"]),
-        key=None if key is None else compile_template(key),
-        body=compile_template(rule.get("body", "${ event.data }")),
-    )
+def target_rules(
+    given: Mapping[str, object],
+    given_input: object,
+    how: Mapping[str, object],
+    more: Sequence[Mapping[str, object]],
+) -> list[dict[str, object]]:
+    """The targets as they would stand in router.yaml: those given on their own, then the others."""
+    rules: list[dict[str, object]] = [
+        {does: rule, **how, **({"input": given_input} if does == "start" else {})}
+        for does, rule in given.items()
+        if rule is not None
+    ]
+    if not rules and (how or not more):
+        rules = [dict(how)]
+    return [_named_workflows(rule) for rule in [*rules, *map(dict, more)]]
 
 
-def signal_to(rule: Mapping[str, object]) -> SignalTo:
-    """The signalling target of a mapping. Raises InvalidInput, InvalidExpression."""
-    unknown = set(rule) - {"workflow", "name", "key", "value"}
-    if unknown or not {"workflow", "name", "key"} <= set(rule):
-        raise InvalidInput(
-            "`signal` takes workflow, name, key and value.", remedy="Remove or add fields; only value may be left out."
-        )
-    workflow = rule["workflow"]
-    return SignalTo(
-        workflow=cast("Workflow[..., Any]", workflow).name if isinstance(workflow, Workflow) else str(workflow),
-        name=str(rule["name"]),
-        key=compile_template(rule["key"]),
-        value=compile_template(rule.get("value", "${ event.data }")),
-    )
+def _named_workflows(rule: dict[str, object]) -> dict[str, object]:
+    """Workflows by their names."""
+    named: dict[str, object] = {}
+    for key, value in rule.items():
+        if isinstance(value, Workflow):
+            named[key] = cast("Workflow[..., Any]", value).name
+        else:
+            named[key] = _named_workflows(dict(cast("Mapping[str, object]", value))) if key == "signal" else value
+    return named

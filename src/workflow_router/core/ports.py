@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
 from workflow_router.core.dispatch_route.journal import DispatchTransitions, RouteTransitions
-from workflow_router.core.event_mappings.ports import EventTransitions, MappingTransitions
+from workflow_router.core.event_mappings.ports import EventTransitions, MappingTransitions, TargetTransitions
 from workflow_router.core.limits.ports import LimitTransitions, LiveRules
 from workflow_router.core.message_broker.ports import (
     BrokerReads,
@@ -98,7 +98,18 @@ class SharedVerbs(Protocol):
     def members(self) -> MemberTransitions: ...
 
 
-class Transaction(FlowVerbs, TimeVerbs, BrokerVerbs, SharedVerbs, Protocol):
+class EventVerbs(Protocol):
+    """The verbs of events, of what mappings do with them, and of the sources they come from."""
+
+    @property
+    def events(self) -> EventTransitions: ...
+    @property
+    def mappings(self) -> MappingTransitions: ...
+    @property
+    def targets(self) -> TargetTransitions: ...
+
+
+class Transaction(FlowVerbs, TimeVerbs, BrokerVerbs, SharedVerbs, EventVerbs, Protocol):
     """The verbs of every room, all within one transaction."""
 
     @property
@@ -106,10 +117,6 @@ class Transaction(FlowVerbs, TimeVerbs, BrokerVerbs, SharedVerbs, Protocol):
         """Wall time of this transaction, milliseconds since the epoch."""
         ...
 
-    @property
-    def events(self) -> EventTransitions: ...
-    @property
-    def mappings(self) -> MappingTransitions: ...
     @property
     def runs(self) -> RunVerbs: ...
     @property

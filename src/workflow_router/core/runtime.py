@@ -118,7 +118,7 @@ class Runtime:
         )
         self.mappings = self.ingest.living
         self.explainer = Explainer(store, self.mappings, self.ingest.matcher)
-        self.archive = Archive(store, clock, self.ingest, version_of=self.version_of, sleep=sleep)
+        self.archive = Archive(store, clock, self.ingest, sleep=sleep)
         self.recorder = Recorder(store, sleep)
         dispatcher.shadows.on_record = self.recorder.later
         self.routes = LivingRoutes(store, dispatcher, sleep=sleep)
@@ -141,6 +141,7 @@ class Runtime:
         self.archive.open()
         self.state.open()
         self.checkpoints.open()
+        self.ingest.open()
 
     async def drain(self, within_s: float) -> None:
         """Take no new work, let the steps in flight end within so many seconds, and give the rest to other processes.
@@ -148,7 +149,7 @@ class Runtime:
         A run that is cut off goes on where its shard is held next, which may be this store's next process.
         """
         self._draining = True
-        await self.deliveries.close()
+        await self.broker.close()
         await self.engine.sharing.drain(within_s)
 
     async def close(self) -> None:
@@ -157,6 +158,7 @@ class Runtime:
         await self.archive.close()
         await self.scheduler.close()
         await self.mappings.close()
+        await self.ingest.close()
         await self.broker.close()
         await self.flow_control.close()
         await self.engine.close()

@@ -21,6 +21,7 @@ from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.repositories.schedules import Schedules
 from workflow_router.db.repositories.signals import Signals
 from workflow_router.db.repositories.stops import Stops, Vitals
+from workflow_router.db.repositories.targets import Targets
 from workflow_router.db.repositories.topics import Topics
 
 
@@ -66,6 +67,7 @@ class UnitOfWork:
         self.record = self.transitions.append
         self.events = Events(session, self.record)
         self.mappings = Mappings(session, self.record, now_ms)
+        self.targets = Targets(session, now_ms)
         self.runs = Runs(session, self.record, now_ms, epochs, shard_count)
         self.runs.flow = None if admission is None else Gate(admission, self)
         self.signals = Signals(session, self.record, now_ms, epochs)

@@ -1,7 +1,7 @@
 """Owns the project folder: `router.yaml` read, checked with lines, and resolved. Refuses to import its modules."""
 
 from workflow_router.settings.checkpoints import signing_of
-from workflow_router.settings.convert import mappings_of, routes_of, subscriptions_of, topics_of
+from workflow_router.settings.convert import joins_of, mappings_of, routes_of, subscriptions_of, topics_of
 from workflow_router.settings.limits import LimitRule, prices_of
 from workflow_router.settings.load import FILE, check_references, load_project
 from workflow_router.settings.model import Project, Reference
@@ -16,6 +16,7 @@ __all__ = [
     "Secret",
     "api_keys_of",
     "check_references",
+    "joins_of",
     "load_project",
     "mappings_of",
     "prices_of",

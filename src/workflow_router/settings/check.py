@@ -10,17 +10,24 @@ from pathlib import Path
 from typing import TypeVar, cast
 from urllib.parse import urlsplit
 
+import msgspec
+
 from workflow_router.core.dispatch_route import model as dispatch
 from workflow_router.core.dispatch_route.steer import Steering
 from workflow_router.core.errors import InvalidExpression, InvalidInput, InvalidPattern, Mistake
+from workflow_router.core.event_mappings.joining import join_mappings
+from workflow_router.core.event_mappings.target import compile_target
 from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.patterns import Pattern
 from workflow_router.settings import model, routes, values
 from workflow_router.settings.bind import did_you_mean, dotted
+from workflow_router.settings.convert import SEEN
 from workflow_router.settings.document import Node, Where, find, line_of
 from workflow_router.settings.schedules import Schedule, schedule_of
+from workflow_router.settings.targets import MappingTarget, target_fields
 
 _FILE = "router.yaml"
+_ANY_TARGET = compile_target({"start": "x"})
 _ANY_URL = "http://localhost"
 _INDEX = re.compile(r"\[?([0-9]{1,6})\]?")
 K = TypeVar("K")
@@ -60,14 +67,19 @@ class _Checker:
         self._mistakes = mistakes
         self._warnings = warnings
         self._unset: set[str] = set()
+        self._router = model.RouterFile(name="x")
 
     def router(self, router: model.RouterFile) -> tuple[Path, ...]:
+        self._router = router
         self._settings(router.settings)
         for name, source in _known(router.sources.items()):
             self._source(source, ("sources", name))
         self._unique("mappings", _names(router.mappings))
         for at, mapping in _known(enumerate(router.mappings)):
-            self._mapping(mapping, ("mappings", at), router.topics)
+            self._mapping(mapping, ("mappings", at))
+        self._unique("joins", _names(router.joins))
+        for at, join in _known(enumerate(router.joins)):
+            self._join(join, ("joins", at))
         for name, route in _known(router.routes.items()):
             self._route(route, ("routes", name), router.routes)
         self._unique("limits", _names(router.limits))
@@ -103,31 +115,71 @@ class _Checker:
         elif source.secret is not None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
             self._secret(source.secret, at)
 
-    def _mapping(self, mapping: model.Mapping, where: Where, topics: Mapping[str, model.Topic]) -> None:
+    def _mapping(self, mapping: model.Mapping, where: Where) -> None:
         self._pattern(mapping.on, (*where, "on"))
         if mapping.when is not None:
-            self._expression(
-                lambda: compile_condition(mapping.when or "", variables=("event", "state")), (*where, "when")
-            )
-        targets = {"`start`": mapping.start, "`publish`": mapping.publish, "`signal`": mapping.signal}
-        found = [target for target, value in targets.items() if value is not None]
-        if len(found) != 1:
-            several = f"both {' and '.join(found)}" if found else f"neither {' nor '.join(targets)}"
-            self._mistake(where, f"The mapping has {several}.", "Write one of them.")
-        if found and mapping.start is None and find(self._document, (*where, "input")) is not None:
-            elsewhere = "signal.value" if mapping.signal else "publish.body"
-            self._mistake((*where, "input"), "`input` is for `start` only.", f"Move it to `{elsewhere}`.")
-        if mapping.signal is not None:
-            at = (*where, "signal")
-            self._template(mapping.signal.key, (*at, "key"), "event", "state")
-            self._template(mapping.signal.value, (*at, "value"), "event", "state")
-        if mapping.publish is not None:
-            at = (*where, "publish")
-            self._topic(mapping.publish.topic, (*at, "topic"), topics)
-            self._template(mapping.publish.key, (*at, "key"), "event", "state")
-            self._template(mapping.publish.body, (*at, "body"), "event", "state")
-        self._template(mapping.input, (*where, "input"), "event", "state")
-        self._template(mapping.share_key, (*where, "share_key"), "event", "state")
+            self._expression(lambda: compile_condition(mapping.when or "", variables=SEEN), (*where, "when"))
+        self._targets(mapping, where, mapping.targets)
+        self._template(mapping.share_key, (*where, "share_key"), *SEEN)
+
+    def _join(self, join: model.Join, where: Where) -> None:
+        for name, part in _known((join.parts or {}).items()):
+            at = (*where, "parts", name)
+            self._pattern(part.on, (*at, "on"))
+            if part.when is not None:
+                self._expression(lambda text=part.when: compile_condition(text, variables=SEEN), (*at, "when"))
+            self._template(part.key, (*at, "key"), *SEEN)
+            self._template(part.keep, (*at, "keep"), *SEEN)
+        self._template(join.key, (*where, "key"), *SEEN)
+        found = len(self._mistakes)
+        self._targets(join, where, join.targets)
+        if len(self._mistakes) == found and join.parts and join.kind and join.within:
+            fields = ("kind", "parts", "within", "key", "count")
+            rule = {name: msgspec.to_builtins(getattr(join, name)) for name in fields}
+            self._engine(lambda: join_mappings(join.name or "x", rule, [_ANY_TARGET], None, variables=SEEN), where)
+
+    def _targets(self, own: MappingTarget, where: Where, others: list[MappingTarget] | None) -> None:
+        """The target that stands in the mapping itself, and those in its list."""
+        listed = list(_known(enumerate(others or [])))
+        itself = target_fields(own)
+        if itself is not None or not listed:
+            self._target_of_mapping(own, where)
+        for at, target in listed:
+            self._target_of_mapping(target, (*where, "targets", at))
+
+    def _target_of_mapping(self, target: MappingTarget, where: Where) -> None:
+        does = [
+            name for name in ("start", "publish", "signal", "dispatch", "emit") if getattr(target, name) is not None
+        ]
+        if len(does) != 1:
+            several = f"both `{'` and `'.join(does)}`" if does else "no target"
+            self._mistake(where, f"The mapping has {several}.", "Write one of them, or a list of `targets`.")
+            return
+        if does != ["start"] and find(self._document, (*where, "input")) is not None:
+            field = {"publish": "body", "signal": "value", "dispatch": "body", "emit": "data"}[does[0]]
+            self._mistake((*where, "input"), "`input` is for `start` only.", f"Move it to `{does[0]}.{field}`.")
+        found = len(self._mistakes)
+        self._template(target.input, (*where, "input"), *SEEN)
+        for name in ("publish", "signal", "dispatch", "emit", "debounce", "throttle", "batch"):
+            below = getattr(target, name)
+            for field in ("key", "body", "value", "subject", "data"):
+                self._template(getattr(below, field, None), (*where, name, field), *SEEN)
+        self._template(target.once, (*where, "once"), *SEEN)
+        if target.publish is not None:
+            self._topic(target.publish.topic, (*where, "publish", "topic"), self._router.topics)
+        if target.dispatch is not None and target.dispatch.route not in self._router.routes:
+            remedy = did_you_mean(target.dispatch.route or "", self._router.routes)
+            self._mistake((*where, "dispatch", "route"), f"There is no route `{target.dispatch.route}`.", remedy)
+        fields = target_fields(target)
+        if len(self._mistakes) == found and fields is not None:
+            self._engine(lambda: compile_target(fields, variables=SEEN), where)
+
+    def _engine(self, make: Callable[[], object], where: Where) -> None:
+        """Let the engine judge what is left, so that what passes here is accepted there."""
+        try:
+            make()
+        except InvalidInput as error:
+            self._mistake(where, error.message, error.remedy)
 
     def _schedule(self, schedule: Schedule, where: Where) -> None:
         try:

@@ -4,19 +4,24 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from workflow_router.core.dispatch_route import model as dispatch
 from workflow_router.core.dispatch_route.steer import Steering
 from workflow_router.core.errors import InvalidInput, InvalidProject, Mistake
 from workflow_router.core.event_mappings import mapping as events
 from workflow_router.core.event_mappings.ingest import specification_of
+from workflow_router.core.event_mappings.joining import join_mappings
+from workflow_router.core.event_mappings.target import Target, compile_target
 from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.message_broker.ports import Subscription, Topic
 from workflow_router.core.patterns import Pattern
 from workflow_router.settings import model
 from workflow_router.settings.limits import serving_of
-from workflow_router.settings.model import Project, Publish, Signal
+from workflow_router.settings.model import Project
 from workflow_router.settings.resolve import unresolved, value_of
-from workflow_router.settings.routes import Target
+from workflow_router.settings.routes import Target as RouteTarget
+from workflow_router.settings.targets import MappingTarget, target_fields
 from workflow_router.settings.values import Reference
 from workflow_router.utils.backoff import Backoff
 from workflow_router.utils.codec import to_json
@@ -35,15 +40,28 @@ def mapping_of(mapping: model.Mapping) -> events.Mapping:
         name=mapping.name,
         pattern=Pattern.parse(mapping.on),
         condition=None if mapping.when is None else compile_condition(mapping.when, variables=SEEN),
-        input=compile_template(mapping.input, variables=SEEN),
-        start=mapping.start,
-        publish=None if mapping.publish is None else _publish(mapping.publish),
-        signal=None if mapping.signal is None else _signal(mapping.signal),
+        targets=_targets(mapping, mapping.targets),
         specification=specification_of(mapping),
         stage=mapping.stage,
         share=mapping.share,
         share_key=None if mapping.share_key is None else compile_template(mapping.share_key, variables=SEEN),
     )
+
+
+def joins_of(project: Project) -> list[events.Mapping]:
+    """The mappings that the joins are made of, but for those disabled."""
+    made: list[events.Mapping] = []
+    for join in project.router.joins:
+        if not join.disabled:
+            fields = ("kind", "parts", "within", "key", "count")
+            rule = {name: msgspec.to_builtins(getattr(join, name)) for name in fields}
+            made.extend(join_mappings(join.name, rule, _targets(join, join.targets), join, variables=SEEN))
+    return made
+
+
+def _targets(own: MappingTarget, others: list[MappingTarget]) -> tuple[Target, ...]:
+    rules = [rule for one in (own, *others) if (rule := target_fields(one)) is not None]
+    return tuple(compile_target(rule, variables=SEEN) for rule in rules)
 
 
 def routes_of(project: Project, *, environ: Mapping[str, str] = os.environ) -> list[dispatch.Route]:
@@ -144,7 +162,7 @@ def subscriptions_of(project: Project) -> list[Subscription]:
     ]
 
 
-def _target(folder: Path, target: Target, url: str) -> dispatch.Target:
+def _target(folder: Path, target: RouteTarget, url: str) -> dispatch.Target:
     key = None
     if target.key is not None:
         key = f"env:{target.key.env}" if target.key.env is not None else f"file:{folder / (target.key.file or '')}"
@@ -164,21 +182,4 @@ def _target(folder: Path, target: Target, url: str) -> dispatch.Target:
         probe=target.probe,
         cost=target.cost,
         allow_private=target.allow_private,
-    )
-
-
-def _signal(signal: Signal) -> events.SignalTo:
-    return events.SignalTo(
-        workflow=signal.workflow,
-        name=signal.name,
-        key=compile_template(signal.key, variables=SEEN),
-        value=compile_template(signal.value, variables=SEEN),
-    )
-
-
-def _publish(publish: Publish) -> events.PublishTo:
-    return events.PublishTo(
-        topic=publish.topic,
-        key=None if publish.key is None else compile_template(publish.key, variables=SEEN),
-        body=compile_template(publish.body, variables=SEEN),
     )

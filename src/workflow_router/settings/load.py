@@ -1,14 +1,16 @@
 """Owns loading a project, or telling all its mistakes at once, with lines and remedies. Refuses half a project."""
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from workflow_router.core.errors import InvalidProject, Mistake
 from workflow_router.settings.bind import bind, did_you_mean
 from workflow_router.settings.check import check
 from workflow_router.settings.document import BYTES_MAX, Where, line_of, read_document
-from workflow_router.settings.model import Project, RouterFile
+from workflow_router.settings.model import Join, Project, RouterFile
+from workflow_router.settings.model import Mapping as MappingRule
+from workflow_router.settings.targets import MappingTarget
 
 FILE = "router.yaml"
 
@@ -35,9 +37,7 @@ def load_project(folder: Path, *, environ: Mapping[str, str] = os.environ) -> Pr
 
 def check_references(project: Project, workflows: Collection[str]) -> list[Mistake]:
     """What starts a workflow that the project's modules do not define. They must be loaded first to know."""
-    mappings = list(enumerate(project.router.mappings))
-    named: list[tuple[Where, str | None]] = [(("mappings", at, "start"), mapping.start) for at, mapping in mappings]
-    named += [(("mappings", at, "signal", "workflow"), one.signal.workflow) for at, one in mappings if one.signal]
+    named = [*_named_workflows("mappings", project.router.mappings), *_named_workflows("joins", project.router.joins)]
     named += [
         (("subscriptions", at, "start"), subscription.start)
         for at, subscription in enumerate(project.router.subscriptions)
@@ -53,6 +53,19 @@ def check_references(project: Project, workflows: Collection[str]) -> list[Mista
         for where, start in named
         if start is not None and start not in workflows
     ]
+
+
+def _named_workflows(section: str, rules: Sequence[MappingRule | Join]) -> list[tuple[Where, str | None]]:
+    """The workflows that the targets of mappings or joins name, and where they stand."""
+    found: list[tuple[Where, str | None]] = []
+    for number, rule in enumerate(rules):
+        places: list[tuple[Where, MappingTarget]] = [((section, number), rule)]
+        places += [((section, number, "targets", at), target) for at, target in enumerate(rule.targets)]
+        for where, target in places:
+            found.append(((*where, "start"), target.start))
+            if target.signal is not None:
+                found.append(((*where, "signal", "workflow"), target.signal.workflow))
+    return found
 
 
 def _text(folder: Path) -> str:

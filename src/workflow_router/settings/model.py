@@ -15,6 +15,7 @@ from workflow_router.settings.document import Node
 from workflow_router.settings.limits import LimitRule, PriceTable
 from workflow_router.settings.routes import Route
 from workflow_router.settings.schedules import Schedule
+from workflow_router.settings.targets import Join, MappingTarget
 from workflow_router.settings.values import Count, Name, Percent, Reference, Seconds, Text
 
 Listen: TypeAlias = Annotated[
@@ -62,25 +63,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     secret: Reference | list[Reference]
 
 
-class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A message to publish for each matching event; `key` and `body` are templates over `event`."""
-
-    topic: Name
-    key: str | None = None
-    body: object = "${ event.data }"
-
-
-class Signal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A signal to the run of a workflow that has a key; `key` and `value` are templates over `event`."""
-
-    workflow: Text
-    name: Name
-    key: Text
-    value: object = "${ event.data }"
-
-
-class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which events start which workflow (`start`), publish which message (`publish`), or reach which run (`signal`).
+class Mapping(MappingTarget, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which events do what: one target of its own, or several as `targets`.
 
     In the stage `shadow` it is evaluated and recorded only; as `canary` it acts for `share` per cent of events, always
     the same ones for a `share_key` (a template; the event's subject, or else its id, where there is none).
@@ -89,10 +73,7 @@ class Mapping(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     name: Name
     on: dict[str, object]
     when: Text | None = None
-    start: Text | None = None
-    publish: Publish | None = None
-    signal: Signal | None = None
-    input: object = "${ event.data }"
+    targets: list[MappingTarget] = msgspec.field(default_factory=list[MappingTarget])
     disabled: bool = False
     stage: Literal["live", "canary", "shadow"] = "live"
     share: Percent = 10.0
@@ -137,6 +118,7 @@ class RouterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     python: list[Text] | None = None
     sources: dict[Name, Source] = {}
     mappings: list[Mapping] = []
+    joins: list[Join] = []
     routes: dict[Name, Route] = {}
     limits: list[LimitRule] = []
     prices: PriceTable = PriceTable()

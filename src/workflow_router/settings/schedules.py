@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from workflow_router.core.event_mappings.ingest import specification_of
 from workflow_router.core.event_mappings.mapping import Mapping
-from workflow_router.core.expressions import compile_template
+from workflow_router.core.event_mappings.target import compile_target
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.schedules import schedule as core
 from workflow_router.core.schedules.scheduler import TYPE, source_of
@@ -63,7 +63,6 @@ def _start(name: str, workflow: str) -> Mapping:
         name=f"schedule.{name}",
         pattern=Pattern.parse(pattern),
         condition=None,
-        input=compile_template(template),
-        start=workflow,
+        targets=(compile_target({"start": workflow, "input": template}),),
         specification=specification_of({"on": pattern, "start": workflow, "input": template}),
     )

@@ -15,6 +15,13 @@ Name: TypeAlias = Annotated[
 Text: TypeAlias = Annotated[str, Meta(min_length=1)]
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 Percent: TypeAlias = Annotated[float, Meta(ge=0, le=100)]
+Duration: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$",
+        extra={"expects": "a number and a unit (ms, s, m, h or d), such as 15m"},
+    ),
+]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 
 

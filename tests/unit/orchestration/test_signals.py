@@ -229,7 +229,7 @@ def test_verbs_of_a_run_and_targets_that_are_wrong_are_refused() -> None:
             await router.correlate("x")
 
     run_virtually(main())
-    with pytest.raises(InvalidInput, match="workflow, name, key and value"):
+    with pytest.raises(InvalidInput, match="key, name, value, workflow"):
         router.on({"type": ["x"]}, signal={"name": "x"})
     with pytest.raises(InvalidInput, match="one target"):
         router.on({"type": ["x"]}, start="a", signal={"workflow": "a", "name": "x", "key": "y"})

@@ -138,7 +138,7 @@ MAPPING = "name: p\nmappings:\n  - name: m\n    on: {type: [x]}\n"
             "no default",
             "Set it",
         ),
-        (MAPPING, 3, "neither `start` nor `publish`", "one of them"),
+        (MAPPING, 3, "has no target", "one of them"),
         (MAPPING + "    start: a\n    publish: {topic: t}\ntopics: {t: {}}\n", 3, "both", "one of them"),
         (MAPPING + "    start: a\n    when: event.x >\n", 6, "column 10", "syntax"),
         (MAPPING + "    start: a\n    when: message.x == 1\n", 6, "no `message` here", "Use event"),

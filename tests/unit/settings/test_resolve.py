@@ -132,18 +132,17 @@ mappings:
     (tmp_path / "router.yaml").write_text(text)
     first, third, fourth = mappings_of(load_project(tmp_path))
     scope: dict[str, object] = {"event": {"type": "x", "data": {"n": 2}}}
-    assert (first.name, first.start, first.publish) == ("a", "w", None)
     assert first.pattern.matches({"type": "x"})
     assert first.condition is not None
     assert first.condition.holds(scope)
-    assert first.input.render(scope) == {"n": 2}
-    assert third.publish is not None
-    assert third.publish.key is not None
-    assert (third.publish.topic, third.publish.key.render(scope)) == ("t", "k-2")
-    assert third.publish.body.render(scope) == {"n": 2}
-    assert fourth.signal is not None
-    assert (fourth.signal.workflow, fourth.signal.name, fourth.signal.key.render(scope)) == ("w", "s", "k-2")
-    assert fourth.signal.value.render(scope) == {"n": 2}
+    targets = [one.targets[0] for one in (first, third, fourth)]
+    assert [(one.does, one.name, one.workflow) for one in targets] == [
+        ("start", "w", None),
+        ("publish", "t", None),
+        ("signal", "s", "w"),
+    ]
+    assert [one.value.render(scope) for one in targets] == [{"n": 2}] * 3
+    assert [one.key and one.key.render(scope) for one in targets] == [None, "k-2", "k-2"]
     (again, *_) = mappings_of(load_project(tmp_path))
     assert again.specification == first.specification
     (tmp_path / "router.yaml").write_text(text.replace("> 1", "> 2"))

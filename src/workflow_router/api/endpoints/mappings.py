@@ -184,7 +184,7 @@ async def try_mappings(context: Context, body: Try) -> Tried:
     drafts = [_draft(context, rule) for rule in body.mappings]
     given = {"specversion": "1.0", "id": "try", "source": "/try"} | body.event
     (event,) = parse_http(STRUCTURED, [], to_json(given))
-    return try_out(runtime.ingest.matcher, event, runtime.ids.new(), version_of=runtime.version_of, drafts=drafts)
+    return try_out(runtime.ingest.matcher, event, runtime.ids.new(), drafts=drafts)
 
 
 @endpoint("POST", "/api/mappings/backtest", tag=TAG, errors=(InvalidInput,), produces={EVENT_STREAM: Progress})

@@ -84,6 +84,7 @@ async def list_workflows(context: Context) -> list[WorkflowView]:
     return [
         WorkflowView(name, list(versions)[-1], list(versions), (list(versions.values())[-1].__doc__ or "").strip())
         for name, versions in sorted(context.runtime.workflows.items())
+        if not name.startswith("router.")  # those are the router's own
     ]
 
 

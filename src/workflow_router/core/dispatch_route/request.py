@@ -78,13 +78,12 @@ def check_call(call: Call) -> None:
 
 
 def idempotency_key(call: Call, caller: Caller) -> str | None:
-    """The key that makes a repeated call the same call: the run's own, or the one the caller sent as a header."""
-    key = caller.stable_key()
-    if key is None:
+    """The key that makes a repeated call the same call: the one it was given, as a header too, or the run's own."""
+    if caller.idempotency_key is None:
         for name, value in call.headers:
             if name.lower() == "idempotency-key":
                 return value
-    return key
+    return caller.stable_key()
 
 
 def may_repeat(target: Target, call: Call, key: str | None) -> bool:

@@ -97,7 +97,6 @@ class Archive:
     """The accepted events of a running system.
 
     Args:
-        version_of: the version that new runs of a workflow begin with.
 
     Attributes:
         retention_days: older events are forgotten; None keeps all.
@@ -109,13 +108,11 @@ class Archive:
         clock: Clock,
         ingest: Ingest,
         *,
-        version_of: Callable[[str], str],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._clock = clock
         self._ingest = ingest
-        self._version_of = version_of
         self._sleep = sleep
         self.retention_days: float | None = RETENTION_DAYS
         self._pruning: asyncio.Task[None] | None = None
@@ -202,7 +199,7 @@ class Archive:
             tally.before += name in before
             if name not in before:
                 tally.gained += 1
-            effects = effects_of(mapping, scope, accepted.id, self._version_of)
+            effects = effects_of(mapping, scope, accepted.id)
             tally.failed += any("failed" in effect for effect in effects)
             if name not in before and len(tally.gained_samples) < SAMPLES_MAX:
                 tally.gained_samples.append(Sample(accepted.id, effects))

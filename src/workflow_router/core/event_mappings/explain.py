@@ -4,10 +4,9 @@ What is recorded with an event (`decision`) says which mappings were in force, s
 somebody asks, exactly, and cost the intake nothing. It also tries events and draft mappings out. Refuses any effect.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 import msgspec
-from msgspec import Raw
 
 from workflow_router.core.errors import ExpressionFailed, NotFound, RouterError
 from workflow_router.core.event_mappings.decision import Decision, decode_decision
@@ -15,8 +14,9 @@ from workflow_router.core.event_mappings.living import LivingMappings, compiled
 from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.event_mappings.match import Matched, Matcher, scope_of
 from workflow_router.core.event_mappings.overlay import Overlay, folded, resolved
-from workflow_router.core.event_mappings.plan import Plan, plan
+from workflow_router.core.event_mappings.plan import plan
 from workflow_router.core.event_mappings.ports import AcceptedEvent, MappingVersion
+from workflow_router.core.event_mappings.target import Effect
 from workflow_router.core.model import Event
 from workflow_router.core.ports import Store
 
@@ -207,37 +207,35 @@ def _why_not(mapping: Mapping, scope: dict[str, object]) -> str | None:
         return error.message
 
 
-def try_out(
-    matcher: Matcher, event: Event, own_id: str, *, version_of: Callable[[str], str], drafts: Iterable[Mapping] = ()
-) -> Tried:
+def try_out(matcher: Matcher, event: Event, own_id: str, *, drafts: Iterable[Mapping] = ()) -> Tried:
     """What an event would do with the mappings of the matcher, or with drafts alone where there are any."""
     given = list(drafts)
     if given:
         matcher = Matcher(given, state=matcher.state)
     found, scope = matcher.match(event, own_id)
-    effects = {mapping.label: effects_of(mapping, scope, own_id, version_of) for mapping in found.mappings}
+    effects = {mapping.label: effects_of(mapping, scope, own_id) for mapping in found.mappings}
     if not scope:
         scope = scope_of(event, own_id)
     return Tried(explained=_of(found, matcher, event, scope), effects=effects)
 
 
-def effects_of(
-    mapping: Mapping, scope: dict[str, object], own_id: str, version_of: Callable[[str], str]
-) -> list[dict[str, object]]:
-    """What a matched mapping would start, publish or send, with rendered inputs; or why it cannot be rendered."""
-    made = plan([mapping], scope, own_id, new_id=lambda: own_id, version_of=version_of)
-    return list(_effects(made))
+def effects_of(mapping: Mapping, scope: dict[str, object], own_id: str) -> list[dict[str, object]]:
+    """What a matched mapping would do, with rendered inputs; or why it cannot be rendered."""
+    made = plan([mapping], scope, own_id, new_id=lambda: own_id)
+    effects = [_shown(effect) for effect in made.effects]
+    effects += [_shown(one.effect) | {"held": one.key} for one in made.paced]
+    return effects + [{"failed": reason} for reason in made.failures.values()]
 
 
-def _effects(made: Plan) -> Iterator[dict[str, object]]:
-    for run in made.runs:
-        yield {"start": run.workflow, "input": Raw(run.input)}
-    for one in made.messages:
-        yield {"publish": one.topic, "key": one.key, "body": Raw(one.body)}
-    for one in made.signals:
-        yield {"signal": one.name, "workflow": one.workflow, "key": one.key, "value": Raw(one.value)}
-    for reason in made.failures.values():
-        yield {"failed": reason}
+def _shown(effect: Effect) -> dict[str, object]:
+    """An effect as it is written in a mapping."""
+    value = {"start": "input", "signal": "value", "emit": "data", "join": "keep"}.get(effect.does, "body")
+    shown: dict[str, object] = {effect.does: effect.name, value: effect.value}
+    if effect.does in {"publish", "signal", "join"}:
+        shown["key"] = effect.key
+    if effect.does == "signal":
+        shown["workflow"] = effect.workflow
+    return shown
 
 
 def _of(found: Matched, matcher: Matcher, event: Event, scope: dict[str, object]) -> Explained:

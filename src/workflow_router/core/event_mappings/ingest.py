@@ -9,11 +9,14 @@ from collections.abc import Awaitable, Callable, Iterable
 import msgspec
 
 from workflow_router.core.event_mappings.decision import Decision, encode_decision
+from workflow_router.core.event_mappings.later import Later
 from workflow_router.core.event_mappings.living import Compile, LivingMappings, cannot_compile
 from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.event_mappings.match import Matched, Matcher, State
-from workflow_router.core.event_mappings.plan import Plan, plan
+from workflow_router.core.event_mappings.perform import Performed, Performing
+from workflow_router.core.event_mappings.plan import Plan, chain_of, plan
 from workflow_router.core.event_mappings.ports import AcceptedEvent
+from workflow_router.core.event_mappings.target import Effect
 from workflow_router.core.model import DEFAULT_TENANT, Event, Run, Signal, Transition
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.utils.clock import Clock
@@ -66,6 +69,7 @@ class Ingest:
         listening: whether any run may.
         compile_rule: makes a mapping of a rule that is given while the router runs.
         state: what expressions see as `state`.
+        sleep: waits a number of seconds.
     """
 
     def __init__(
@@ -89,17 +93,34 @@ class Ingest:
         self._store = store
         self._clock = clock
         self._ids = ids
-        self._check_topic = check_topic
-        self._version_of = version_of
         self._on_started = on_started
         self._on_published = on_published
-        self._deliver = deliver
         self._on_woken = on_woken
         self._hear = hear
         self._listening = listening
         self.matcher = Matcher(state=state)
         self.living = LivingMappings(store, self.matcher, compile_rule, sleep=sleep)
         self._usual: tuple[int, int, bytes] = (0, 0, b"{}")
+        self._performing = Performing(
+            find=self._in_force,
+            check_topic=check_topic,
+            version_of=version_of,
+            deliver=deliver,
+            take_in=self._take_in_emitted,
+        )
+        self._later = Later(store, clock, self._performing, self._tell, sleep)
+
+    def open(self) -> None:
+        """Begin to do what mappings do later."""
+        self._later.open()
+
+    async def close(self) -> None:
+        """Stop that; what waits is in the store."""
+        await self._later.close()
+
+    def _in_force(self, name: str) -> Mapping | None:
+        slot = self.matcher.slot(name)
+        return None if slot is None else slot.base or slot.candidate
 
     @property
     def mappings(self) -> list[Mapping]:
@@ -127,9 +148,38 @@ class Ingest:
         Raises:
             Overloaded, StoreError: nothing was taken in.
         """
+        accepted, made = self._plan(event, tenant, None, replay=replay, only=only)
+
+        async def unit(tx: Transaction) -> tuple[str | None, Performed]:
+            done = Performed()
+            return await self._take_in(tx, accepted, made, done, replay), done
+
+        taken, done = await self._store.commit(unit)
+        if taken is not None:
+            return Accepted(id=taken, duplicate=True, matched=[], runs=[])
+        self._tell(done)
+        return Accepted(id=accepted.id, duplicate=False, matched=made.matched, runs=[run.id for run in done.started])
+
+    def _plan(
+        self,
+        event: Event,
+        tenant: str,
+        correlation: str | None,
+        *,
+        replay: "Replay | None" = None,
+        only: list[str] | None = None,
+    ) -> tuple[AcceptedEvent, Plan]:
         own_id = self._ids.new()
         found, scope = self.matcher.match(event, own_id, only)
-        made = plan(found.mappings, scope, own_id, new_id=self._ids.new, version_of=self._version_of, tenant=tenant)
+        made = plan(
+            found.mappings,
+            scope,
+            own_id,
+            new_id=self._ids.new,
+            chain=chain_of(event),
+            correlation=correlation,
+            tenant=tenant,
+        )
         made.failures.update(found.failures)
         accepted = AcceptedEvent(
             id=own_id,
@@ -139,16 +189,7 @@ class Ingest:
             tenant=tenant,
             decision=self._decision(found, made.failures, replay and replay.event, only),
         )
-        taken, started, woken = await self._store.commit(lambda tx: self._take_in(tx, accepted, made, replay))
-        if taken is not None:
-            return Accepted(id=taken, duplicate=True, matched=[], runs=[])
-        for run in started:
-            self._on_started(run)
-        for message in made.messages:
-            self._on_published(message.topic)
-        for run in woken:
-            self._on_woken(run)
-        return Accepted(id=own_id, duplicate=False, matched=made.matched, runs=[run.id for run in started])
+        return accepted, made
 
     async def replay(self, accepted: AcceptedEvent, *, actor: str, only: list[str] | None = None) -> Accepted:
         """Take an accepted event in again as a new one that says which it repeats. Raises as `accept` does."""
@@ -181,11 +222,11 @@ class Ingest:
         return self._usual[2]
 
     async def _take_in(
-        self, tx: Transaction, accepted: AcceptedEvent, made: Plan, replay: "Replay | None"
-    ) -> tuple[str | None, list[Run], list[Run]]:
+        self, tx: Transaction, accepted: AcceptedEvent, made: Plan, done: Performed, replay: "Replay | None" = None
+    ) -> str | None:
         taken = await tx.events.take_in(accepted)
         if taken is not None:
-            return taken, [], []
+            return taken
         if replay is not None:
             tx.record(
                 Transition(
@@ -209,14 +250,24 @@ class Ingest:
                     detail={"reason": reason},
                 )
             )
-        started = [await tx.runs.start(run) for run in made.runs]
-        for message in made.messages:
-            self._check_topic(message.topic)
-            await tx.messages.publish(message)
-        woken = [await self._deliver(tx, signal) for signal in made.signals]
+        await self._performing.perform(tx, made, done)
         if self._listening():
-            woken += await self._hear(tx, accepted.event, accepted.id, accepted.tenant)
-        return None, [run for run in started if run is not None], [run for run in woken if run is not None]
+            done.woken += await self._hear(tx, accepted.event, accepted.id, accepted.tenant)
+        return None
+
+    async def _take_in_emitted(self, tx: Transaction, event: Event, effect: Effect, done: Performed) -> None:
+        accepted, made = self._plan(event, effect.tenant, effect.correlation)
+        await self._take_in(tx, accepted, made, done)
+
+    def _tell(self, done: Performed) -> None:
+        for run in done.started:
+            self._on_started(run)
+        for topic in done.topics:
+            self._on_published(topic)
+        for run in done.woken:
+            self._on_woken(run)
+        if done.held:
+            self._later.nudge()
 
 
 def specification_of(rule: object) -> bytes:

@@ -122,3 +122,23 @@ class MappingTransitions(Protocol):
     async def project_versions(self, *, after: str, limit: int) -> list[MappingVersion]:
         """Versions that projects declared, by name and version, of names after this one; a name is never cut in two."""
         ...
+
+
+class TargetTransitions(Protocol):
+    """Storage verbs of what mappings do, and of the sources that the router reads by itself."""
+
+    async def once(self, effect_id: str, *, tenant: str) -> bool:
+        """Claim an effect that has an idempotency key; False where it was claimed before."""
+        ...
+
+    async def forget(self, before_ms: int) -> None:
+        """Forget the claims that are older."""
+        ...
+
+    async def cursor(self, source: str) -> int | None:
+        """How far a source was read, and until this transaction ends nobody else reads it; None where never."""
+        ...
+
+    async def move_cursor(self, source: str, position: int) -> None:
+        """The source was read up to this position."""
+        ...

@@ -1,2 +1,13 @@
--- Reserved: event targets.
-SELECT 1;
+-- Idempotency keys of what mappings did, and how far the sources were read that the router reads by itself.
+CREATE TABLE effects (
+  tenant     TEXT NOT NULL,
+  id         TEXT NOT NULL,
+  claimed_ms INTEGER NOT NULL,
+  PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX effects_by_age ON effects (claimed_ms);
+
+CREATE TABLE source_cursors (
+  source   TEXT PRIMARY KEY,
+  position INTEGER NOT NULL
+) STRICT;

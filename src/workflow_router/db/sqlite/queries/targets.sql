@@ -1,0 +1,15 @@
+-- name: claim_effect
+-- Returns a row only if it was not claimed before.
+INSERT INTO effects (tenant, id, claimed_ms) VALUES (:tenant, :id, :now_ms)
+ON CONFLICT (tenant, id) DO NOTHING
+RETURNING id;
+
+-- name: forget_effects
+DELETE FROM effects WHERE claimed_ms < :before_ms;
+
+-- name: source_cursor
+SELECT position FROM source_cursors WHERE source = :source;
+
+-- name: move_source_cursor
+INSERT INTO source_cursors (source, position) VALUES (:source, :position)
+ON CONFLICT (source) DO UPDATE SET position = excluded.position;
