@@ -140,6 +140,26 @@ def _embedded(topics: Iterable[str | Topic]) -> RouterFile:
     return RouterFile(name="embedded", topics={name: DeclaredTopic() for name in names})
 
 
+def _functions(routers: Iterable[Router]) -> Functions:
+    functions = Functions()
+    for router in routers:
+        for name, function in router.targets.items():
+            functions.add(name, function)
+    return functions
+
+
+def _declare_topics(
+    runtime: Runtime, routers: Sequence[Router], topics: Iterable[str | Topic], subscriptions: Iterable[Subscription]
+) -> None:
+    handlers = {
+        name: (handler_of(function), at_once)
+        for router in routers
+        for name, (function, at_once) in router.handlers.items()
+    }
+    declared = [one for router in routers for one in router.subscriptions]
+    runtime.broker.declare(topics, [*subscriptions, *declared], handlers)
+
+
 @contextlib.asynccontextmanager
 async def run(
     routers: Sequence[Router],
@@ -184,11 +204,7 @@ async def run(
                 store, clock=clock, owner=ids.new(), commit_in_thread=commit_in_thread, lease_ms=lease_ms
             )
             stack.push_async_callback(store.close)
-        functions = Functions()
-        for router in routers:
-            for name, function in router.targets.items():
-                functions.add(name, function)
-        transport = Transports(transport, python=functions)
+        transport = Transports(transport, python=_functions(routers))
         dispatcher = Dispatcher(routes, transport, LocalSecrets(), clock, ids, chance.random, sleep)
         own = forwarding()
         workflows = join_workflows([*routers, own])
@@ -202,15 +218,7 @@ async def run(
         store.listen(runtime.state.committed)
         runtime.ledger.prices = prices
         await runtime.live.open(limits)
-        runtime.broker.declare(
-            topics,
-            [*subscriptions, *(one for router in routers for one in router.subscriptions)],
-            {
-                name: (handler_of(function), at_once)
-                for one in routers
-                for name, (function, at_once) in one.handlers.items()
-            },
-        )
+        _declare_topics(runtime, routers, topics, subscriptions)
         declared = [mapping for router in routers for mapping in router.mappings]
         await runtime.scheduler.declare([*schedules, *(one for router in routers for one in router.schedules)])
         await runtime.ingest.set_mappings([*mappings, *declared], author="project")

@@ -95,8 +95,7 @@ class Runtime:
             random=random,
             sleep=sleep,
         )
-        self.topics = self.broker.topics
-        self.deliveries = self.broker.deliveries
+        self.topics, self.deliveries = self.broker.topics, self.broker.deliveries
         self.redelivery = self.broker.redelivery
         self.interests = Interests(store, clock, self.engine.operations)
         self.state = StateContext(store, clock, self._live_state)
