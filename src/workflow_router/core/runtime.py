@@ -56,6 +56,8 @@ class Runtime:
         compile_rule: makes a mapping of a name and a rule that came while the router runs.
     """
 
+    _draining = False
+
     def __init__(
         self,
         store: Store,
@@ -68,7 +70,6 @@ class Runtime:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         compile_rule: Compile = cannot_compile,
     ) -> None:
-        self._draining = False
         self.store = store
         self.clock = clock
         self.ids = ids
