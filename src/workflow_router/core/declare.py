@@ -381,6 +381,8 @@ def target_rules(
         for does, rule in given.items()
         if rule is not None
     ]
+    if len(rules) > 1:
+        raise InvalidInput("A mapping has one target of its own.", remedy="Write several as a list of `targets`.")
     if not rules and (how or not more):
         rules = [dict(how)]
     return [_named_workflows(rule) for rule in [*rules, *map(dict, more)]]
