@@ -1,7 +1,7 @@
 """Owns declaring: steps, workflows and mappings of a router. Refuses to run them; `Router` adds the verbs."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from workflow_router.core import run_verbs
 from workflow_router.core.dispatch_route.inside import Function
@@ -18,8 +18,9 @@ from workflow_router.core.orchestration.graph import graph_function
 from workflow_router.core.orchestration.parallel import Part, in_parallel
 from workflow_router.core.orchestration.processes import check_function
 from workflow_router.core.orchestration.step_execution_handler import Chain
-from workflow_router.core.patterns import Pattern
+from workflow_router.core.patterns.filters import pattern_of
 from workflow_router.core.runtime import Runtime
+from workflow_router.core.target_rules import target_rules
 from workflow_router.utils.codec import to_json
 
 P = ParamSpec("P")
@@ -221,8 +222,9 @@ class Declarations:
 
     def on(
         self,
-        pattern: Mapping[str, object],
+        pattern: Mapping[str, object] | None = None,
         *,
+        filters: Sequence[Mapping[str, object]] | None = None,
         start: Workflow[..., Any] | str | None = None,
         publish: Mapping[str, object] | None = None,
         signal: Mapping[str, object] | None = None,
@@ -238,6 +240,7 @@ class Declarations:
 
         Args:
             pattern: event pattern, see docs/patterns.md.
+            filters: instead of it, filters in the dialects of CloudEvents Subscriptions; all must hold.
             start: the workflow to start.
             publish: `{"topic": …, "key": …, "body": …}`; key and body are templates.
             signal: `{"workflow": …, "name": …, "key": …, "value": …}`; key and value are templates. The run that has
@@ -255,13 +258,14 @@ class Declarations:
         given = {"start": start, "publish": publish, "signal": signal, "dispatch": dispatch, "emit": emit}
         rules = target_rules(given, input, how, targets)
         label = name or self._label(rules)
+        written: dict[str, object] = {"on": pattern} if filters is None else {"filters": filters}
         self.mappings.append(
             EventMapping(
                 name=label,
-                pattern=Pattern.parse(dict(pattern)),
+                pattern=pattern_of(pattern, filters),
                 condition=None if when is None else compile_condition(when),
                 targets=tuple(compile_target(rule) for rule in rules),
-                specification=specification_of({"on": pattern, "when": when, "targets": rules}),
+                specification=specification_of({**written, "when": when, "targets": rules}),
             )
         )
 
@@ -367,33 +371,3 @@ class Declarations:
         self, step: Step[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
     ) -> Coroutine[Any, Any, object]:
         return run_verbs.call_step(self._runtime, self.chain, step, args, kwargs)
-
-
-def target_rules(
-    given: Mapping[str, object],
-    given_input: object,
-    how: Mapping[str, object],
-    more: Sequence[Mapping[str, object]],
-) -> list[dict[str, object]]:
-    """The targets as they would stand in router.yaml: those given on their own, then the others."""
-    rules: list[dict[str, object]] = [
-        {does: rule, **how, **({"input": given_input} if does == "start" else {})}
-        for does, rule in given.items()
-        if rule is not None
-    ]
-    if len(rules) > 1:
-        raise InvalidInput("A mapping has one target of its own.", remedy="Write several as a list of `targets`.")
-    if not rules and (how or not more):
-        rules = [dict(how)]
-    return [_named_workflows(rule) for rule in [*rules, *map(dict, more)]]
-
-
-def _named_workflows(rule: dict[str, object]) -> dict[str, object]:
-    """Workflows by their names."""
-    named: dict[str, object] = {}
-    for key, value in rule.items():
-        if isinstance(value, Workflow):
-            named[key] = cast("Workflow[..., Any]", value).name
-        else:
-            named[key] = _named_workflows(dict(cast("Mapping[str, object]", value))) if key == "signal" else value
-    return named

@@ -19,6 +19,7 @@ from workflow_router.core.event_mappings.joining import join_mappings
 from workflow_router.core.event_mappings.target import compile_target
 from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.patterns import Pattern
+from workflow_router.core.patterns.filters import translated
 from workflow_router.settings import model, routes, values
 from workflow_router.settings.bind import did_you_mean, dotted
 from workflow_router.settings.convert import SEEN
@@ -116,7 +117,11 @@ class _Checker:
             self._secret(source.secret, at)
 
     def _mapping(self, mapping: model.Mapping, where: Where) -> None:
+        given = [name for name in ("on", "filters") if find(self._document, (*where, name)) is not None]
+        if len(given) != 1:
+            self._mistake(where, f"The mapping has {' and '.join(given) or 'no `on`'}.", "Write `on` or `filters`.")
         self._pattern(mapping.on, (*where, "on"))
+        self._pattern(mapping.filters, (*where, "filters"), translated)
         if mapping.when is not None:
             self._expression(lambda: compile_condition(mapping.when or "", variables=SEEN), (*where, "when"))
         self._targets(mapping, where, mapping.targets)
@@ -279,11 +284,11 @@ class _Checker:
                 paths.append(path)
         return tuple(dict.fromkeys(paths))
 
-    def _pattern(self, pattern: dict[str, object] | None, where: Where) -> None:
+    def _pattern(self, pattern: object, where: Where, parse: Callable[[object], object] = Pattern.parse) -> None:
         if pattern is None:
             return
         try:
-            Pattern.parse(pattern)
+            parse(pattern)
         except InvalidPattern as error:
             at = (*where, *_steps(pattern, error.path))
             self._mistake(

@@ -15,7 +15,7 @@ from workflow_router.core.event_mappings.joining import join_mappings
 from workflow_router.core.event_mappings.target import Target, compile_target
 from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.message_broker.ports import Subscription, Topic
-from workflow_router.core.patterns import Pattern
+from workflow_router.core.patterns.filters import pattern_of
 from workflow_router.settings import model
 from workflow_router.settings.limits import serving_of
 from workflow_router.settings.model import Project
@@ -38,7 +38,7 @@ def mapping_of(mapping: model.Mapping) -> events.Mapping:
     """One mapping, compiled."""
     return events.Mapping(
         name=mapping.name,
-        pattern=Pattern.parse(mapping.on),
+        pattern=pattern_of(mapping.on, mapping.filters),
         condition=None if mapping.when is None else compile_condition(mapping.when, variables=SEEN),
         targets=_targets(mapping, mapping.targets),
         specification=specification_of(mapping),

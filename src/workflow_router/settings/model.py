@@ -63,17 +63,19 @@ class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     secret: Reference | list[Reference]
 
 
-class Mapping(MappingTarget, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Mapping(MappingTarget, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Which events do what: one target of its own, or several as `targets`.
 
+    Which events is said by `on`, a pattern, or by `filters` in the dialects of CloudEvents Subscriptions.
     In the stage `shadow` it is evaluated and recorded only; as `canary` it acts for `share` per cent of events, always
     the same ones for a `share_key` (a template; the event's subject, or else its id, where there is none).
     """
 
     name: Name
-    on: dict[str, object]
+    on: dict[str, object] | None = None
+    filters: list[dict[str, object]] | None = None
     when: Text | None = None
-    targets: list[MappingTarget] = msgspec.field(default_factory=list[MappingTarget])
+    targets: list[MappingTarget] = []  # noqa: RUF012  msgspec copies it, and leaves it out where it is empty
     disabled: bool = False
     stage: Literal["live", "canary", "shadow"] = "live"
     share: Percent = 10.0

@@ -23,4 +23,4 @@ def test_the_schema_names_every_section() -> None:
     ].keys()
     assert router["required"] == ["name"]
     assert router["additionalProperties"] is False
-    assert schema["$defs"]["Mapping"]["required"] == ["name", "on"]
+    assert schema["$defs"]["Mapping"]["required"] == ["name"]
