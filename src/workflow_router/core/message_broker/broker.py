@@ -84,6 +84,7 @@ class Broker:
         self._handlers: dict[str, tuple[Handle, int]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._upkeep: asyncio.Task[None] | None = None
+        self._needed = asyncio.Event()  # there is a topic, so something to keep up
         self._replied: dict[str, asyncio.Event] = {}
         self._is_open = False
 
@@ -135,6 +136,8 @@ class Broker:
             self.topics.replace(named.values(), readers.values())
             if self._is_open:
                 self._deliver()
+        if self.topics.topics or self._store.poll_s is not None:  # another process may make one
+            self._needed.set()
 
     def _deliver(self) -> None:
         wanted = {one.name: one for one in self.topics.subscriptions if one.pushed}
@@ -311,6 +314,7 @@ class Broker:
     async def _keep_up(self) -> None:
         """Free what processes that are gone held, prune, and watch for subscriptions that stand still."""
         turns = 0
+        await self._needed.wait()
         while True:
             await self._sleep(UPKEEP_S if self._store.poll_s is not None else 10 * UPKEEP_S)
             turns += 1

@@ -50,8 +50,8 @@ class Slots:
         return [lane for (lane,) in await self._session.fetch("free_slots", run_id=run, step_key=step_key)]
 
     async def sweep(self) -> None:
-        await self._session.execute("sweep_slots")
-        await self._session.execute("sweep_starts")
+        for query in ("sweep_slots", "sweep_starts"):  # at once: they read `runs`, which what is put off may change
+            await self._session.fetch(query)
 
     async def open_lanes(self) -> list[str]:
         return [lane for (lane,) in await self._session.fetch("open_lanes")]
@@ -113,7 +113,7 @@ class Starts:
         if not rows:
             return None
         admitted = read_run(rows[0])
-        await self._session.execute("move_share_clock", run_id=run)
+        await self._session.fetch("move_share_clock", run_id=run)  # at once: it reads `starts`, which is deleted next
         self._runs.tell(admitted, "run.admitted", {"workflow": admitted.workflow, "version": admitted.version})
         return admitted
 
