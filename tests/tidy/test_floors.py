@@ -19,7 +19,7 @@ VIOLATIONS = [
     ("floors", "api/probe.py", "import workflow_router.db"),
     ("floors", "network/probe.py", "import workflow_router.api"),
     ("floors", "settings/probe.py", "import workflow_router.app"),
-    ("floors", "app.py", "import workflow_router.cli"),
+    ("floors", "app/running.py", "import workflow_router.cli"),
     ("floors", "cli/probe.py", "import workflow_router.testing"),
     ("floors", "db/probe.py", "def late():\n    import workflow_router.network"),
     (
@@ -48,7 +48,7 @@ VIOLATIONS = [
 ]
 # Modules that the violations above import, made where the tree has not got them.
 TARGETS = [
-    "app.py",
+    "app/running.py",
     "testing.py",
     "settings/__init__.py",
     "core/router.py",

@@ -1,0 +1,114 @@
+"""Owns the opening of a project: what `router.yaml` and its modules declare, as parts of one running system.
+
+Refuses to listen: that is `serving`.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workflow_router.app.modules import join_workflows, load_routers
+from workflow_router.app.running import run
+from workflow_router.core.dispatch_route.ports import Transport
+from workflow_router.core.errors import InvalidInput, InvalidProject, Mistake
+from workflow_router.core.runtime import Runtime
+from workflow_router.settings import (
+    Project,
+    api_keys_of,
+    check_references,
+    joins_of,
+    load_project,
+    mappings_of,
+    prices_of,
+    routes_of,
+    schedules_of,
+    secrets_of,
+    signing_of,
+    starts_of,
+    store_of,
+    subscriptions_of,
+    topics_of,
+)
+from workflow_router.settings.watch import watched
+
+if TYPE_CHECKING:
+    from workflow_router.api.server import Api
+
+
+def check(folder: Path) -> list[Mistake]:
+    """Every mistake of a project, without running it: the file, its modules, and the names they share."""
+    try:
+        project = load_project(folder)
+    except InvalidProject as error:
+        return list(error.mistakes)
+    try:
+        routers = load_routers(project)
+        workflows = join_workflows(routers)
+    except InvalidProject as error:
+        return list(error.mistakes)
+    except InvalidInput as error:
+        return [Mistake(file="router.yaml", line=None, message=error.message, remedy=error.remedy)]
+    return check_references(project, workflows)
+
+
+@contextlib.asynccontextmanager
+async def open_project(
+    project: Project, *, store: str | None = None, transport: Transport | None = None
+) -> AsyncGenerator[tuple[Runtime, "Api"], None]:
+    """Run a project: its runtime and the HTTP application in front of it. Raises InvalidProject."""
+    # A program that embeds routers has no doors, so it need not pay for their import.
+    from workflow_router.api.callers import Callers  # noqa: PLC0415  as above
+    from workflow_router.api.gateway import Gateway  # noqa: PLC0415  as above
+    from workflow_router.api.server import Api  # noqa: PLC0415  as above
+    from workflow_router.core.event_mappings.webhooks import Source  # noqa: PLC0415  as above
+
+    routers = load_routers(project)
+    mistakes = check_references(project, join_workflows(routers))
+    if mistakes:
+        raise InvalidProject(mistakes)
+    declared = project.router
+    url = store or store_of(project)
+    async with run(
+        routers,
+        store=url,
+        mappings=[*mappings_of(project), *joins_of(project), *starts_of(project)],
+        schedules=schedules_of(project),
+        routes=routes_of(project),
+        limits=[rule.limit() for rule in declared.limits],
+        prices=prices_of(declared.prices),
+        topics=topics_of(project),
+        subscriptions=subscriptions_of(project),
+        transport=transport,
+        project_file=declared,
+        prepare=signing_of(project, url),
+        folder=project.folder,
+    ) as runtime:
+        runtime.archive.retention_days = declared.settings.keep_events_days
+        sources = {
+            name: Source(
+                name, source.scheme, lambda name=name: [secret.reveal() for secret in secrets_of(project, name)]
+            )
+            for name, source in declared.sources.items()
+        }
+        api = Api(
+            runtime,
+            sources=sources,
+            gateway=Gateway(runtime.dispatcher, runtime.entry, identify=Callers(runtime.live).identify),
+            body_max_bytes=declared.settings.body_max_bytes,
+            keys=api_keys_of(project),
+            version=_version,
+        )
+        declared_here = [mapping for router in routers for mapping in router.mappings]
+        async with watched(
+            project,
+            runtime.workflows,
+            lambda found: runtime.ingest.set_mappings([*found, *declared_here], author="project"),
+        ):
+            yield runtime, api
+
+
+def _version() -> str:
+    from importlib import metadata  # noqa: PLC0415  its import costs 20 ms, and few ever ask
+
+    return metadata.version("workflow-router")

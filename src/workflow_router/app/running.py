@@ -1,0 +1,151 @@
+"""Owns the joining of routers, rules and a store to one running system.
+
+Refuses projects and doors: it takes parts, wherever they were declared.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from workflow_router.app.modules import join_workflows
+from workflow_router.core.dispatch_route.dispatch import Dispatcher
+from workflow_router.core.dispatch_route.inside import Functions, Transports
+from workflow_router.core.dispatch_route.model import Route
+from workflow_router.core.dispatch_route.ports import Transport
+from workflow_router.core.dispatch_route.prices import NO_PRICES, Prices
+from workflow_router.core.event_mappings.mapping import Mapping
+from workflow_router.core.forward import forwarding
+from workflow_router.core.limits.model import Limit
+from workflow_router.core.message_broker.ports import Subscription, Topic
+from workflow_router.core.messaging import handler_of
+from workflow_router.core.router import Router
+from workflow_router.core.runtime import Runtime
+from workflow_router.core.schedules.schedule import Schedule
+from workflow_router.db.open import open_store
+from workflow_router.db.store import LEASE_MS, SqlStore
+from workflow_router.network.http import HttpTransport
+from workflow_router.network.secrets import LocalSecrets
+from workflow_router.settings.model import RouterFile
+from workflow_router.settings.model import Topic as DeclaredTopic
+from workflow_router.settings.route_rules import route_compiler
+from workflow_router.settings.rules import rule_compiler
+from workflow_router.utils.clock import Clock, SystemClock
+from workflow_router.utils.ids import Ids
+
+
+def _embedded(topics: Iterable[str | Topic]) -> RouterFile:
+    names = [topic if isinstance(topic, str) else topic.name for topic in topics]
+    return RouterFile(name="embedded", topics={name: DeclaredTopic() for name in names})
+
+
+def _functions(routers: Iterable[Router]) -> Functions:
+    functions = Functions()
+    for router in routers:
+        for name, function in router.targets.items():
+            functions.add(name, function)
+    return functions
+
+
+def _declare_topics(
+    runtime: Runtime, routers: Sequence[Router], topics: Iterable[str | Topic], subscriptions: Iterable[Subscription]
+) -> None:
+    handlers = {
+        name: (handler_of(function), at_once)
+        for router in routers
+        for name, (function, at_once) in router.handlers.items()
+    }
+    declared = [one for router in routers for one in router.subscriptions]
+    runtime.broker.declare(topics, [*subscriptions, *declared], handlers)
+
+
+@contextlib.asynccontextmanager
+async def run(
+    routers: Sequence[Router],
+    *,
+    store: str | SqlStore = "sqlite://",
+    mappings: Iterable[Mapping] = (),
+    routes: Iterable[Route] = (),
+    limits: Iterable[Limit] = (),
+    prices: Prices = NO_PRICES,
+    topics: Iterable[str | Topic] = (),
+    schedules: Iterable[Schedule] = (),
+    subscriptions: Iterable[Subscription] = (),
+    clock: Clock | None = None,
+    transport: Transport | None = None,
+    randomness: random.Random | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    commit_in_thread: bool = True,
+    project_file: RouterFile | None = None,
+    prepare: Callable[[Runtime], None] = lambda _: None,
+    folder: Path | None = None,
+    lease_ms: int = LEASE_MS,
+) -> AsyncGenerator[Runtime, None]:
+    """Run routers over a store until the block ends; see `embed` for the short form.
+
+    Args:
+        store: its URL, or one that is open and stays so afterwards.
+        prepare: called with the runtime before it takes up work.
+        folder: where files that routes name are looked for.
+        project_file: what mappings that are made while it runs may refer to; the given topics by default.
+        lease_ms: how long runs of this process stay with it when it stopped answering, milliseconds.
+    """
+    clock = clock or SystemClock()
+    topics = list(topics)
+    chance = randomness or random.Random()  # noqa: S311  jitter and weights, no secrets
+    ids = Ids(clock, chance.getrandbits if randomness else None)
+    async with contextlib.AsyncExitStack() as stack:
+        if transport is None:
+            transport = http = HttpTransport()
+            stack.push_async_callback(http.close)
+        if isinstance(store, str):
+            store = await open_store(
+                store, clock=clock, owner=ids.new(), commit_in_thread=commit_in_thread, lease_ms=lease_ms
+            )
+            stack.push_async_callback(store.close)
+        transport = Transports(transport, python=_functions(routers))
+        dispatcher = Dispatcher(routes, transport, LocalSecrets(), clock, ids, chance.random, sleep)
+        own = forwarding()
+        workflows = join_workflows([*routers, own])
+        compile_rule = rule_compiler(project_file or _embedded(topics), workflows)
+        runtime = Runtime(
+            store, clock, ids, dispatcher, workflows, random=chance.random, sleep=sleep, compile_rule=compile_rule
+        )
+        runtime.routes.compile = route_compiler(project_file or RouterFile(name="embedded"), folder)
+        store.listen(runtime.observation.committed)
+        store.listen(runtime.flow_control.committed)
+        store.listen(runtime.state.committed)
+        runtime.ledger.prices = prices
+        await runtime.live.open(limits)
+        _declare_topics(runtime, routers, topics, subscriptions)
+        declared = [mapping for router in routers for mapping in router.mappings]
+        await runtime.scheduler.declare([*schedules, *(one for router in routers for one in router.schedules)])
+        await runtime.ingest.set_mappings([*mappings, *declared], author="project")
+        for router in (*routers, own):
+            router.join(runtime)
+            stack.callback(router.join, None)
+        stack.push_async_callback(runtime.close)
+        prepare(runtime)
+        await runtime.open()
+        yield runtime
+
+
+@contextlib.asynccontextmanager
+async def embed(*routers: Router, store: str = "sqlite://", **parts: Any) -> AsyncGenerator[Runtime, None]:
+    """Run routers inside your own program.
+
+    Args:
+        store: `sqlite://` (in memory), `sqlite:///path.db`, or `postgresql://…`.
+        parts: as for `run`: mappings, routes, topics, subscriptions, clock, transport.
+
+    Example:
+        ```python
+        async with embed(router, store="sqlite:///work.db") as runtime:
+            run_id = await router.start(triage, {"id": 7})
+            print(await runtime.engine.ended(run_id))
+        ```
+    """
+    async with run(routers, store=store, **parts) as runtime:
+        yield runtime

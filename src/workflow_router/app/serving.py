@@ -1,0 +1,78 @@
+"""Owns the life of a process: a project behind doors, or a worker without them, until it is told to stop."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from workflow_router.app.project import open_project
+from workflow_router.core.errors import Forbidden
+from workflow_router.core.orchestration import watchdog
+from workflow_router.settings import load_project
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+async def serve(
+    folder: Path,
+    *,
+    listen: str | None = None,
+    store: str | None = None,
+    on_ready: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Run a project behind HTTP until SIGTERM or SIGINT.
+
+    Args:
+        listen: `host:port`; the project's by default. Port 0 takes a free one.
+        on_ready: told the address once the server answers.
+
+    Raises:
+        InvalidProject, StoreError.
+        Conflict: the port is in use. Forbidden: another address than loopback, without credentials.
+    """
+    from workflow_router.api.serving import listening, serve_http  # noqa: PLC0415  `check` and `embed` need no doors
+
+    project = load_project(folder)
+    host, _, port = (listen or project.router.settings.listen).rpartition(":")
+    host = host.strip("[]")
+    if host not in LOOPBACK and not project.router.settings.api_keys:
+        raise Forbidden(
+            f"Listening on {host} would let anybody in.",
+            remedy="Declare settings.api_keys in router.yaml, or listen on 127.0.0.1.",
+        )
+    with listening(host, int(port)) as listener:
+        async with open_project(project, store=store) as (runtime, api):
+            declared = project.router.settings
+            with watchdog.watched(declared.blocked_loop_s):
+                await serve_http(api, listener, on_ready, lambda: runtime.drain(declared.drain_s), on_signal=api.close)
+
+
+async def work(
+    folder: Path,
+    *,
+    listen: str | None = None,
+    store: str | None = None,
+    on_ready: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Execute a project's runs without doors until SIGTERM or SIGINT: a further process of a store that is shared.
+
+    Args:
+        listen: `host:port` for `/healthz`, `/readyz` and `/metrics` alone; None for no port at all.
+        on_ready: told the address, or "" without one, once work is taken.
+
+    Raises:
+        InvalidProject, StoreError. Conflict: the port is in use.
+    """
+    from workflow_router.api.serving import listening, only_operations, serve_http, until_stopped  # noqa: PLC0415  as in `serve`
+
+    project = load_project(folder)
+    async with open_project(project, store=store) as (runtime, api):
+
+        async def drain() -> None:
+            await runtime.drain(project.router.settings.drain_s)
+
+        with watchdog.watched(project.router.settings.blocked_loop_s):
+            if listen is None:
+                await until_stopped(lambda: on_ready(""), drain)
+                return
+            host, _, port = listen.rpartition(":")
+            with listening(host.strip("[]"), int(port)) as listener:
+                await serve_http(only_operations(api), listener, on_ready, drain, on_signal=api.close)
