@@ -12,7 +12,14 @@ from tests.fixtures.raw_server import Script, always, answer, serving
 from tests.unit.dispatch_route.kit import dead_url, target
 from workflow_router.app import embed
 from workflow_router.core.dispatch_route.model import Call, Caller, Route
-from workflow_router.core.dispatch_route.prices import Price, Prices, PriceUnknown
+from workflow_router.core.dispatch_route.prices import (
+    INPUT_MAX_TOKENS,
+    TOOLS_TOKENS,
+    Price,
+    Prices,
+    PriceUnknown,
+    estimate,
+)
 from workflow_router.core.dispatch_route.serving import Queue, Serving
 from workflow_router.core.errors import DispatchFailed, LimitReached
 from workflow_router.core.limits.model import NANO, Limit, Window
@@ -60,11 +67,11 @@ def against(script: Script, use: Callable[[str], Any]) -> None:
 
 def test_money_is_reserved_by_the_estimate_and_settled_by_the_usage() -> None:
     async def use(url: str) -> None:
-        estimate = 15 * 1_000_000 + 10 * 2_000_000  # 43 bytes are 15 tokens at most; nanodollars
-        async with house(url, limit("money", estimate), limit("tokens", 25)) as runtime:
+        estimate = 43 * 1_000_000 + 10 * 2_000_000  # 43 bytes are 43 tokens at most; nanodollars
+        async with house(url, limit("money", estimate), limit("tokens", 53)) as runtime:
             done = await runtime.dispatch("m", CHAT, Caller(key="k1", tenant="acme"))
             facts = json.loads(done.record.facts or b"{}")
-            assert facts["reserved"] == {"l-money": estimate, "l-tokens": 25}
+            assert facts["reserved"] == {"l-money": estimate, "l-tokens": 53}
             assert (facts["cost"], facts["prices"]) == (4 * 1_000_000 + 3 * 2_000_000, "test")
             assert (facts["input_tokens"], facts["output_tokens"], facts["key"]) == (4, 3, "k1")
             assert await used(runtime, "l-money") == facts["cost"]
@@ -177,3 +184,14 @@ def test_64_callers_with_random_cancels_never_overshoot_their_budget() -> None:
             assert await runtime.store.read(lambda tx: tx.limits.held()) == 0
 
     against(always(answer(USED, headers=JSON)), use)
+
+
+def test_an_estimate_bounds_what_a_call_may_use() -> None:
+    text = json.dumps({"messages": [{"role": "user", "content": "\u00e9\U0001f600"}], "max_tokens": 7, "n": 3}).encode()
+    assert (estimate(text, "/v1/chat/completions").input, estimate(text, "/v1/chat/completions").output) == (
+        len(text),
+        21,
+    )
+    with_tools = text.replace(b'"n"', b'"tools":[],"n"')
+    assert estimate(with_tools, "/v1/chat/completions").input == len(with_tools) + TOOLS_TOKENS
+    assert estimate(b"x" * (INPUT_MAX_TOKENS + 1), "/v1/embeddings").total == INPUT_MAX_TOKENS

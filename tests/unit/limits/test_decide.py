@@ -84,7 +84,7 @@ def test_no_stretch_of_a_rolling_window_grants_more_than_its_limit(steps: list[t
         if isinstance(answer, Refusal):
             if answer.retry_after_s is not None:
                 later = admit(
-                    Claim(limit(amount, ROLLING), "", wanted), buckets, now + int(answer.retry_after_s * 1000)
+                    Claim(limit(amount, ROLLING), "", wanted), buckets, now + round(answer.retry_after_s * 1000)
                 )
                 assert not isinstance(later, Refusal)
             continue

@@ -145,17 +145,21 @@ class _Bounded(msgspec.Struct):
 
 
 _bounded = msgspec.json.Decoder(_Bounded)
-BYTES_PER_TOKEN = 3
+TOOLS_TOKENS = 1_024  # a provider's own instructions for the use of tools; 530 at most in Anthropic's tables
+INPUT_MAX_TOKENS = 2_000_000  # no context window is wider; an image in the body has more bytes than it costs
 OUTPUT_TOKENS = 4_096
 
 
 def estimate(body: bytes, path: str) -> Tokens:
     """How many tokens a call may use at most, for its reservation only.
 
-    Input is a token for each three bytes of the body, which no usual text exceeds; output is what the body bounds it
-    to (`max_tokens` and its kin, times `n`), else 4,096, and none for embeddings.
+    Input is a token for each byte of the body: a token of a byte-level vocabulary (Sennrich et al. 2016; GPT-2's, and
+    those after it) stands for a byte or more, JSON escapes no text shorter than its UTF-8, and the syntax round each
+    message is longer than what a provider's template adds to it. What the body only refers to (an image by its address,
+    an earlier response) is not bounded by it. Output is what the body bounds it to (`max_tokens` and its kin, times
+    `n`), else 4,096, and none for embeddings.
     """
-    given = -(-len(body) // BYTES_PER_TOKEN)
+    given = min(len(body) + (TOOLS_TOKENS if b'"tools"' in body else 0), INPUT_MAX_TOKENS)
     if path.partition("?")[0].endswith("/embeddings"):
         return Tokens(input=given)
     try:

@@ -1,0 +1,30 @@
+"""`wr` with planted bugs: calls leave before their intent is committed, outcomes wait a second, budgets hold nothing."""
+
+import asyncio
+
+from workflow_router.cli.main import main
+from workflow_router.core.dispatch_route import recorder
+from workflow_router.core.dispatch_route.entry import Entry
+from workflow_router.core.dispatch_route.ledger import Ledger
+from workflow_router.core.model import DispatchRecord
+
+LATE_S = 1.0
+_committed = Entry.intent
+_tasks: set[asyncio.Task[None]] = set()
+
+
+async def _not_waited_for(self: Entry, record: DispatchRecord) -> None:
+    async def later() -> None:
+        await asyncio.sleep(LATE_S)
+        await _committed(self, record)
+
+    task = asyncio.create_task(later())
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+if __name__ == "__main__":
+    Entry.intent = _not_waited_for
+    Ledger._claims = lambda *_: ()
+    recorder.EVERY_S = LATE_S
+    main()
