@@ -1,4 +1,4 @@
-"""`wr` with planted bugs: calls leave before their intent is committed, outcomes wait a second, budgets hold nothing."""
+"""`wr` with planted bugs: calls leave before their intent is committed, outcomes come late, budgets hold nothing."""
 
 import asyncio
 

@@ -188,10 +188,8 @@ def test_64_callers_with_random_cancels_never_overshoot_their_budget() -> None:
 
 def test_an_estimate_bounds_what_a_call_may_use() -> None:
     text = json.dumps({"messages": [{"role": "user", "content": "\u00e9\U0001f600"}], "max_tokens": 7, "n": 3}).encode()
-    assert (estimate(text, "/v1/chat/completions").input, estimate(text, "/v1/chat/completions").output) == (
-        len(text),
-        21,
-    )
+    chat = estimate(text, "/v1/chat/completions")
+    assert (chat.input, chat.output) == (len(text), 21)
     with_tools = text.replace(b'"n"', b'"tools":[],"n"')
     assert estimate(with_tools, "/v1/chat/completions").input == len(with_tools) + TOOLS_TOKENS
     assert estimate(b"x" * (INPUT_MAX_TOKENS + 1), "/v1/embeddings").total == INPUT_MAX_TOKENS
