@@ -10,7 +10,7 @@ from workflow_router.core.dispatch_route.model import Route, Target
 from workflow_router.core.dispatch_route.serving import Queue, Serving
 
 CHAT = "/v1/chat/completions"
-BODY = {"model": "m", "messages": [], "max_tokens": 5}
+BODY: dict[str, object] = {"model": "m", "messages": [], "max_tokens": 5}
 USED = b'{"usage":{"prompt_tokens":4,"completion_tokens":3},"choices":[]}'
 
 

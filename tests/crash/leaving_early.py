@@ -3,9 +3,9 @@
 import asyncio
 
 from workflow_router.cli.main import main
-from workflow_router.core.dispatch_route import recorder
+from workflow_router.core.dispatch_route import ledger, recorder
 from workflow_router.core.dispatch_route.entry import Entry
-from workflow_router.core.dispatch_route.ledger import Ledger
+from workflow_router.core.limits.model import Claim
 from workflow_router.core.model import DispatchRecord
 
 LATE_S = 1.0
@@ -23,8 +23,12 @@ async def _not_waited_for(self: Entry, record: DispatchRecord) -> None:
     task.add_done_callback(_tasks.discard)
 
 
+def _none(*_: object) -> tuple[Claim, ...]:
+    return ()
+
+
 if __name__ == "__main__":
     Entry.intent = _not_waited_for
-    Ledger._claims = lambda *_: ()
+    ledger.claims_of = _none
     recorder.EVERY_S = LATE_S
     main()
