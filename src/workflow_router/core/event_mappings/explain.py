@@ -14,7 +14,7 @@ from workflow_router.core.event_mappings.living import LivingMappings, compiled
 from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.event_mappings.match import Matched, Matcher, scope_of
 from workflow_router.core.event_mappings.overlay import Overlay, folded, resolved
-from workflow_router.core.event_mappings.plan import plan
+from workflow_router.core.event_mappings.plan import Paced, plan
 from workflow_router.core.event_mappings.ports import AcceptedEvent, MappingVersion
 from workflow_router.core.event_mappings.target import Effect
 from workflow_router.core.model import Event
@@ -223,19 +223,32 @@ def effects_of(mapping: Mapping, scope: dict[str, object], own_id: str) -> list[
     """What a matched mapping would do, with rendered inputs; or why it cannot be rendered."""
     made = plan([mapping], scope, own_id, new_id=lambda: own_id)
     effects = [_shown(effect) for effect in made.effects]
-    effects += [_shown(one.effect) | {"held": one.key} for one in made.paced]
+    effects += [_shown(one.effect) | {"paced": _pace(one)} for one in made.paced]
     return effects + [{"failed": reason} for reason in made.failures.values()]
+
+
+def _pace(paced: Paced) -> dict[str, object]:
+    """What it waits for, and with what it is told together."""
+    pace = paced.target.pace
+    return {"by": type(pace.policy).__name__.lower() if pace is not None else "", "key": paced.key}
+
+
+_SHOWN: dict[str, tuple[str, ...]] = {  # by target: what stands beside its name, the rendered value last
+    "start": ("input",),
+    "publish": ("key", "body"),
+    "signal": ("workflow", "key", "value"),
+    "dispatch": ("method", "path", "body"),
+    "emit": ("subject", "data"),
+    "join": ("part", "key", "keep"),
+}
 
 
 def _shown(effect: Effect) -> dict[str, object]:
     """An effect as it is written in a mapping."""
-    value = {"start": "input", "signal": "value", "emit": "data", "join": "keep"}.get(effect.does, "body")
-    shown: dict[str, object] = {effect.does: effect.name, value: effect.value}
-    if effect.does in {"publish", "signal", "join"}:
-        shown["key"] = effect.key
-    if effect.does == "signal":
-        shown["workflow"] = effect.workflow
-    return shown
+    *beside, value = _SHOWN[effect.does]
+    shown: dict[str, object] = {effect.does: effect.name}
+    shown |= {name: effect.key if name == "subject" else getattr(effect, name) for name in beside}
+    return shown | {value: effect.value}
 
 
 def _of(found: Matched, matcher: Matcher, event: Event, scope: dict[str, object]) -> Explained:
