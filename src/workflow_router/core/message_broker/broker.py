@@ -326,8 +326,16 @@ class Broker:
                 if turns % 10 == 0:
                     await self._store.commit(lambda tx: tx.replies.prune())
                     await self.watch()
+                    await self._rest()
             except StoreError as error:
                 _log.warning("The broker's upkeep waits for the store: %s", error)
+
+    async def _rest(self) -> None:
+        """Do nothing while there is nothing to do, where nobody else can have the store: until something comes."""
+        kept = any(topic.keep_s is not None or topic.keep_messages is not None for topic in map(self.topics.topic, self.topics.topics))
+        if self._store.poll_s is None and not kept and not any(one.lag for one in await self.progress()):
+            self.deliveries.came.clear()
+            await self.deliveries.came.wait()
 
     async def _release_gone(self) -> None:
         owner = self._store.owner

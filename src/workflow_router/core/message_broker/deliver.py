@@ -67,6 +67,7 @@ class Deliveries:
         self.sleep = sleep
         self.holder = store.owner
         self._signals: dict[str, asyncio.Event] = {}
+        self.came = asyncio.Event()  # set whenever a topic has something new
 
     def subscription(self, name: str) -> Subscription:
         """The subscription of that name. Raises NotFound."""
@@ -81,6 +82,7 @@ class Deliveries:
 
     def published(self, topic: str) -> None:
         """Tell consumers that a topic has something new."""
+        self.came.set()
         for subscription in self._topics.subscriptions:
             if subscription.topic == topic:
                 self.signal(subscription.name).set()
