@@ -2,7 +2,7 @@
 
 import click
 
-from workflow_router.cli import time_machine
+from workflow_router.cli import replay, time_machine
 from workflow_router.cli.client import Client, run_by_default, segment, talks
 from workflow_router.cli.terminal import Printer, as_text, rows_of
 from workflow_router.core.errors import InvalidInput
@@ -117,5 +117,5 @@ def resume(client: Client, printer: Printer, run: str) -> None:
     printer.say(f"{run} is {answer.get('status')}.", answer)
 
 
-for _one in time_machine.COMMANDS:
+for _one in (*time_machine.COMMANDS, replay.replay_runs):
     command.add_command(_one)

@@ -1,5 +1,7 @@
 """Owns opening a store by its URL. Refuses to import a driver that the URL does not ask for."""
 
+import contextlib
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Protocol
 
@@ -68,6 +70,30 @@ async def open_store(
         await store.close()
         raise
     return store
+
+
+def _missing(url: str) -> bool:
+    return url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file()
+
+
+@contextlib.asynccontextmanager
+async def reading_store(url: str, *, clock: Clock) -> AsyncGenerator[SqlStore, None]:
+    """Open the store behind a URL to read from it alone: it takes no shards, writes nothing and migrates nothing.
+
+    Raises:
+        InvalidInput: no such kind of store.
+        StoreError: it cannot be opened, or its schema is another; the subclass says why.
+    """
+    if _missing(url):
+        raise StoreError("There is no such store.", remedy="Mend its URL; see `settings.store` of the project.")
+    database, dialect = _database(url, commit_in_thread=False)
+    store = SqlStore(database, clock, "", sole=dialect == "sqlite")
+    try:
+        if len(await database.applied()) != len(load_migrations(dialect)):
+            raise StoreError("The schema of the store is not this version's.", remedy="Run `wr migrate` before.")
+        yield store
+    finally:
+        await store.close()
 
 
 async def migrate_store(url: str) -> list[Migration]:

@@ -7,6 +7,7 @@ come in. The engine sets the current branch; user code never sees it.
 
 import asyncio
 import weakref
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, Token
 from typing import NamedTuple
 
@@ -44,6 +45,7 @@ class LiveRun:
         interrupted: keys of those that a stop has ended.
         expected: parts of the interests it opened by name.
         traces: it may have left something beside its history that is to be forgotten when it ends.
+        past: of a replay without effects: what stands for an operation that its history has not, by key, kind and name.
         parked: whether the store says, or is about to say, that the run waits.
         stopped: why this execution must not go on, whatever the user's code catches.
     """
@@ -67,6 +69,7 @@ class LiveRun:
         self.interrupted: dict[str, asyncio.Future[None]] = {}
         self.traces = not fresh
         self.expected: dict[str, tuple[str, ...]] = {}
+        self.past: Callable[[str, str, str], Awaitable[StepRecord]] | None = None
         self.parked = False
         self.stopped: Exception | None = None
         self.task: asyncio.Task[None] | None = None
@@ -95,6 +98,7 @@ class LiveRun:
                 remedy="Run it with the code it began with, or change the workflow's version, then resume it.",
                 expected=record.name,
                 found=name,
+                found_kind=kind,
                 key=key,
             )
         self.unused.discard(key)

@@ -66,8 +66,7 @@ class Operations:
         live = branch.live
         if live.stopped is not None:
             raise live.stopped
-        if key is None:
-            key = branch.next_key()
+        key = key or branch.next_key()
         live.busy += 1
         try:
             record = live.recorded(key, name, kind)
@@ -75,6 +74,8 @@ class Operations:
                 if live.stop is not None:
                     raise_if_stopped(live.stop, record)
                 return record
+            if live.past is not None:
+                return await live.past(key, kind, name)
             if live.parked:
                 await self.waits.unpark(live)
             started_ms = self._clock.now_ms()
