@@ -104,6 +104,7 @@ async def busy(door: Door) -> dict[str, str]:
         "name": "audit",
         "source": "github",
         "position": "1",
+        "first": "1",
         "route": "billing",
     }
 
@@ -115,7 +116,7 @@ def office() -> tuple[Router, list[Route]]:
     async def ask(n: int) -> str:
         return (await router.approve("go")).status
 
-    router.on({"type": ["x"]}, start=ask)
+    router.on({"type": ["x"]}, start=ask, name="audit")
     target = Target(name="main", kind="http", url="http://127.0.0.1:9", allow_private=True)
     return router, [Route(name="billing", targets=(target,), retry=RouteRetry(attempts=1))]
 
@@ -126,6 +127,8 @@ BODIES: dict[str, object] = {
     "decide": {"by": "ann", "approved": True},
     "publish": {"body": 2},
     "pull": {},
+    "seek": {"to": "beginning"},
+    "purge": {},
     "put_route": {"targets": [{"name": "main", "kind": "http", "url": "http://127.0.0.1:9", "allow_private": True}]},
     "weigh_route": {"weights": {"main": 2}},
 }
@@ -135,10 +138,11 @@ async def try_out(door: Door, method: str, path: str, operation: Document, value
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", value)
     assert "{" not in path
-    if operation["operationId"] == "observe":
+    if operation["operationId"] in {"observe", "stream"}:
         return await door.call("HEAD", path)  # the stream itself never ends
     if method == "GET":
-        return await door.call(method, path)
+        asked = [one["name"] for one in operation["parameters"] if one["in"] == "query" and one["required"]]
+        return await door.call(method, path + "".join(f"?{name}={values[name]}" for name in asked))
     content = operation.get("requestBody", {"content": {"": None}})["content"]
     body = json.dumps(BODIES.get(operation["operationId"], {})).encode()
     return await door.call(method, path, body, {"content-type": next(iter(content))})

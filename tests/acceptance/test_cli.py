@@ -140,6 +140,38 @@ def test_topics_are_listed_with_their_counts(url: str) -> None:
     assert "releases" in wr("topics", url=url).stdout
 
 
+def test_messages_from_the_command_line(url: str) -> None:
+    for arguments in (
+        ("topics", "create", "live", "--max-messages", "9"),
+        ("subscriptions", "create", "reader", "live", "--max-deliveries", "1", "--lease-ms", "1"),
+    ):
+        assert wr(*arguments, url=url).returncode == 0
+    answer(url, "topics", "publish", "live", "1", "--key", "k", "--priority", "1", "--header", "a=b")
+    published = cast("Json", answer(url, "topics", "publish", "live", "--lines", given="2\n3\n"))
+    assert len(cast("list[str]", published["ids"])) == 2
+    assert wr("topics", "publish", "live", url=url).returncode == 2
+    assert [one["body"] for one in cast("list[Json]", answer(url, "topics", "peek", "live", "--after", "1"))] == [2, 3]
+    assert len(cast("list[Json]", answer(url, "subscriptions", "peek", "reader", "--limit", "2"))) == 2
+    assert "reader" in wr("subscriptions", url=url).stdout
+    pulled = cast("list[Json]", answer(url, "subscriptions", "pull", "reader", "--limit", "1", "--ack"))
+    assert [one["body"] for one in pulled] == [1]
+    assert len(cast("list[Json]", answer(url, "subscriptions", "pull", "reader"))) == 2
+    deadline = time.monotonic() + 10
+    while len(cast("list[Json]", answer(url, "subscriptions", "dead-letters", "reader"))) < 2:
+        answer(url, "subscriptions", "pull", "reader")  # which finds that their only lease has run out
+        assert time.monotonic() < deadline
+    redriven = answer(url, "subscriptions", "redrive", "reader", "--filter", '{"body": [3]}', "--per-s", "10")
+    assert redriven == {"redriven": 1}
+    assert answer(url, "subscriptions", "seek", "reader", "beginning") == {"lag": 3}
+    assert wr("topics", "request", "live", "1", "--within", "0.1", url=url).returncode == 2
+    for arguments in (
+        ("subscriptions", "purge", "reader", "--yes"),
+        ("subscriptions", "delete", "reader", "--yes"),
+        ("topics", "delete", "live", "--yes"),
+    ):
+        assert wr(*arguments, url=url).returncode == 0
+
+
 def test_the_audit_log_is_read_and_verified(url: str) -> None:
     run = start_review(url, "d-audited")
     run_in_status(url, run, "waiting")

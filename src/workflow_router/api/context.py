@@ -15,7 +15,8 @@ class Context:
         sources: senders of webhooks, by name.
         closing: set when the server is about to stop; streams end then.
         description: the OpenAPI document, made at first use.
-        observers: how many streams are open.
+        observers: how many streams of transitions are open.
+        streams: how many streams of messages are open.
     """
 
     def __init__(self, runtime: Runtime, sources: Mapping[str, Source], version: Callable[[], str]) -> None:
@@ -26,3 +27,4 @@ class Context:
         self.closing = asyncio.Event()
         self.description: bytes | None = None
         self.observers = 0
+        self.streams = 0

@@ -12,6 +12,7 @@ from workflow_router.api.endpoints import (
     runs,
     schedules,
     state,
+    subscriptions,
     time_machine,
     topics,
 )
@@ -23,6 +24,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *time_machine.ENDPOINTS,
     *approvals.ENDPOINTS,
     *topics.ENDPOINTS,
+    *subscriptions.ENDPOINTS,
     *limits.ENDPOINTS,
     *schedules.ENDPOINTS,
     *routes.ENDPOINTS,

@@ -165,7 +165,7 @@ class ApprovalView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
-    """A message on its way to one subscription; `token` proves the lease."""
+    """A message on its way to one subscription; `token` proves the lease. `history`: its failed attempts."""
 
     message_id: str
     topic: str
@@ -179,6 +179,7 @@ class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     status: DeliveryStatus
     error: str | None
+    history: Raw
 
 
 class SubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,10 +188,16 @@ class SubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     topic: str
     start: str | None
+    signal: str | None
+    workflow: str | None
+    route: str | None
+    handler: str | None
     filter: Raw
     input: Raw
     max_deliveries: int
     lease_ms: int
+    on_failure: str
+    prefetch: int
 
 
 def line_of(entry: AuditEntry) -> Line:

@@ -25,6 +25,7 @@ COMMANDS = {
     "mappings": "mappings",
     "approvals": "approvals",
     "topics": "topics",
+    "subscriptions": "subscriptions",
     "limits": "limits",
     "budgets": "budgets",
     "keys": "keys",

@@ -11,9 +11,9 @@ from typing import Any, get_type_hints
 import msgspec
 
 from workflow_router.core.errors import InvalidInput, StepFailed, WaitExpired
-from workflow_router.core.message_broker.broker import as_request
 from workflow_router.core.message_broker.consume import Handle
 from workflow_router.core.message_broker.effects import handling
+from workflow_router.core.message_broker.requests import RESERVED, as_request
 from workflow_router.core.model import DEFAULT_TENANT, Delivery, NewMessage, NewRun, Run
 from workflow_router.core.orchestration.journal import Outcome, Problem
 from workflow_router.core.orchestration.live import Branch, LiveRun
@@ -43,6 +43,9 @@ def new_message(
         raise InvalidInput(f"The priority {priority} is not one.", remedy=f"Choose from 0 to {PRIORITY_MAX}.")
     if (delay_s or 0) < 0 or (expires_s is not None and expires_s <= 0):
         raise InvalidInput("A delay cannot be less than 0, an expiry must be more.", remedy="Give them in seconds.")
+    taken = RESERVED.intersection(headers or ())
+    if taken:
+        raise InvalidInput(f"The header {min(taken)} is the broker's own.", remedy="Send a request instead.")
     window_s = runtime.topics.topic(topic).deduplication_s
     return NewMessage(
         id=runtime.ids.new(),
@@ -64,7 +67,9 @@ async def publish(runtime: Runtime, message: NewMessage) -> str:
     effects = handling()
     if effects is None:
         return await runtime.publish(message)
-    effects.add(lambda tx: tx.messages.publish(message), lambda: runtime.deliveries.published(message.topic))
+    effects.add(
+        lambda tx: runtime.broker.publisher.within(tx, message), lambda: runtime.deliveries.published(message.topic)
+    )
     return message.id
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import msgspec
 
 from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
-from workflow_router.core.errors import DispatchFailed, InvalidInput, LimitReached, NotFound
+from workflow_router.core.errors import DispatchFailed, InvalidInput, LimitReached, NotFound, Overloaded
 from workflow_router.core.model import Approval, DispatchRecord, NewMessage, NewRun, Run
 from workflow_router.core.orchestration.definitions import Step, Workflow
 from workflow_router.core.orchestration.journal import Outcome, Problem
@@ -135,7 +135,10 @@ async def publish(runtime: Runtime, branch: Branch, message: NewMessage) -> str:
     async def perform(live: LiveRun, _: str) -> Outcome:
         run = live.run
         own = msgspec.structs.replace(message, tenant=run.tenant, cause=run.id, correlation=run.correlation)
-        runtime.topics.check_topic(topic)
+        try:
+            await runtime.broker.publisher.room_for(own)
+        except (NotFound, Overloaded) as error:
+            return Outcome(error=Problem.of(error))
 
         async def also(tx: Transaction) -> None:
             await tx.messages.publish(own)

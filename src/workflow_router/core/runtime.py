@@ -104,7 +104,7 @@ class Runtime:
             store,
             clock,
             ids,
-            check_topic=self.topics.check_topic,
+            publish=self.broker.publisher.within,
             version_of=self.version_of,
             on_started=self._started,
             on_published=self.deliveries.published,
@@ -240,7 +240,7 @@ class Runtime:
         Raises:
             NotFound: no such topic. WaitExpired: no reply within `timeout_s`. StepFailed: whoever had it gave up.
         """
-        return await self.broker.request(message, timeout_s=timeout_s)
+        return await self.broker.requests.request(message, timeout_s=timeout_s)
 
     async def dispatch(self, route: str, call: Call, caller: Caller) -> Dispatched:
         """Send a call through a route; intent and outcome are recorded. Raises NotFound, DispatchFailed."""

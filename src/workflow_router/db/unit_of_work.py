@@ -82,7 +82,7 @@ class UnitOfWork:
         self.members = Members(session, self.record, now_ms, epochs)
         self.messages = Messages(session, self.record, now_ms, min(epochs, default=-1))
         self.replies = Replies(session, now_ms)
-        self.topics = Topics(session, self.record, now_ms)
+        self.topics = Topics(session, self.record, now_ms, self.messages.settle)
         self.dispatches = Dispatches(session, self.record)
         self.limits = Limits(session, now_ms)
         self.live_rules = LiveRuleRows(session, self.record)

@@ -1,33 +1,45 @@
-"""Owns the doors of the broker: publish, pull, acknowledge, give back, extend, dead letters. Refuses to push."""
+"""Owns the doors of topics: make, change and remove them, publish, peek, send requests. Refuses to deliver."""
 
-import asyncio
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Raw
 
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
-from workflow_router.api.views import DeliveryView, SubscriptionView, view
-from workflow_router.core.errors import Conflict, InvalidInput, NotFound, Overloaded
+from workflow_router.api.views import DeliveryView, view
+from workflow_router.core.errors import Conflict, InvalidInput, NotFound, Overloaded, StepFailed, WaitExpired
+from workflow_router.core.message_broker.ports import Topic
+from workflow_router.core.messaging import PRIORITY_MAX, new_message
 from workflow_router.core.model import NewMessage
 
 TAG = "messages"
 MESSAGES_MAX = 1_000
-DELAY_MAX_MS = 30 * 24 * 3_600_000
-LEASE_MAX_MS = 3_600_000
+DELAY_MAX_MS = 3_650 * 24 * 3_600_000
+REQUEST_MAX_S = 300.0
 
-Id = Annotated[str, Meta(min_length=1, max_length=200)]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+Name = Annotated[str, Meta(pattern=NAME)]
+Key = Annotated[str, Meta(max_length=200)]
 Delay = Annotated[int, Meta(ge=0, le=DELAY_MAX_MS)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
 
 
 class Publish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A message to publish. Messages of the same `key` are delivered in order."""
+    """A message to publish. Messages of the same `key` are delivered in order.
+
+    It is delivered after `delay_ms`, and not after `expires_ms`; one with a `priority` is taken before others that
+    wait. A second message with the same `deduplication_id` is not published: its id is that of the first.
+    """
 
     body: Raw
-    key: Annotated[str, Meta(max_length=200)] | None = None
+    key: Key | None = None
     headers: dict[str, str] = {}
     delay_ms: Delay = 0
+    deduplication_id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    expires_ms: Annotated[int, Meta(ge=1, le=DELAY_MAX_MS)] | None = None
+    priority: Annotated[int, Meta(ge=0, le=PRIORITY_MAX)] = 0
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -36,52 +48,54 @@ class Published(msgspec.Struct, frozen=True):
     ids: list[str]
 
 
+class TopicRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a topic may hold and how long; the fields of a topic in `router.yaml`."""
+
+    max_messages: Count | None = None
+    max_bytes: Count | None = None
+    when_full: Literal["refuse", "drop-oldest", "block"] = "refuse"
+    keep_s: Seconds | None = None
+    keep_messages: Count | None = None
+    deduplication_s: Seconds = 600.0
+
+
 class TopicView(msgspec.Struct, frozen=True):
-    """A topic, its subscriptions, and how many messages are where."""
+    """A topic, its subscriptions, how many messages are where, and its bounds."""
 
     name: str
     subscriptions: list[str]
     counts: dict[str, int]
+    rule: TopicRule
 
 
-class Pull(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many messages to lease, and how long to wait for the first."""
+class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A request, and how long to wait for its reply. Sent again with the same `id`, it waits for the same reply."""
 
+    body: Raw
+    timeout_s: Annotated[float, Meta(gt=0, le=REQUEST_MAX_S)] = 30.0
+    key: Key | None = None
+    headers: dict[str, str] = {}
+    id: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """The reply to a request."""
+
+    id: str
+    body: Raw
+
+
+class Named(msgspec.Struct, frozen=True):
+    """It was done to the one of this name."""
+
+    name: str
+
+
+class PeekQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many messages to show, after how many."""
+
+    after: Annotated[int, Meta(ge=0)] = 0
     limit: Annotated[int, Meta(ge=1, le=500)] = 10
-    wait_s: Annotated[float, Meta(ge=0, le=30)] = 0.0
-
-
-class Lease(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A message that was pulled, with the token that proves the lease."""
-
-    message_id: Id
-    token: Id
-
-
-class GiveBack(Lease, frozen=True, forbid_unknown_fields=True):
-    """A message that could not be handled: due again after `delay_ms`, or by backoff over `attempt`."""
-
-    attempt: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
-    error: Annotated[str, Meta(max_length=2_000)] = ""
-    delay_ms: Delay | None = None
-
-
-class Extend(Lease, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A lease to keep for `lease_ms` from now."""
-
-    lease_ms: Annotated[int, Meta(ge=1, le=LEASE_MAX_MS)]
-
-
-class Redrive(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A dead letter to deliver again."""
-
-    message_id: Id
-
-
-class Done(msgspec.Struct, frozen=True):
-    """It was done to this message."""
-
-    message_id: str
 
 
 @endpoint("GET", "/api/topics", tag=TAG)
@@ -90,101 +104,86 @@ async def list_topics(context: Context) -> list[TopicView]:
     topics = context.runtime.topics
     counts = await context.runtime.store.read(lambda tx: tx.topics.counts())
     return [
-        TopicView(name, [one.name for one in topics.subscriptions if one.topic == name], counts.get(name, {}))
+        TopicView(
+            name,
+            [one.name for one in topics.subscriptions if one.topic == name],
+            counts.get(name, {}),
+            view(TopicRule, topics.topic(name)),
+        )
         for name in topics.topics
     ]
 
 
+@endpoint("PUT", "/api/topics/{topic}", tag=TAG, errors=(InvalidInput, Conflict))
+async def put_topic(context: Context, topic: str, body: TopicRule) -> Named:
+    """Make a topic, or change one that was made so; it is in force when this answers."""
+    check_name(topic)
+    await context.runtime.broker.create_topic(Topic(name=topic, **msgspec.structs.asdict(body)))
+    return Named(topic)
+
+
+@endpoint("DELETE", "/api/topics/{topic}", tag=TAG, errors=(NotFound, Conflict))
+async def delete_topic(context: Context, topic: str) -> Named:
+    """Remove a topic that nobody reads, with its messages."""
+    await context.runtime.broker.delete_topic(topic)
+    return Named(topic)
+
+
 @endpoint("POST", "/api/topics/{topic}/messages", tag=TAG, status=201, errors=(InvalidInput, NotFound, Overloaded))
 async def publish(context: Context, topic: str, body: Publish | list[Publish]) -> Published:
-    """Publish one message, or several; they are durable when this answers."""
+    """Publish one message, or several, all or none; they are durable when this answers."""
     context.runtime.topics.check_topic(topic)
-    several = body if isinstance(body, list) else [body]
-    if len(several) > MESSAGES_MAX:
-        raise InvalidInput(f"These are {len(several)} messages.", remedy=f"Publish at most {MESSAGES_MAX} at once.")
-    messages = [
-        NewMessage(
-            id=context.runtime.ids.new(),
-            topic=topic,
-            body=bytes(one.body),
-            key=one.key,
-            headers=one.headers,
-            delay_ms=one.delay_ms,
-        )
-        for one in several
-    ]
-    return Published(list(await asyncio.gather(*(context.runtime.publish(message) for message in messages))))
+    if not isinstance(body, list):
+        return Published([await context.runtime.publish(_message(context, topic, body))])
+    if len(body) > MESSAGES_MAX:
+        raise InvalidInput(f"These are {len(body)} messages.", remedy=f"Publish at most {MESSAGES_MAX} at once.")
+    return Published(await context.runtime.publish_many([_message(context, topic, one) for one in body]))
 
 
-@endpoint("GET", "/api/subscriptions", tag=TAG)
-async def list_subscriptions(context: Context) -> list[SubscriptionView]:
-    """List subscriptions."""
-    return [view(SubscriptionView, one) for one in context.runtime.topics.subscriptions]
+@endpoint("GET", "/api/topics/{topic}/messages", tag=TAG, errors=(NotFound,))
+async def peek(context: Context, topic: str, query: PeekQuery) -> list[DeliveryView]:
+    """Show messages of a topic, oldest first, without taking them."""
+    found = await context.runtime.broker.peek(topic, after=query.after, limit=query.limit)
+    return [view(DeliveryView, one) for one in found]
 
 
-@endpoint("POST", "/api/subscriptions/{name}/pull", tag=TAG, errors=(NotFound, Conflict))
-async def pull(context: Context, name: str, body: Pull) -> list[DeliveryView]:
-    """Lease messages of a subscription that starts no runs. What is not acknowledged in time is delivered again."""
-    subscription = context.runtime.topics.subscription(name)
-    if subscription.start is not None:
-        raise Conflict(f"{name} starts runs of {subscription.start}.", remedy="Pull from one without `start`.")
-    pulled = await context.runtime.deliveries.pull(name, limit=body.limit, wait_s=body.wait_s)
-    return [view(DeliveryView, one) for one in pulled]
-
-
-@endpoint("POST", "/api/subscriptions/{name}/ack", tag=TAG, errors=(NotFound, Conflict))
-async def acknowledge(context: Context, name: str, body: Lease) -> Done:
-    """Say that a message was handled."""
-    context.runtime.topics.subscription(name)
-    return _done(body, landed=await context.runtime.deliveries.acknowledge(name, body.message_id, body.token))
-
-
-@endpoint("POST", "/api/subscriptions/{name}/nack", tag=TAG, errors=(NotFound, Conflict))
-async def give_back(context: Context, name: str, body: GiveBack) -> Done:
-    """Give a message back, to be delivered again later, or to become a dead letter after its last delivery."""
-    landed = await context.runtime.redelivery.return_message(
-        name, body.message_id, body.token, attempt=body.attempt, error=body.error, delay_ms=body.delay_ms
-    )
-    return _done(body, landed=landed)
-
-
-@endpoint("POST", "/api/subscriptions/{name}/extend", tag=TAG, errors=(NotFound, Conflict))
-async def extend(context: Context, name: str, body: Extend) -> Done:
-    """Keep a message's lease longer."""
-    context.runtime.topics.subscription(name)
-    landed = await context.runtime.deliveries.extend(name, body.message_id, body.token, lease_ms=body.lease_ms)
-    return _done(body, landed=landed)
-
-
-@endpoint("GET", "/api/subscriptions/{name}/dead-letters", tag=TAG, errors=(NotFound,))
-async def list_dead_letters(context: Context, name: str) -> list[DeliveryView]:
-    """List the dead letters of a subscription, oldest first, a hundred at most."""
-    return [view(DeliveryView, one) for one in await context.runtime.redelivery.dead_letters(name)]
-
-
-@endpoint("POST", "/api/subscriptions/{name}/redrive", tag=TAG, errors=(NotFound, Conflict))
-async def redrive(context: Context, name: str, body: Redrive) -> Done:
-    """Deliver a dead letter again."""
-    await context.runtime.redelivery.redrive(name, body.message_id)
-    return Done(body.message_id)
-
-
-def _done(lease: Lease, *, landed: bool) -> Done:
-    if not landed:
-        raise Conflict(
-            f"The lease of message {lease.message_id} is not current any more.", remedy="Pull again; it may come back."
-        )
-    return Done(lease.message_id)
-
-
-ENDPOINTS = (
-    list_topics,
-    publish,
-    list_subscriptions,
-    pull,
-    acknowledge,
-    give_back,
-    extend,
-    list_dead_letters,
-    redrive,
+@endpoint(
+    "POST",
+    "/api/topics/{topic}/requests",
+    tag=TAG,
+    errors=(InvalidInput, NotFound, Overloaded, StepFailed, WaitExpired),
 )
+async def request(context: Context, topic: str, body: Ask) -> Answered:
+    """Publish a request and wait for its reply; both are durable."""
+    made = new_message(context.runtime, topic, bytes(body.body), key=body.key, headers=body.headers)
+    if body.id is not None:
+        made = msgspec.structs.replace(made, id=body.id)
+    reply = await context.runtime.request(made, timeout_s=body.timeout_s)
+    return Answered(made.id, Raw(reply))
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidInput for what cannot be a name."""
+    try:
+        msgspec.convert(name, Name)
+    except msgspec.ValidationError:
+        raise InvalidInput(
+            f"{name[:100]!r} is not a name.", remedy="Use letters, digits, `.`, `_` and `-`, at most 100."
+        ) from None
+
+
+def _message(context: Context, topic: str, given: Publish) -> NewMessage:
+    return new_message(
+        context.runtime,
+        topic,
+        bytes(given.body),
+        key=given.key,
+        headers=given.headers,
+        delay_s=given.delay_ms / 1000,
+        deduplication=given.deduplication_id,
+        expires_s=None if given.expires_ms is None else given.expires_ms / 1000,
+        priority=given.priority,
+    )
+
+
+ENDPOINTS = (list_topics, put_topic, delete_topic, publish, peek, request)

@@ -17,7 +17,7 @@ from workflow_router.core.event_mappings.perform import Performed, Performing
 from workflow_router.core.event_mappings.plan import Plan, chain_of, plan
 from workflow_router.core.event_mappings.ports import AcceptedEvent
 from workflow_router.core.event_mappings.target import Effect
-from workflow_router.core.model import DEFAULT_TENANT, Event, Run, Signal, Transition
+from workflow_router.core.model import DEFAULT_TENANT, Event, NewMessage, Run, Signal, Transition
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.codec import to_canonical_json
@@ -59,7 +59,7 @@ class Ingest:
     """Takes events in.
 
     Args:
-        check_topic: raises NotFound for an unknown topic.
+        publish: publishes within a transaction. Raises NotFound for an unknown topic, Overloaded for a full one.
         version_of: the version that new runs of a workflow begin with. Raises NotFound for an unknown workflow.
         on_started: told of runs after they were committed.
         on_published: told of topics after messages were committed to them.
@@ -78,7 +78,7 @@ class Ingest:
         clock: Clock,
         ids: Ids,
         *,
-        check_topic: Callable[[str], None],
+        publish: Callable[[Transaction, NewMessage], Awaitable[str]],
         version_of: Callable[[str], str],
         on_started: Callable[[Run], None],
         on_published: Callable[[str], None],
@@ -103,7 +103,7 @@ class Ingest:
         self._usual: tuple[int, int, bytes] = (0, 0, b"{}")
         self._performing = Performing(
             find=self._in_force,
-            check_topic=check_topic,
+            publish=publish,
             version_of=version_of,
             deliver=deliver,
             take_in=self._take_in_emitted,

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from workflow_router.core.errors import StoreError
+from workflow_router.core.errors import Overloaded, StoreError
 from workflow_router.core.event_mappings.perform import JOINED, PACED, Performed, Performing
 from workflow_router.core.pacing import release
 from workflow_router.core.ports import Store, Transaction
@@ -68,8 +68,8 @@ class Later:
                 if not count:
                     await self._forget()
                     await self._idle()
-            except StoreError as error:
-                _log.warning("What mappings do later waits for the store: %s", error)
+            except (StoreError, Overloaded) as error:  # a topic may be full; what is due stays due
+                _log.warning("What mappings do later has to wait: %s", error)
                 await self._sleep(RETRY_S)
 
     async def _due(self, tx: Transaction) -> tuple[int, Performed]:

@@ -54,7 +54,7 @@ class Performing:
 
     Args:
         find: the mapping that is in force under a name.
-        check_topic: raises NotFound for an unknown topic.
+        publish: publishes within a transaction. Raises NotFound for an unknown topic, Overloaded for a full one.
         version_of: the version that new runs of a workflow begin with. Raises NotFound for an unknown workflow.
         deliver: sends a signal to its key within a transaction; returns the run that this wakes.
         take_in: takes in an event that an effect emits, within the transaction.
@@ -64,12 +64,12 @@ class Performing:
         self,
         *,
         find: Callable[[str], Mapping | None],
-        check_topic: Callable[[str], None],
+        publish: Callable[[Transaction, NewMessage], Awaitable[str]],
         version_of: Callable[[str], str],
         deliver: Callable[[Transaction, Signal], Awaitable[Run | None]],
         take_in: TakeIn,
     ) -> None:
-        self._check_topic = check_topic
+        self._publish = publish
         self._version_of = version_of
         self._deliver = deliver
         self._take_in = take_in
@@ -143,8 +143,7 @@ class Performing:
                     done.started.append(run)
             elif effect.does == "publish":
                 message = _message(effect)
-                self._check_topic(message.topic)
-                await tx.messages.publish(message)
+                await self._publish(tx, message)
                 done.topics.append(message.topic)
             elif effect.does == "signal":
                 woken = await self._deliver(tx, _signal(effect))

@@ -185,6 +185,10 @@ class ReplyTransitions(Protocol):
         """Subscription and holder of leases whose holder is neither this process nor any that is there."""
         ...
 
+    async def held(self, subscription: str, holder: str) -> int:
+        """How many messages of a subscription the holder has leased."""
+        ...
+
     async def prune(self) -> None:
         """Forget answers that nobody waits for any more, and deduplication ids whose window is over."""
         ...

@@ -5,6 +5,7 @@ Refuses to deliver. A message is stored once, whoever reads its topic; who gets 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
 
 from workflow_router.core.errors import InvalidInput, NotFound, Overloaded
 from workflow_router.core.expressions import Template, compile_template
@@ -21,6 +22,8 @@ LOOK_S = 0.05
 PENDING_MAX = 50_000
 BATCH_MAX = 1_000
 _REMEMBERED = 4_096
+
+T = TypeVar("T")
 
 
 class Topics:
@@ -174,25 +177,49 @@ class Publisher:
 
         async def unit(tx: Transaction) -> list[str]:
             for name, several in bounded.items():
-                size = sum(len(one.body) for one in several)
-                if not await tx.topics.make_room(self._topics.topic(name), messages=len(several), size=size):
-                    raise Overloaded(f"The topic {name} is full.", remedy="Send it again later.")
+                await self._make_room(tx, name, several)
             return [await tx.messages.publish(message) for message in messages]
 
-        patient = any(self._topics.topic(name).when_full == "block" for name in bounded)
+        ids = await self._patiently(bounded, unit)
+        for name in {message.topic for message in messages}:
+            self._on_published(name)
+        return ids
+
+    async def within(self, tx: Transaction, message: NewMessage) -> str:
+        """Publish within a unit of work, which is not to land if this raises. Tell `on_published` once it has.
+
+        Raises:
+            NotFound: no such topic. Overloaded: it is full.
+        """
+        if self._topics.topic(message.topic).bounded:
+            await self._make_room(tx, message.topic, [message])
+        return await tx.messages.publish(message)
+
+    async def room_for(self, message: NewMessage) -> None:
+        """Wait for room, or refuse, as the topic says. Raises as `publish` does.
+
+        For those that cannot undo the unit of work they publish in: as many as ask at once may go beyond the bound.
+        """
+        if self._topics.topic(message.topic).bounded:
+            await self._patiently([message.topic], lambda tx: self._make_room(tx, message.topic, [message]))
+
+    async def _make_room(self, tx: Transaction, name: str, messages: Sequence[NewMessage]) -> None:
+        size = sum(len(one.body) for one in messages)
+        if not await tx.topics.make_room(self._topics.topic(name), messages=len(messages), size=size):
+            raise Overloaded(f"The topic {name} is full.", remedy="Send it again later.")
+
+    async def _patiently(self, topics: Iterable[str], unit: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Commit a unit, again and again for a while where a full topic says that publishers wait."""
+        patient = any(self._topics.topic(name).when_full == "block" for name in topics)
         looks = round(BLOCK_S / LOOK_S) if patient else 1
         while True:
             try:
-                ids = await self._store.commit(unit)
-                break
+                return await self._store.commit(unit)
             except Overloaded:
                 looks -= 1
                 if not looks:
                     raise
                 await self._sleep(LOOK_S)
-        for name in {message.topic for message in messages}:
-            self._on_published(name)
-        return ids
 
     async def _flush(self) -> None:
         try:

@@ -25,6 +25,11 @@ class Replies:
     async def gone_holders(self, owner: str) -> list[tuple[str, str]]:
         return [(name, holder) for name, holder in await self._session.fetch("gone_holders", owner=owner)]
 
+    async def held(self, subscription: str, holder: str) -> int:
+        named = {"subscription": subscription, "holder": holder}
+        ((count,),) = await self._session.fetch("held_now", **named, now_ms=self._now_ms)
+        return count
+
     async def prune(self) -> None:
         await self._session.execute("prune_replies", now_ms=self._now_ms)
         await self._session.execute("prune_deduplications", now_ms=self._now_ms)

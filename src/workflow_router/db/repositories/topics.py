@@ -1,6 +1,6 @@
 """Storage verbs of topics and subscriptions (`TopicTransitions`, `BrokerReads`). Refuses to deliver."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from workflow_router.core.errors import NotFound
@@ -15,12 +15,23 @@ KEEP_FOREVER_MS = 2**62
 
 
 class Topics:
-    """See `TopicTransitions` and `BrokerReads` for what each verb promises."""
+    """See `TopicTransitions` and `BrokerReads` for what each verb promises.
 
-    def __init__(self, session: Session, record: Callable[[Transition], None], now_ms: int) -> None:
+    Args:
+        settle: writes the messages that this transaction has gathered, which have to be counted.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        record: Callable[[Transition], None],
+        now_ms: int,
+        settle: Callable[[], Awaitable[None]],
+    ) -> None:
         self._session = session
         self._record = record
         self._now_ms = now_ms
+        self._settle = settle
 
     async def declare(self, topics: Sequence[Topic], subscriptions: Sequence[Subscription]) -> None:
         for topic in sorted(topics, key=lambda one: one.name):
@@ -66,15 +77,19 @@ class Topics:
         return number, head, size, declaration
 
     async def create_topic(self, topic: Topic) -> None:
+        known = await self._session.fetch("topic_row", name=topic.name)
+        kind = "topic.changed" if known and known[0][3] is not None else "topic.created"
         await self._session.execute("insert_topic", name=topic.name)
         await self._session.execute("declare_topic", name=topic.name, declaration=to_json(topic).decode())
-        self._tell("topic.created", topic.name, {})
+        self._tell(kind, topic.name, {})
 
     async def create_subscription(self, subscription: Subscription) -> None:
         declaration = to_json(subscription).decode()
+        known = await self._session.fetch("subscription_row", name=subscription.name)
+        kind = "subscription.changed" if known and known[0][2] else "subscription.created"
         await self._begin(subscription, declaration)
         await self._session.execute("declare_subscription", name=subscription.name, declaration=declaration)
-        self._tell("subscription.created", subscription.name, {"topic": subscription.topic})
+        self._tell(kind, subscription.name, {"topic": subscription.topic})
 
     async def delete_topic(self, name: str) -> None:
         number, head, _, _ = await self._topic(name)
@@ -100,15 +115,18 @@ class Topics:
         )
 
     async def seek(self, subscription: Subscription, to: Literal["now", "beginning"] | int) -> int:
+        await self._settle()
         cursor, size = await self._place(subscription.topic, to)
         _, head, _, _ = await self._topic(subscription.topic)
         name = subscription.name
         if to == "now":  # a purge: nothing that waits is delivered any more
-            await self._session.execute("drop_open", subscription=name)
+            ((_, before, _, _),) = await self._session.fetch("subscription_row", name=name)
+            dropped = await self._session.fetch("drop_open", subscription=name)
+            self._tell("subscription.purged", name, {"messages": head - before + len(dropped)})
         else:  # what lies after the new place comes again in its order, whatever became of it
             await self._session.execute("drop_open_after", subscription=name, cursor=cursor)
+            self._tell("subscription.sought", name, {"to": to, "lag": head - cursor})
         await self._session.execute("seek_subscription", name=name, cursor=cursor, bytes=size)
-        self._tell("subscription.sought", name, {"to": to, "lag": head - cursor})
         return head - cursor
 
     async def peek(self, topic: str, *, after: int, limit: int) -> list[Delivery]:
@@ -142,6 +160,7 @@ class Topics:
         return len(rows)
 
     async def make_room(self, topic: Topic, *, messages: int, size: int) -> bool:
+        await self._settle()
         ((lag, lag_bytes),) = await self._session.fetch("backlog_of", name=topic.name)
         if lag is None:
             return True

@@ -52,7 +52,8 @@ UPDATE subscriptions SET cursor = :cursor, cursor_bytes = :bytes, urgent = :curs
 DELETE FROM deliveries WHERE subscription = :subscription AND position > :cursor;
 
 -- name: drop_open
-DELETE FROM deliveries WHERE subscription = :subscription AND status != 'dead';
+DELETE FROM deliveries WHERE subscription = :subscription AND status != 'dead'
+RETURNING position;
 
 -- name: peek_messages
 SELECT m.position, m.id, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms

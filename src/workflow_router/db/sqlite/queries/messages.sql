@@ -96,6 +96,10 @@ SELECT m.position, m.id, m.key, m.body, m.headers, m.tenant, m.cause, m.correlat
 -- name: leased_now
 SELECT count(*) FROM deliveries WHERE subscription = :subscription AND status = 'leased' AND due_ms > :now_ms;
 
+-- name: held_now
+SELECT count(*) FROM deliveries
+ WHERE subscription = :subscription AND status = 'leased' AND due_ms > :now_ms AND holder = :holder;
+
 -- name: lease_delivery
 UPDATE deliveries SET status = 'leased', attempt = :attempt, token = :token, due_ms = :until_ms, holder = :holder
  WHERE subscription = :subscription AND position = :position;
