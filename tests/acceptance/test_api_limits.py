@@ -1,13 +1,15 @@
 """Limits and virtual keys over the API, and what they mean at the gateway."""
 
 import asyncio
+import json
 from typing import Any
 
 from tests.acceptance.api_kit import Door, served
-from tests.fixtures.raw_server import always, answer, serving
+from tests.fixtures.raw_server import Received, Wire, always, answer, chunk, chunked_head, serving
 from workflow_router import Router
 from workflow_router.core.dispatch_route.model import Route, Target
 from workflow_router.core.dispatch_route.serving import Queue, Serving
+from workflow_router.core.limits.model import Limit, Window
 
 CHAT = "/v1/chat/completions"
 BODY: dict[str, object] = {"model": "m", "messages": [], "max_tokens": 5}
@@ -78,3 +80,29 @@ def test_a_key_opens_its_routes_until_it_is_rotated_or_revoked() -> None:
         assert {b'"key":"bot"' in (record.facts or b"") for record in records} == {True}
 
     played(scenario)
+
+
+def test_a_stream_under_a_budget_is_settled_by_its_usage_which_the_caller_does_not_see() -> None:
+    said = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}],"usage":null}\n\n'
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":4,"completion_tokens":3}}\n\n'
+
+    async def upstream(received: Received, wire: Wire) -> bool:
+        asked = json.loads(received.body).get("stream_options", {}).get("include_usage")
+        await wire.send(chunked_head() + chunk(said) + (chunk(usage) if asked else b""))
+        await wire.send(chunk(b"data: [DONE]\n\n") + chunk(b""))
+        return True
+
+    async def main() -> None:
+        async with serving(upstream) as server:
+            target = Target(name="a", kind="openai", url=server.url, allow_private=True)
+            limit = Limit(name="tokens", unit="tokens", amount=1_000, window=Window(kind="total"))
+            async with served(Router("t"), routes=[Route(name="m", targets=(target,))], limits=[limit]) as door:
+                answered = await post(door, CHAT, {**BODY, "stream": True})
+                assert answered.body == said + b"data: [DONE]\n\n"
+                await door.runtime.ledger.close()
+                (used,) = (await door.get("/api/limits"))[0]["counters"]
+                assert used == {"subject": "", "used": 7}
+                options = {"stream_options": {"include_usage": True}}
+                assert usage in (await post(door, CHAT, {**BODY, "stream": True, **options})).body
+
+    asyncio.run(main())

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import msgspec
 
 from workflow_router.api.problems import document_of
+from workflow_router.core.dispatch_route.counting import Uncounted, counted
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
 from workflow_router.core.dispatch_route.model import Call, Caller, Headers
 from workflow_router.core.errors import DispatchFailed, InvalidInput, NotFound, Overloaded, PayloadTooLarge, RouterError
@@ -103,6 +104,8 @@ class _Account(Protocol):
 
     before: bool
 
+    @property
+    def counts(self) -> bool: ...
     async def intent(self, record: DispatchRecord) -> None: ...
     def ended(self, record: DispatchRecord) -> None: ...
 
@@ -169,11 +172,21 @@ class Gateway:
             headers = *done.headers, *_told(done.record.id, done.record.target)
             await exchange.whole(done.status, headers, done.body)
             return
+        asked = counted(call) if entry.counts else None
+        uncounted = None if asked is None else Uncounted()
+        call = asked or call
         opening = self._dispatcher.stream(route, call, caller, on_intent=on_intent, on_final=entry.ended)
         async with await opening as stream:
             await exchange.start(stream.status, (*stream.headers, *_told(stream.id, stream.target)))
-            async for piece in stream:
-                await exchange.piece(piece)
+            if uncounted is None or stream.status != 200:
+                async for piece in stream:
+                    await exchange.piece(piece)
+            else:
+                async for piece in stream:
+                    if shown := uncounted.feed(piece):
+                        await exchange.piece(shown)
+                if shown := uncounted.rest():
+                    await exchange.piece(shown)
         await exchange.end()
 
     def _models(self) -> bytes:

@@ -194,15 +194,15 @@ async def dispatch(runtime: Runtime, branch: Branch, route: str, call: Call) -> 
         except (NotFound, InvalidInput, LimitReached) as error:
             return Outcome(error=Problem.of(error))
         except DispatchFailed as error:
-            return _failed(error, error.record)
+            return _failed(runtime, error, error.record)
         try:
             content = content_of(dispatched)
         except DispatchFailed as error:
-            return _failed(error, dispatched.record)
+            return _failed(runtime, error, dispatched.record)
         return Outcome(
             output=to_json(content),
             attempts=_attempts(dispatched.record),
-            also=lambda tx: tx.dispatches.finish(dispatched.record),
+            also=lambda tx: runtime.ledger.finish(tx, dispatched.record),
         )
 
     return from_json(await runtime.engine.operations.value(branch, "dispatch", route, perform))
@@ -212,12 +212,12 @@ def _attempts(record: DispatchRecord | None) -> int:
     return 1 if record is None else max(1, len(typed_from_json(record.attempts, list[object])))
 
 
-def _failed(error: DispatchFailed, record: DispatchRecord | None) -> Outcome:
+def _failed(runtime: Runtime, error: DispatchFailed, record: DispatchRecord | None) -> Outcome:
     tries = _attempts(record)
     problem = Problem.of(error, tries)
     if record is None:
         return Outcome(error=problem, attempts=tries)
-    return Outcome(error=problem, attempts=tries, also=lambda tx: tx.dispatches.finish(record))
+    return Outcome(error=problem, attempts=tries, also=lambda tx: runtime.ledger.finish(tx, record))
 
 
 async def approve(runtime: Runtime, branch: Branch, question: Question) -> Answer:

@@ -249,13 +249,13 @@ class Runtime:
         except DispatchFailed as error:
             record = error.record
             if record is not None:
-                await self.store.commit(lambda tx: tx.dispatches.finish(record))
+                await self.store.commit(lambda tx: self.ledger.finish(tx, record))
             raise
-        await self.store.commit(lambda tx: tx.dispatches.finish(dispatched.record))
+        await self.store.commit(lambda tx: self.ledger.finish(tx, dispatched.record))
         return dispatched
 
     async def call(self, route: str, call: Call, caller: Caller) -> Dispatched:
-        """Send a call, its intent committed before it leaves. The caller commits the outcome, with what depends on it.
+        """Send a call, its intent committed before it leaves. The caller commits the outcome by `ledger.finish`.
 
         Raises:
             NotFound, InvalidInput: nothing was sent. DispatchFailed: carries the record to be committed.

@@ -44,6 +44,7 @@ class Account:
     """Keeps the outcome of a call."""
 
     before = False
+    counts = False
 
     def __init__(self, records: list[DispatchRecord]) -> None:
         self._records = records

@@ -23,6 +23,7 @@ from workflow_router.core.dispatch_route.prices import (
 from workflow_router.core.dispatch_route.serving import Queue, Serving
 from workflow_router.core.errors import DispatchFailed, LimitReached
 from workflow_router.core.limits.model import NANO, Limit, Window
+from workflow_router.core.ports import Transaction
 from workflow_router.core.router import Router
 from workflow_router.core.runtime import Runtime
 
@@ -193,3 +194,27 @@ def test_an_estimate_bounds_what_a_call_may_use() -> None:
     with_tools = text.replace(b'"n"', b'"tools":[],"n"')
     assert estimate(with_tools, "/v1/chat/completions").input == len(with_tools) + TOOLS_TOKENS
     assert estimate(b"x" * (INPUT_MAX_TOKENS + 1), "/v1/embeddings").total == INPUT_MAX_TOKENS
+
+
+def test_what_a_call_of_a_run_used_is_settled_in_the_commit_of_its_outcome() -> None:
+    async def use(url: str) -> None:
+        async with house(url, limit("tokens", 999)) as runtime:
+            caller = Caller(run="r1", step_key="s")
+            done = await runtime.call("m", CHAT, caller)
+            assert await runtime.store.read(lambda tx: tx.limits.held()) == 1
+
+            async def counted(tx: Transaction) -> tuple[int, int]:
+                found = await tx.limits.usage("l-", limit=9)
+                return sum(sum(one.buckets.values()) for one in found), await tx.limits.held()
+
+            async def finish(tx: Transaction) -> tuple[int, int]:
+                await runtime.ledger.finish(tx, done.record)
+                return await counted(tx)
+
+            assert await runtime.store.commit(finish) == (7, 0)
+            left = await runtime.call("m", CHAT, caller)  # and its outcome is never committed
+            await runtime.ledger.close()
+            assert await runtime.store.read(counted) == (14, 0)
+            assert await runtime.store.read(lambda tx: tx.dispatches.find(left.record.id)) is not None
+
+    against(always(answer(USED, headers=JSON)), use)

@@ -55,6 +55,7 @@ class _Books(Protocol):
 
     async def intend(self, waiter: "Waiter") -> None: ...
     def settle(self, settlement: Settlement, record: DispatchRecord | None) -> None: ...
+    def leave(self, settlement: Settlement) -> None: ...
     def later(self, record: DispatchRecord, /) -> None: ...
 
 
@@ -103,6 +104,11 @@ class Entry:
         self._waited_ms = 0.0
         self.final: DispatchRecord | None = None
 
+    @property
+    def counts(self) -> bool:
+        """Whether a limit of tokens or money holds, so that a stream must tell its usage."""
+        return any(claim.limit.unit != "requests" for claim in self._claims)
+
     async def intent(self, record: DispatchRecord) -> None:
         """Commit the intent, with what is reserved, before the call leaves. Raises LimitReached."""
         began_s = self._books.clock.monotonic_s()
@@ -124,13 +130,13 @@ class Entry:
             self._books.later(record)
 
     def ended_in_run(self, record: DispatchRecord) -> None:
-        """The same where the caller commits the record, unless it was cancelled or refused."""
+        """The same where the caller commits the record and what it settles, unless it was cancelled or refused."""
+        if record.status is DispatchStatus.ABANDONED or self._refused is not None:
+            self.ended(record)
+            return
         record = self.final = self.told(record)
-        alone = record.status is DispatchStatus.ABANDONED or self._refused is not None
         if self._claims:
-            self._books.settle(self._settlement(record), record if alone else None)
-        elif alone:
-            self._books.later(record)
+            self._books.leave(self._settlement(record))
 
     def told(self, record: DispatchRecord) -> DispatchRecord:
         """The record with its facts."""

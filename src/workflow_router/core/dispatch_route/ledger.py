@@ -56,6 +56,7 @@ class Ledger:
         self._waiting: list[Waiter] = []
         self._settling: list[tuple[Settlement, DispatchRecord | None]] = []
         self._held: set[str] = set()
+        self._left: dict[str, tuple[Settlement, float]] = {}  # for whoever commits the outcome, and since when
         self._shares: dict[str, Shares] = {}
         self._arrivals = 0
         self._news = asyncio.Event()
@@ -78,6 +79,7 @@ class Ledger:
             self._tending.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._tending
+        self._settle_left()
         for waiter in self._waiting:
             waiter.refuse(LimitReached("The process is about to stop.", remedy="Send it again."))
         self._news.set()
@@ -147,6 +149,26 @@ class Ledger:
             self._wake()
         elif record is not None:
             self._later(record)
+
+    def leave(self, settlement: Settlement) -> None:
+        """Let whoever commits the outcome settle with it (`finish`); where nobody does, it is settled a while later."""
+        if settlement.id in self._held:
+            self._left[settlement.id] = settlement, self.clock.monotonic_s()
+
+    async def finish(self, tx: Transaction, record: DispatchRecord) -> None:
+        """Store a final record, and settle what its call reserved, in this unit of work."""
+        settlement, _ = self._left.get(record.id, (None, 0.0))
+        if settlement is not None:
+            await tx.limits.settle(settlement)
+        await tx.dispatches.finish(record)
+
+    def _settle_left(self, older_s: float = 0.0) -> None:
+        """Settle what was left to others. What they did settle stays as it is: a settlement counts once."""
+        until_s = self.clock.monotonic_s() - older_s
+        for own_id, (settlement, since_s) in list(self._left.items()):
+            if since_s <= until_s:
+                del self._left[own_id]
+                self.settle(settlement, None)
 
     def _wake(self) -> None:
         self._news.set()
@@ -272,6 +294,7 @@ class Ledger:
 
     async def _tend(self) -> None:
         while True:
+            self._settle_left(TEND_S)
             try:
                 if self._held:
                     await self._store.commit(lambda tx: tx.limits.renew(self._owner, LEASE_MS))
