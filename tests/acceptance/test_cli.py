@@ -229,7 +229,8 @@ def test_a_store_newer_than_the_code_is_told_and_left_alone(tmp_path: Path, proj
     file = tmp_path / "newer.db"
     assert wr("migrate", f"sqlite:///{file}").returncode == 0
     with contextlib.closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("UPDATE migrations SET number = number + 9000")
+        connection.execute("UPDATE migrations SET number = number + 9000, name = name || '_breaking'")
+        connection.execute("INSERT INTO migrations SELECT number - 9000, name, checksum, applied_ms FROM migrations")
     before = file.read_bytes()
     for command in (
         ["migrate"],
