@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         RouterError,
         RunCancelled,
         StepFailed,
+        UpdateRejected,
         WaitExpired,
     )
     from workflow_router.core.model import Event, Run
@@ -61,6 +62,7 @@ __all__ = [
     "StepFailed",
     "StepFlow",
     "Throttle",
+    "UpdateRejected",
     "WaitExpired",
     "embed",
 ]
@@ -80,6 +82,7 @@ _HOMES = {
         "RouterError",
         "RunCancelled",
         "StepFailed",
+        "UpdateRejected",
         "WaitExpired",
     ),
     "workflow_router.core.model": ("Event", "Run"),

@@ -15,12 +15,14 @@ from workflow_router.api.endpoints import (
     subscriptions,
     time_machine,
     topics,
+    updates,
 )
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *events.ENDPOINTS,
     *mappings.ENDPOINTS,
     *runs.ENDPOINTS,
+    *updates.ENDPOINTS,
     *time_machine.ENDPOINTS,
     *approvals.ENDPOINTS,
     *topics.ENDPOINTS,

@@ -121,6 +121,7 @@ async def run(
         await runtime.live.open(limits)
         _declare_topics(runtime, routers, topics, subscriptions)
         declared = [mapping for router in routers for mapping in router.mappings]
+        runtime.updates.declare(one for router in routers for one in router.updates.values())
         await runtime.scheduler.declare([*schedules, *(one for router in routers for one in router.schedules)])
         await runtime.ingest.set_mappings([*mappings, *declared], author="project")
         for router in (*routers, own):

@@ -22,7 +22,7 @@ def _json(option: str, text: str) -> object:
 @click.group(invoke_without_command=True, epilog="Example: wr runs list --status waiting")
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List, show, start, signal, cancel and resume runs."""
+    """List, show, start, signal, update, cancel and resume runs."""
     run_by_default(ctx, list_runs)
 
 
@@ -97,6 +97,21 @@ def signal(client: Client, printer: Printer, run: str, name: str, given: str, si
 def state(client: Client, printer: Printer, run: str) -> None:
     """Show the state that the run RUN published last."""
     printer.data(client.get(f"/api/runs/{segment(run)}/state"))
+
+
+@command.command("update", epilog="""Example: wr runs update 0195b7a0-… add_item --input '{"name": "tea"}'""")
+@click.argument("run")
+@click.argument("name")
+@click.option("--input", "given", default="null", metavar="JSON", help="What the run's handler is given.")
+@click.option("--id", "update_id", help="Ask only once under this id.")
+@click.option("--within", "within_s", default=20.0, show_default=True, type=click.FloatRange(0.1, 25), help="Seconds.")
+@talks
+def update(
+    client: Client, printer: Printer, run: str, name: str, given: str, update_id: str | None, within_s: float
+) -> None:
+    """Ask the run RUN to do the update NAME, and show its answer."""
+    body = {"value": _json("--input", given), "within_s": within_s} | ({"id": update_id} if update_id else {})
+    printer.data(client.post(f"/api/runs/{segment(run)}/updates/{segment(name)}", body))
 
 
 @command.command("cancel")

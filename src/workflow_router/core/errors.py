@@ -301,6 +301,21 @@ class WaitExpired(RouterError, TimeoutError):
     status = 504
 
 
+class UpdateRejected(RouterError):
+    """The handler of an update refused it; the run goes on.
+
+    Attributes:
+        error_type: what the handler raised.
+    """
+
+    type = "update-rejected"
+    status = 422
+
+    def __init__(self, message: str, *, remedy: str = "", error_type: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.error_type = error_type
+
+
 class Nondeterminism(RouterError):
     """On replay the workflow asked for another step than its history has; the run is suspended, never guessed."""
 

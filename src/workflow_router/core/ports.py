@@ -27,6 +27,7 @@ from workflow_router.core.orchestration.ports import (
     RunTransitions,
     SignalTransitions,
     StopTransitions,
+    UpdateTransitions,
     VitalTransitions,
 )
 from workflow_router.core.pacing.ports import HoldTransitions
@@ -79,7 +80,7 @@ class FlowVerbs(Protocol):
 
 
 class TimeVerbs(Protocol):
-    """The verbs of time: stops, signs of life, schedules, interests."""
+    """The verbs of time: stops, signs of life, schedules, interests, updates."""
 
     @property
     def stops(self) -> StopTransitions: ...
@@ -89,6 +90,8 @@ class TimeVerbs(Protocol):
     def schedules(self) -> ScheduleTransitions: ...
     @property
     def interests(self) -> InterestTransitions: ...
+    @property
+    def updates(self) -> UpdateTransitions: ...
 
 
 class SharedVerbs(Protocol):

@@ -31,6 +31,7 @@ from workflow_router.core.orchestration.interests import Interests
 from workflow_router.core.orchestration.runs import Engine
 from workflow_router.core.orchestration.signals import Signals, deliver
 from workflow_router.core.orchestration.time_machine import TimeMachine
+from workflow_router.core.orchestration.updates import Updates
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Store
 from workflow_router.core.runtime_state.approvals import Approvals
@@ -81,6 +82,7 @@ class Runtime:
         self.time_machine = TimeMachine(store, ids, self.engine)
         self.children = Children(store, self.engine)
         self.signals = Signals(store, clock, ids, self.engine)
+        self.updates = Updates(store, clock, ids, self.engine, self.signals)
         self.observation = Observation(store)
         self.checkpoints = Checkpoints(store, clock, sleep)
         self.approvals = Approvals(store, clock, self.engine.woken)

@@ -3,14 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
-from workflow_router.core.declare import Declarations
 from workflow_router.core.durations import seconds
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.schedules.schedule import Catchup, Overlap, Schedule
 from workflow_router.core.schedules.scheduler import TYPE, source_of
+from workflow_router.core.update_verbs import UpdateVerbs
 
 
-class ScheduleVerbs(Declarations):
+class ScheduleVerbs(UpdateVerbs):
     """Schedules of one part of a project."""
 
     def __init__(self, name: str = "default") -> None:

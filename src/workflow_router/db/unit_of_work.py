@@ -23,6 +23,7 @@ from workflow_router.db.repositories.signals import Signals
 from workflow_router.db.repositories.stops import Stops, Vitals
 from workflow_router.db.repositories.targets import Targets
 from workflow_router.db.repositories.topics import Topics
+from workflow_router.db.repositories.updates import Updates
 
 
 class Gate:
@@ -77,6 +78,7 @@ class UnitOfWork:
         self.holds = Holds(session, now_ms)
         self.stops = Stops(session, self.record, now_ms, epochs)
         self.interests = Interests(session, now_ms, epochs)
+        self.updates = Updates(session, now_ms, epochs)
         self.schedules = Schedules(session, self.record, now_ms)
         self.vitals = Vitals(session, now_ms, epochs)
         self.members = Members(session, self.record, now_ms, epochs)

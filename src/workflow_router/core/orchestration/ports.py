@@ -241,6 +241,25 @@ class InterestTransitions(Protocol):
         ...
 
 
+class UpdateAnswer(msgspec.Struct, frozen=True):
+    """A run's answer to an update: JSON of it, or of the problem."""
+
+    output: bytes | None
+    error: bytes | None
+
+
+class UpdateTransitions(Protocol):
+    """Storage verbs of the answers to updates."""
+
+    async def answer(self, run: Run, fence: Fence, update_id: str, answer: UpdateAnswer) -> None:
+        """Keep the run's answer; the first one stays. Raises Lost for a stale owner."""
+        ...
+
+    async def answered(self, tenant: str, update_id: str) -> UpdateAnswer | None:
+        """The answer, if there is one."""
+        ...
+
+
 class MemberTransitions(Protocol):
     """Storage verbs of the processes that share a store."""
 

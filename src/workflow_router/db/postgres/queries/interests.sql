@@ -29,3 +29,11 @@ ON CONFLICT (run_id) DO UPDATE SET state = excluded.state, updated_ms = excluded
 
 -- name: state_of_run
 SELECT state, updated_ms FROM run_states WHERE run_id = :run_id;
+
+-- name: insert_update_answer
+INSERT INTO update_answers (tenant, id, run_id, output, error, answered_ms)
+VALUES (:tenant, :id, :run_id, :output, :error, :now_ms)
+ON CONFLICT (tenant, id) DO NOTHING;
+
+-- name: update_answer
+SELECT output, error FROM update_answers WHERE tenant = :tenant AND id = :id;
