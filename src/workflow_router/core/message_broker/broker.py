@@ -263,15 +263,8 @@ class Broker:
 
     async def _rest(self) -> None:
         """Do nothing while there is nothing to do, where nobody else can have the store: until something comes."""
-<<<<<<< HEAD
         topics = [self.topics.topic(name) for name in self.topics.topics]
         kept = any(topic.keep_s is not None or topic.keep_messages is not None for topic in topics)
-=======
-        kept = any(
-            topic.keep_s is not None or topic.keep_messages is not None
-            for topic in map(self.topics.topic, self.topics.topics)
-        )
->>>>>>> 801974c (Let runs answer updates: typed, checked before they are accepted, answered durably and once)
         if self._store.poll_s is None and not kept and not any(one.lag for one in await self.progress()):
             self.deliveries.came.clear()
             await self.deliveries.came.wait()
