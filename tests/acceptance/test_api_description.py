@@ -90,6 +90,8 @@ async def busy(door: Door) -> dict[str, str]:
         while not (approvals := await door.get("/api/approvals")):  # noqa: ASYNC110  it is asked over HTTP
             await asyncio.sleep(0.01)
     await door.call("POST", "/api/topics/orders/messages", {"body": 1})
+    rule = {"on": {"type": ["y"]}, "publish": {"topic": "orders"}}
+    await door.call("PUT", "/api/mappings/audit", {"rule": rule})
     with contextlib.suppress(DispatchFailed):
         await door.runtime.dispatch("billing", Call(), Caller(run=run))
     dispatch = (await door.get("/api/dispatches"))[0]["id"]

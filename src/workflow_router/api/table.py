@@ -6,6 +6,7 @@ from workflow_router.api.endpoints import (
     audit,
     events,
     limits,
+    mapping_lint,
     mappings,
     operations,
     routes,
@@ -21,6 +22,7 @@ from workflow_router.api.endpoints import (
 ENDPOINTS: tuple[Endpoint, ...] = (
     *events.ENDPOINTS,
     *mappings.ENDPOINTS,
+    *mapping_lint.ENDPOINTS,
     *runs.ENDPOINTS,
     *updates.ENDPOINTS,
     *time_machine.ENDPOINTS,

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.mapping_graph import mermaid, tree
 from workflow_router.cli.terminal import Printer, rows_of
 from workflow_router.core.errors import InvalidInput, RouterError
 from workflow_router.utils.codec import from_json
@@ -145,6 +146,40 @@ def backtest(client: Client, printer: Printer, file: Path, since: str) -> None:
             click.echo(f"+ {row['mapping']} would match {sample['event']}: {effects[:300]}")
         for lost in cast("list[str]", row["lost_samples"]):
             click.echo(f"- {row['mapping']} would no longer match {lost}")
+
+
+@command.command("lint", epilog="Example: wr mappings lint --strict")
+@click.option(
+    "--events", type=click.IntRange(0, 10_000), default=1_000, show_default=True, help="Recent events to see."
+)
+@click.option("--strict", is_flag=True, help="Fail on warnings, too.")
+@talks
+def lint(client: Client, printer: Printer, events: int, *, strict: bool) -> None:
+    """Look the mappings over: what cannot match or act, what does the same, what no recent event meets.
+
+    The exit code is 1 where there is an error.
+    """
+    found = client.get("/api/mappings/lint", events=events)
+    rows = rows_of(found, "findings")
+    lines = [f"{row['severity']}: {row['mapping']}: {row['message']} {row['remedy']}".rstrip() for row in rows]
+    looked = f"{found['mappings']} mappings, {found['events']} events: {len(rows) or 'no'} findings"
+    more = "." if found["complete"] else "; there is more than could be looked at."
+    printer.say("\n".join([*lines, looked + more]), found)
+    failing = {"error", "warning"} if strict else {"error"}
+    if any(row["severity"] in failing for row in rows):
+        raise SystemExit(1)
+
+
+@command.command("graph", epilog="Example: wr mappings graph --format mermaid")
+@click.option("--format", "form", type=click.Choice(["tree", "mermaid", "json"]), default="tree", show_default=True)
+@talks
+def graph(client: Client, printer: Printer, form: str) -> None:
+    """Draw which event types lead to which mappings, and what these do."""
+    found = client.list("/api/mappings/graph")
+    if form == "json" or printer.as_json:
+        printer.data(found)
+        return
+    click.echo("\n".join((mermaid if form == "mermaid" else tree)(found)) or "No mappings.")
 
 
 def read_rules(file: Path) -> list[dict[str, object]]:
