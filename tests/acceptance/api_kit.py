@@ -122,7 +122,9 @@ async def served(router: Router, *, keys: Mapping[str, str] | None = None, **par
     async with embed(router, prepare=_sign, **parts) as runtime:
         schemes: tuple[Scheme, ...] = ("github", "slack")
         sources = {scheme: Source(scheme, scheme, lambda: [SECRET]) for scheme in schemes}
-        gateway = Gateway(runtime.dispatcher, runtime.entry, identify=Callers(runtime.live).identify)
+        gateway = Gateway(
+            runtime.dispatcher, runtime.entry, identify=Callers(runtime.live).identify, cache=runtime.cache
+        )
         api = Api(runtime, sources=sources, gateway=gateway, keys=keys, body_max_bytes=limit, version=lambda: "1.2.3")
         # Without the protocol asyncio leaves Nagle's algorithm on, and every answer waits 40 ms for an acknowledgement.
         with socket.socket(proto=socket.IPPROTO_TCP) as listener:

@@ -15,9 +15,10 @@ from urllib.parse import unquote
 import msgspec
 
 from workflow_router.api.problems import document_of
+from workflow_router.core.dispatch_route.cache import Cache
 from workflow_router.core.dispatch_route.counting import Uncounted, counted
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
-from workflow_router.core.dispatch_route.model import Call, Caller, Headers
+from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched, Headers
 from workflow_router.core.errors import DispatchFailed, InvalidInput, NotFound, Overloaded, PayloadTooLarge, RouterError
 from workflow_router.core.errors import UnsupportedMediaType as Unsupported
 from workflow_router.core.model import DispatchRecord
@@ -103,11 +104,13 @@ class _Account(Protocol):
     """What is told of a call's intent and outcome; see `core.dispatch_route.entry`."""
 
     before: bool
+    final: DispatchRecord | None
 
     @property
     def counts(self) -> bool: ...
     async def intent(self, record: DispatchRecord) -> None: ...
     def ended(self, record: DispatchRecord) -> None: ...
+    def remembered(self, told: str, source: str | None = None) -> None: ...
 
 
 class Gateway:
@@ -116,6 +119,7 @@ class Gateway:
     Args:
         account: the account of a call that is about to be sent; it may refuse by raising a RouterError.
         body_max_bytes: a longer request body is refused with 413.
+        cache: the answers that routes with a `cache` give again.
         identify: who asks, by the request's headers; it raises Unauthorized or Forbidden.
     """
 
@@ -125,11 +129,13 @@ class Gateway:
         account: Callable[[str, Call, Caller], _Account],
         body_max_bytes: int = BODY_MAX_BYTES,
         identify: Callable[[Headers], Caller] = _anybody,
+        cache: Cache | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._account = account
         self._body_max_bytes = body_max_bytes
         self._identify = identify
+        self._cache = cache
 
     def handles(self, path: str) -> bool:
         """Whether the path is one of the gateway's doors."""
@@ -162,13 +168,15 @@ class Gateway:
             name, slash, rest = exchange.raw_path.removeprefix(_DISPATCH).partition("/")
             route, path, streamed = unquote(name), slash + rest or "/", True
         call = Call(method=exchange.method, path=path + exchange.query, headers=exchange.headers, body=body)
+        if self._cache is not None and streamed and exchange.path not in _MODEL_DOORS:
+            streamed = not self._cache.keeps(route, call)
         await exchange.while_present(self._dispatch(exchange, route, call, caller, streamed=streamed))
 
     async def _dispatch(self, exchange: "_Exchange", route: str, call: Call, caller: Caller, *, streamed: bool) -> None:
         entry = self._account(route, call, caller)
         on_intent = entry.intent if entry.before else None
         if not streamed:
-            done = await self._dispatcher.call(route, call, caller, on_intent=on_intent, on_final=entry.ended)
+            done = await self._whole(route, call, caller, entry)
             headers = *done.headers, *_told(done.record.id, done.record.target)
             await exchange.whole(done.status, headers, done.body)
             return
@@ -188,6 +196,12 @@ class Gateway:
                 if shown := uncounted.rest():
                     await exchange.piece(shown)
         await exchange.end()
+
+    async def _whole(self, route: str, call: Call, caller: Caller, entry: _Account) -> Dispatched:
+        on_intent = entry.intent if entry.before else None
+        if self._cache is not None and self._cache.keeps(route, call):
+            return await self._cache.call(route, call, caller, entry, on_intent=on_intent, on_final=entry.ended)
+        return await self._dispatcher.call(route, call, caller, on_intent=on_intent, on_final=entry.ended)
 
     def _models(self) -> bytes:
         """The routes that speak an LLM wire format, as the list of models."""

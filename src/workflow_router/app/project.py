@@ -94,7 +94,9 @@ async def open_project(
         api = Api(
             runtime,
             sources=sources,
-            gateway=Gateway(runtime.dispatcher, runtime.entry, identify=Callers(runtime.live).identify),
+            gateway=Gateway(
+                runtime.dispatcher, runtime.entry, identify=Callers(runtime.live).identify, cache=runtime.cache
+            ),
             body_max_bytes=declared.settings.body_max_bytes,
             keys=api_keys_of(project),
             version=_version,

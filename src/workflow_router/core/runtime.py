@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from workflow_router.core.dispatch_route.cache import Cache
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
 from workflow_router.core.dispatch_route.entry import Entry
 from workflow_router.core.dispatch_route.ledger import Ledger
@@ -123,6 +124,7 @@ class Runtime:
         self.archive = Archive(store, clock, self.ingest, sleep=sleep)
         self.recorder = Recorder(store, sleep)
         dispatcher.shadows.on_record = self.recorder.later
+        self.cache = Cache(dispatcher, clock.monotonic_s)
         self.routes = LivingRoutes(store, dispatcher, sleep=sleep)
         self.ledger = Ledger(store, clock, ids.new(), self.recorder.later, sleep)
         self.live = Live(store, clock, self.ledger, sleep)
@@ -264,7 +266,9 @@ class Runtime:
         """
         entry = self.entry(route, call, caller)
         try:
-            done = await self.dispatcher.call(route, call, caller, on_intent=entry.intent, on_final=entry.ended_in_run)
+            done = await self.cache.call(
+                route, call, caller, entry, on_intent=entry.intent, on_final=entry.ended_in_run
+            )
         except DispatchFailed as error:
             error.record = entry.final or error.record
             raise

@@ -101,10 +101,10 @@ def window_of(span: str, *, rolling: bool) -> Window:
     return Window(kind="rolling" if rolling else "fixed", span_s=int(found[1]) * _SECONDS[found[2]])
 
 
-def serving_of(record: serving.Record | None, queue: QueueRule) -> serving.Serving:
+def serving_of(record: serving.Record | None, queue: QueueRule, cache: serving.CacheRule | None) -> serving.Serving:
     """How a route serves, in the engine's words."""
     waiting = serving.Queue(wait_s=queue.wait_s, size=queue.size, weights=dict(queue.weights))
-    return serving.Serving(record=record, queue=waiting)
+    return serving.Serving(record=record, queue=waiting, cache=cache)
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from workflow_router.core.dispatch_route.model import BreakerPolicy, Kind, Policy, Timeouts
 from workflow_router.core.dispatch_route.options import Experiment, Hedge, Outlier, Probe, Rule, Share
-from workflow_router.core.dispatch_route.serving import Record
+from workflow_router.core.dispatch_route.serving import CacheRule, Record
 from workflow_router.settings.limits import QueueRule
 from workflow_router.settings.values import Name, Reference, Seconds, Text
 
@@ -66,3 +66,4 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     deadline_s: Seconds | None = None
     record: Record | None = None
     queue: QueueRule = QueueRule()
+    cache: CacheRule | None = None

@@ -44,6 +44,7 @@ class Account:
     """Keeps the outcome of a call."""
 
     before = False
+    final: DispatchRecord | None = None
     counts = False
 
     def __init__(self, records: list[DispatchRecord]) -> None:
@@ -54,6 +55,9 @@ class Account:
 
     def ended(self, record: DispatchRecord) -> None:
         self._records.append(record)
+
+    def remembered(self, told: str, source: str | None = None) -> None:
+        raise AssertionError(told, source)
 
 
 @asynccontextmanager

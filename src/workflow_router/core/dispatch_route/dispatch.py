@@ -143,6 +143,12 @@ class Dispatcher:
         self._told(record, on_final)
         return Dispatched(record=record, status=status, headers=returned(reached.answer.headers), body=reached.body)
 
+    def remembered(self, route: str, call: Call, caller: Caller) -> DispatchRecord:
+        """The final record of a call that was answered from memory."""
+        return Flight(self._ids.new(), self.lanes.find(route), call, caller, self._clock).record(
+            DispatchStatus.SUCCEEDED
+        )
+
     async def call_as(self, route: Route, call: Call, caller: Caller, on_final: OnFinal) -> Dispatched:
         """Send a call through a route that need not be in force; its target keeps its standing. Raises as `call`."""
         flight = Flight(self._ids.new(), self.lanes.aside(route), call, caller, self._clock)

@@ -31,6 +31,8 @@ class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
         waited_ms: for limits.
         refused: why it was not sent.
         reserved: by limit, how much was reserved.
+        cache: `hit` or `miss` on a route that keeps answers.
+        answer_of: id of the dispatch whose answer was given again.
     """
 
     key: str | None = None
@@ -45,6 +47,8 @@ class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
     waited_ms: float = 0.0
     refused: str | None = None
     reserved: dict[str, int] = {}
+    cache: str | None = None
+    answer_of: str | None = None
 
 
 class _Books(Protocol):
@@ -102,6 +106,8 @@ class Entry:
         self._claims = claims
         self._refused: str | None = None
         self._waited_ms = 0.0
+        self._cache: str | None = None
+        self._answer_of: str | None = None
         self.final: DispatchRecord | None = None
 
     @property
@@ -120,6 +126,12 @@ class Entry:
             raise
         finally:
             self._waited_ms = round((self._books.clock.monotonic_s() - began_s) * 1000, 1)
+
+    def remembered(self, told: str, source: str | None = None) -> None:
+        """What the cache says: `miss`, or `hit` with the dispatch that the answer is of, so that nothing is used."""
+        self._cache, self._answer_of = told, source
+        if source is not None:
+            self._claims = ()
 
     def ended(self, record: DispatchRecord) -> None:
         """The call is over: settle, and have its record made durable; for calls whose record nobody else commits."""
@@ -149,6 +161,8 @@ class Entry:
             waited_ms=self._waited_ms,
             refused=self._refused,
             reserved={claim.limit.name: claim.amount for claim in self._claims},
+            cache=self._cache,
+            answer_of=self._answer_of,
         )
         tokens = tokens_of(record.usage)
         if tokens is not None:

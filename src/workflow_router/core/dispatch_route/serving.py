@@ -27,6 +27,22 @@ class Queue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("A queue's weights must be more than 0.")
 
 
+class CacheRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For how long an answer is given again to the same request, and how much is kept.
+
+    Attributes:
+        ttl_s: an answer is given again for so long.
+        max_bytes: of answers of the route, in each process; those used longest ago make room.
+    """
+
+    ttl_s: float
+    max_bytes: int = 64 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ttl_s <= 30 * 86_400 or not 1_024 <= self.max_bytes <= 2**40:
+            raise ValueError("A cache needs 0 < ttl_s ≤ 30 days and max_bytes of 1 KiB or more.")
+
+
 class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a route serves.
 
@@ -34,7 +50,9 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         record: `before` commits the intent before a call leaves; `batched` commits the outcome within 50 ms. None is
             `before` for calls of runs and wherever a limit holds, else `batched`. Where a limit holds it is always
             `before`, because what is reserved must be durable.
+        cache: None keeps no answers.
     """
 
     record: Record | None = None
     queue: Queue = Queue()
+    cache: CacheRule | None = None
