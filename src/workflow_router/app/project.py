@@ -83,6 +83,7 @@ async def open_project(
         project_file=declared,
         prepare=signing_of(project, url),
         folder=project.folder,
+        payloads=declared.settings.payloads.limits(),
     ) as runtime:
         runtime.archive.retention_days = declared.settings.keep_events_days
         sources = {

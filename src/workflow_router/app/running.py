@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from workflow_router.core.forward import forwarding
 from workflow_router.core.limits.model import Limit
 from workflow_router.core.message_broker.ports import Subscription, Topic
 from workflow_router.core.messaging import handler_of
+from workflow_router.core.orchestration.payloads import PAYLOADS, Payloads
 from workflow_router.core.router import Router
 from workflow_router.core.runtime import Runtime
 from workflow_router.core.schedules.schedule import Schedule
@@ -49,9 +51,16 @@ def _functions(routers: Iterable[Router]) -> Functions:
     return functions
 
 
-def _declare_topics(
-    runtime: Runtime, routers: Sequence[Router], topics: Iterable[str | Topic], subscriptions: Iterable[Subscription]
+async def _declare(
+    runtime: Runtime,
+    routers: Sequence[Router],
+    *,
+    topics: Iterable[str | Topic],
+    subscriptions: Iterable[Subscription],
+    schedules: Iterable[Schedule],
+    mappings: Iterable[Mapping],
 ) -> None:
+    """Tell the engines what was declared, here and by the routers."""
     handlers = {
         name: (handler_of(function), at_once)
         for router in routers
@@ -59,6 +68,10 @@ def _declare_topics(
     }
     declared = [one for router in routers for one in router.subscriptions]
     runtime.broker.declare(topics, [*subscriptions, *declared], handlers)
+    runtime.updates.declare(one for router in routers for one in router.updates.values())
+    await runtime.scheduler.declare([*schedules, *(one for router in routers for one in router.schedules)])
+    own = [mapping for router in routers for mapping in router.mappings]
+    await runtime.ingest.set_mappings([*mappings, *own], author="project")
 
 
 @contextlib.asynccontextmanager
@@ -82,6 +95,7 @@ async def run(
     prepare: Callable[[Runtime], None] = lambda _: None,
     folder: Path | None = None,
     lease_ms: int = LEASE_MS,
+    payloads: Payloads = PAYLOADS,
 ) -> AsyncGenerator[Runtime, None]:
     """Run routers over a store until the block ends; see `embed` for the short form.
 
@@ -90,6 +104,7 @@ async def run(
         prepare: called with the runtime before it takes up work.
         folder: where files that routes name are looked for.
         project_file: what mappings that are made while it runs may refer to; the given topics by default.
+        payloads: how large inputs and results may be, and which of them are kept once by their content.
         lease_ms: how long runs of this process stay with it when it stopped answering, milliseconds.
     """
     clock = clock or SystemClock()
@@ -101,9 +116,8 @@ async def run(
             transport = http = HttpTransport()
             stack.push_async_callback(http.close)
         if isinstance(store, str):
-            store = await open_store(
-                store, clock=clock, owner=ids.new(), commit_in_thread=commit_in_thread, lease_ms=lease_ms
-            )
+            opening = partial(open_store, store, commit_in_thread=commit_in_thread, lease_ms=lease_ms)
+            store = await opening(clock=clock, owner=ids.new(), blob_min_bytes=payloads.blob_min_bytes)
             stack.push_async_callback(store.close)
         transport = Transports(transport, python=_functions(routers))
         dispatcher = Dispatcher(routes, transport, LocalSecrets(), clock, ids, chance.random, sleep)
@@ -114,16 +128,14 @@ async def run(
             store, clock, ids, dispatcher, workflows, random=chance.random, sleep=sleep, compile_rule=compile_rule
         )
         runtime.routes.compile = route_compiler(project_file or RouterFile(name="embedded"), folder)
-        store.listen(runtime.observation.committed)
-        store.listen(runtime.flow_control.committed)
-        store.listen(runtime.state.committed)
+        for part in (runtime.observation, runtime.flow_control, runtime.state):
+            store.listen(part.committed)
         runtime.ledger.prices = prices
+        runtime.payloads.limit.max_bytes = payloads.max_bytes
         await runtime.live.open(limits)
-        _declare_topics(runtime, routers, topics, subscriptions)
-        declared = [mapping for router in routers for mapping in router.mappings]
-        runtime.updates.declare(one for router in routers for one in router.updates.values())
-        await runtime.scheduler.declare([*schedules, *(one for router in routers for one in router.schedules)])
-        await runtime.ingest.set_mappings([*mappings, *declared], author="project")
+        await _declare(
+            runtime, routers, topics=topics, subscriptions=subscriptions, schedules=schedules, mappings=mappings
+        )
         for router in (*routers, own):
             router.join(runtime)
             stack.callback(router.join, None)

@@ -19,6 +19,7 @@ from workflow_router.core.message_broker.ports import (
 from workflow_router.core.model import NewRun, Run, Transition
 from workflow_router.core.orchestration.flow_ports import KeyTransitions, SlotTransitions, StartTransitions
 from workflow_router.core.orchestration.ports import (
+    BlobTransitions,
     Fence,
     InterestTransitions,
     MemberTransitions,
@@ -95,8 +96,10 @@ class TimeVerbs(Protocol):
 
 
 class SharedVerbs(Protocol):
-    """The verbs of what processes share."""
+    """The verbs of what processes and runs share."""
 
+    @property
+    def blobs(self) -> BlobTransitions: ...
     @property
     def members(self) -> MemberTransitions: ...
 

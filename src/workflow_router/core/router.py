@@ -13,7 +13,7 @@ from workflow_router.core import messaging, run_verbs
 from workflow_router.core.dispatch_route.model import Caller
 from workflow_router.core.durations import seconds
 from workflow_router.core.errors import StepFailed
-from workflow_router.core.orchestration.definitions import Step, Workflow
+from workflow_router.core.orchestration.definitions import Step, Workflow, fitted
 from workflow_router.core.orchestration.live import current
 from workflow_router.core.orchestration.parallel import Errors
 from workflow_router.core.orchestration.saga import Saga
@@ -245,7 +245,7 @@ class Router(TimeVerbs):
         """
         branch = run_verbs.inside("receive")
         text = await self.runtime.signals.receive(branch, name, seconds(within))
-        return Codec(of).decode(text)
+        return fitted(Codec(of), text, f"The signal {name}")
 
     async def correlate(self, key: str | int) -> None:
         """Take a key for this run until it ends: signals that mappings send to the key are received here.

@@ -8,7 +8,7 @@ import msgspec
 from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
 from workflow_router.core.errors import DispatchFailed, InvalidInput, LimitReached, NotFound, Overloaded
 from workflow_router.core.model import Approval, DispatchRecord, NewMessage, NewRun, Run
-from workflow_router.core.orchestration.definitions import Step, Workflow
+from workflow_router.core.orchestration.definitions import Step, Workflow, fitted
 from workflow_router.core.orchestration.journal import Outcome, Problem
 from workflow_router.core.orchestration.live import Branch, LiveRun, current
 from workflow_router.core.orchestration.operations import operation_id
@@ -60,6 +60,9 @@ async def start(
     started: list[Run] = []
 
     async def perform(live: LiveRun, step_key: str) -> Outcome:
+        refusal = runtime.payloads.limit.refusal(given, f"The input of {workflow}")
+        if refusal is not None:
+            return Outcome(error=Problem.of(refusal))
         new = NewRun(
             id=run_id or operation_id(live.run.id, step_key),
             key=key,
@@ -89,7 +92,7 @@ async def run_child(runtime: Runtime, branch: Branch, workflow: Workflow[..., An
     name = workflow.name if isinstance(workflow, Workflow) else workflow
     version = runtime.version_of(name)
     output = await runtime.children.run(branch, name, version, given)
-    return runtime.workflows[name][version].codec.decode(output)
+    return fitted(runtime.workflows[name][version].codec, output, f"The result of {name}")
 
 
 async def map_items(

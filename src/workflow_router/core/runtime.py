@@ -29,6 +29,7 @@ from workflow_router.core.orchestration.children import Children
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.flow_control import FlowControl
 from workflow_router.core.orchestration.interests import Interests
+from workflow_router.core.orchestration.payloads import PayloadSweeper
 from workflow_router.core.orchestration.runs import Engine
 from workflow_router.core.orchestration.signals import Signals, deliver
 from workflow_router.core.orchestration.time_machine import TimeMachine
@@ -79,6 +80,7 @@ class Runtime:
         self.workflows = workflows
         self.random = random
         self.engine = Engine(store, clock, workflows, sleep=sleep, random=random)
+        self.payloads = PayloadSweeper(store, self.engine.operations.limit, sleep)
         self.flow_control = FlowControl(store, clock, self.engine, workflows, steps=False)
         self.time_machine = TimeMachine(store, ids, self.engine)
         self.children = Children(store, self.engine)
@@ -87,7 +89,7 @@ class Runtime:
         self.observation = Observation(store)
         self.checkpoints = Checkpoints(store, clock, sleep)
         self.approvals = Approvals(store, clock, self.engine.woken)
-        self.broker = Broker(
+        self.broker = broker = Broker(
             store,
             clock,
             ids,
@@ -99,8 +101,7 @@ class Runtime:
             random=random,
             sleep=sleep,
         )
-        self.topics, self.deliveries = self.broker.topics, self.broker.deliveries
-        self.redelivery = self.broker.redelivery
+        self.topics, self.deliveries, self.redelivery = broker.topics, broker.deliveries, broker.redelivery
         self.interests = Interests(store, clock, self.engine.operations)
         self.state = StateContext(store, clock, self._live_state)
         self.ingest = Ingest(
@@ -143,6 +144,7 @@ class Runtime:
         self.mappings.open()
         self.dispatcher.open()
         self.archive.open()
+        self.payloads.open()
         self.state.open()
         self.checkpoints.open()
         self.ingest.open()
@@ -160,6 +162,7 @@ class Runtime:
         """Let go of everything; what is committed stays, what is not has not happened."""
         await self.state.close()
         await self.archive.close()
+        await self.payloads.close()
         await self.scheduler.close()
         await self.mappings.close()
         await self.ingest.close()
@@ -205,10 +208,12 @@ class Runtime:
 
         Raises:
             Conflict: the key was used with another input.
-            NotFound: no such workflow. InvalidInput: the input does not fit it. Overloaded, StoreError: not started.
+            NotFound: no such workflow. InvalidInput, PayloadTooLarge: the input does not fit.
+            Overloaded, StoreError: not started.
         """
         self._refuse_overload()
         version = self.version_of(workflow)
+        self.payloads.limit.checked(given, f"The input of {workflow}")
         self.workflows[workflow][version].check(given)
         new = NewRun(
             id=run_id or self.ids.new(),

@@ -9,6 +9,7 @@ from workflow_router.core.errors import InvalidInput, StoreError
 from workflow_router.db.database import Database
 from workflow_router.db.migrate import Migrated, Migration, load_migrations, migrate
 from workflow_router.db.neighbours import Hints
+from workflow_router.db.repositories.blobs import MIN_BYTES
 from workflow_router.db.store import LEASE_MS, SqlStore
 from workflow_router.db.verify_audit import AuditVerdict, verify_audit
 from workflow_router.utils.clock import Clock
@@ -47,7 +48,13 @@ def _hints(url: str, dialect: str) -> Hints | None:
 
 
 async def open_store(
-    url: str, *, clock: Clock, owner: str, commit_in_thread: bool = True, lease_ms: int = LEASE_MS
+    url: str,
+    *,
+    clock: Clock,
+    owner: str,
+    commit_in_thread: bool = True,
+    lease_ms: int = LEASE_MS,
+    blob_min_bytes: int = MIN_BYTES,
 ) -> SqlStore:
     """Open the store behind a URL, bring its schema up to date and take the shards that are free.
 
@@ -56,13 +63,22 @@ async def open_store(
         owner: id of this process, new at each start.
         commit_in_thread: False keeps SQLite's commits on the event loop, for simulations.
         lease_ms: how long a process that stopped keeps its shards from others, milliseconds.
+        blob_min_bytes: payloads larger than this are kept once, by their content.
 
     Raises:
         InvalidInput: no such kind of store.
         StoreError: it cannot be opened; the subclass says why.
     """
     database, dialect = _database(url, commit_in_thread=commit_in_thread, owner=owner)
-    store = SqlStore(database, clock, owner, sole=dialect == "sqlite", lease_ms=lease_ms, hints=_hints(url, dialect))
+    store = SqlStore(
+        database,
+        clock,
+        owner,
+        sole=dialect == "sqlite",
+        lease_ms=lease_ms,
+        blob_min_bytes=blob_min_bytes,
+        hints=_hints(url, dialect),
+    )
     try:
         await migrate(database, load_migrations(dialect))
         await store.open()

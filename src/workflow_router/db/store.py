@@ -11,6 +11,7 @@ from workflow_router.core.orchestration.ports import Fence
 from workflow_router.core.ports import Controls, Unit
 from workflow_router.db.database import Database, Session
 from workflow_router.db.neighbours import Hints, Neighbours
+from workflow_router.db.repositories.blobs import MIN_BYTES
 from workflow_router.db.shards import Ownership
 from workflow_router.db.unit_of_work import UnitOfWork
 from workflow_router.db.verify_audit import AuditVerdict, verify_audit
@@ -32,6 +33,7 @@ class SqlStore:
         owner: id of this process, new at each start.
         sole: nobody else can have the database open (SQLite), so holds left by a crash need not run out first.
         lease_ms: how long a process that stopped tending keeps its shards.
+        blob_min_bytes: payloads larger than this are kept once, by their content.
         hints: carries hints to and from other processes.
     """
 
@@ -43,6 +45,7 @@ class SqlStore:
         *,
         sole: bool,
         lease_ms: int = LEASE_MS,
+        blob_min_bytes: int = MIN_BYTES,
         hints: Hints | None = None,
     ) -> None:
         self._database = database
@@ -51,6 +54,7 @@ class SqlStore:
         self._sole = sole
         self.neighbours = Neighbours(self._ownership, self._commit_first, hints)
         self._shard_count = 0
+        self._blob_min = blob_min_bytes
         self._listeners: list[OnCommit] = []
         self._writer: Writer | None = None
 
@@ -70,7 +74,14 @@ class SqlStore:
             raise
         await self._database.commit()
         self.neighbours.shard_count = self._shard_count
-        self._writer = Writer(self._database, self._clock, self._ownership, self._shard_count, self._tell)
+        self._writer = Writer(
+            self._database,
+            self._clock,
+            self._ownership,
+            self._shard_count,
+            self._tell,
+            blob_min_bytes=self._blob_min,
+        )
         await self.tend()
 
     def listen(self, listener: OnCommit) -> None:

@@ -5,6 +5,7 @@ from workflow_router.core.ports import Controls
 from workflow_router.db.audit_log import AuditLog
 from workflow_router.db.database import Session
 from workflow_router.db.repositories.approvals import Approvals
+from workflow_router.db.repositories.blobs import MIN_BYTES, Blobs
 from workflow_router.db.repositories.dispatches import Dispatches
 from workflow_router.db.repositories.events import Events
 from workflow_router.db.repositories.flow import Keys, Slots, Starts
@@ -55,13 +56,20 @@ class UnitOfWork:
     Args:
         epochs: epoch by shard, for the shards this process owned when the transaction began.
         shard_count: how many shards runs are spread over.
+        blob_min_bytes: payloads larger than this are kept by their content.
 
     Attributes:
         session: for the store's own verbs, which are no room's.
     """
 
     def __init__(
-        self, session: Session, now_ms: int, epochs: dict[int, int], shard_count: int, admission: Controls | None = None
+        self,
+        session: Session,
+        now_ms: int,
+        epochs: dict[int, int],
+        shard_count: int,
+        admission: Controls | None = None,
+        blob_min_bytes: int = MIN_BYTES,
     ) -> None:
         self.now_ms = now_ms
         self.transitions: list[Transition] = []
@@ -69,7 +77,8 @@ class UnitOfWork:
         self.events = Events(session, self.record)
         self.mappings = Mappings(session, self.record, now_ms)
         self.targets = Targets(session, now_ms)
-        self.runs = Runs(session, self.record, now_ms, epochs, shard_count)
+        self.blobs = Blobs(session, now_ms, blob_min_bytes)
+        self.runs = Runs(session, self.record, now_ms, epochs, shard_count, self.blobs)
         self.runs.flow = None if admission is None else Gate(admission, self)
         self.signals = Signals(session, self.record, now_ms, epochs)
         self.slots = Slots(session)

@@ -46,8 +46,16 @@ class Writer:
     """
 
     def __init__(
-        self, database: Database, clock: Clock, ownership: Ownership, shard_count: int, on_commit: OnCommit
+        self,
+        database: Database,
+        clock: Clock,
+        ownership: Ownership,
+        shard_count: int,
+        on_commit: OnCommit,
+        *,
+        blob_min_bytes: int,
     ) -> None:
+        self._blob_min = blob_min_bytes
         self._database = database
         self._clock = clock
         self._ownership = ownership
@@ -128,7 +136,7 @@ class Writer:
         session = await self._database.begin(assume=assume)
         try:
             epochs = await self._ownership.held(session)
-            work = UnitOfWork(session, now_ms, epochs, self._shard_count, self.admission)
+            work = UnitOfWork(session, now_ms, epochs, self._shard_count, self.admission, self._blob_min)
             if careful:
                 outcomes = [await _run_in_savepoint(session, work, unit) for unit, _ in batch]
             else:

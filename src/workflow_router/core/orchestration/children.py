@@ -34,6 +34,9 @@ class Children:
 
         async def perform(live: LiveRun, key: str) -> Outcome:
             parent = live.run
+            refusal = self._engine.operations.limit.refusal(given, f"The input of {workflow}")
+            if refusal is not None:
+                return Outcome(error=Problem.of(refusal))
             new = NewRun(
                 id=operation_id(parent.id, key),
                 workflow=workflow,

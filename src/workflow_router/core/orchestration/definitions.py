@@ -174,6 +174,16 @@ class Workflow(Generic[P, R]):
             ) from error
 
 
+def fitted(codec: Codec, text: bytes, what: str) -> object:
+    """The value that JSON stands for. Raises InvalidInput, which names the field that does not fit."""
+    try:
+        return codec.decode(text)
+    except msgspec.ValidationError as error:
+        raise InvalidInput(
+            f"{what} does not fit its type: {error}.", remedy="Compare it with the annotation."
+        ) from error
+
+
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     return get_type_hints(function, include_extras=True)
 

@@ -9,6 +9,7 @@ import msgspec
 from workflow_router.core.errors import RouterError, StepFailed
 from workflow_router.core.model import StepRecord
 from workflow_router.core.orchestration.live import LiveRun
+from workflow_router.core.orchestration.payloads import PayloadLimit
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.states import StepStatus
 from workflow_router.utils.clock import Clock
@@ -65,16 +66,21 @@ class Journal:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self.limit = PayloadLimit()
 
     async def commit(
         self, live: LiveRun, key: str, *, name: str, kind: str, outcome: Outcome, started_ms: int
     ) -> StepRecord:
-        """Make the outcome of a durable operation part of the run's history.
+        """Make the outcome of a durable operation part of the run's history; a result that is too large is its failure.
 
         Raises:
             Lost: another process owns the run.
             StoreError: the commit failed; the run must stop here and be taken up again from the store.
         """
+        refusal = self.limit.refusal(outcome.output, f"The result of {name}")
+        if refusal is not None:
+            problem = Problem.of(refusal, outcome.attempts)
+            outcome = msgspec.structs.replace(outcome, output=None, error=problem)
         record = StepRecord(
             key=key,
             seq=live.next_seq(),

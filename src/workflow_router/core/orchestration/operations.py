@@ -10,7 +10,7 @@ from typing import Any
 
 from workflow_router.core.errors import Lost, Nondeterminism, Overloaded, RunCancelled, StoreError
 from workflow_router.core.model import StepRecord
-from workflow_router.core.orchestration.definitions import Step
+from workflow_router.core.orchestration.definitions import Step, fitted
 from workflow_router.core.orchestration.journal import Journal, Outcome, failure
 from workflow_router.core.orchestration.live import Branch, LiveRun, Performing
 from workflow_router.core.orchestration.step_execution_handler import Chain, StepCall, StepExecutionHandler
@@ -47,6 +47,7 @@ class Operations:
         self._clock = clock
         self._stopping = stopping
         self._journal = journal
+        self.limit = journal.limit
         self.waits = waits
         self.steps = steps
         self._slots = slots
@@ -123,7 +124,9 @@ class Operations:
             return self._slots.freeing(live, key, await self.steps.run(live, call, chain))
 
         try:
-            return step.codec.decode(await self.value(branch, "step", step.name, perform))
+            return fitted(
+                step.codec, await self.value(branch, "step", step.name, perform), f"The result of {step.name}"
+            )
         finally:
             for one in lane:
                 self._slots.freed(one)

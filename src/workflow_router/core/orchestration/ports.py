@@ -260,6 +260,28 @@ class UpdateTransitions(Protocol):
         ...
 
 
+class BlobTransitions(Protocol):
+    """Storage verbs of large payloads, which the store keeps once each, by their content."""
+
+    async def forget_uses(self, after: tuple[str, str], *, limit: int) -> tuple[str, str] | None:
+        """Look at the next so many uses of payloads and forget those of runs that are gone.
+
+        Args:
+            after: where the last call ended; `("", "")` at first.
+
+        Returns where this one ended, None after the last use.
+        """
+        ...
+
+    async def sweep(self, *, limit: int) -> int:
+        """Delete at most so many payloads that no run uses and nobody wrote lately; returns how many."""
+        ...
+
+    async def count(self) -> int:
+        """How many payloads are kept by their content."""
+        ...
+
+
 class MemberTransitions(Protocol):
     """Storage verbs of the processes that share a store."""
 

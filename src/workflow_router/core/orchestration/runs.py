@@ -382,14 +382,14 @@ class Engine:
             self._nudge.set()
         args, kwargs = workflow.arguments(run.input)
         enter(live)
-        output = workflow.codec.encode(await workflow.function(*args, **kwargs))
+        result = workflow.codec.encode(await workflow.function(*args, **kwargs))
         if live.unused:
             missing = min((live.history[key] for key in live.unused), key=lambda record: record.seq)
             raise Nondeterminism(
                 f"Run {run.id} has {missing.kind} {missing.name!r} at {missing.key}, which the code never asked for.",
                 remedy="Run it with the code it began with, then resume it.",
             )
-        return output
+        return self.operations.limit.checked(result, f"The result of {workflow.name}")
 
     def _parked(self, live: LiveRun) -> None:
         """Keep a bounded number of waiting runs in memory; the store wakes the others."""

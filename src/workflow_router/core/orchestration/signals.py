@@ -42,8 +42,9 @@ class Signals:
         """Send JSON to a run from outside; with `signal_id` only once. Returns the signal's id once it is durable.
 
         Raises:
-            NotFound, Conflict (the run has ended): nothing was sent. Overloaded, StoreError.
+            NotFound, Conflict (the run has ended), PayloadTooLarge: nothing was sent. Overloaded, StoreError.
         """
+        self._engine.operations.limit.checked(value, f"The signal {name}")
         signal = Signal(id=signal_id or self._ids.new(), name=name, value=value, run=run_id, tenant=tenant)
 
         async def unit(tx: Transaction) -> Run | None:
@@ -69,6 +70,9 @@ class Signals:
 
         async def perform(live: LiveRun, key: str) -> Outcome:
             tenant = live.run.tenant
+            refusal = self._engine.operations.limit.refusal(value, f"The signal {name}")
+            if refusal is not None:
+                return Outcome(error=Problem.of(refusal))
             found = await self._store.read(lambda tx: tx.runs.find(run_id))
             if found is None or found.status in RUN_ENDED or found.tenant != tenant:
                 return Outcome(error=Problem.of(_refusal(run_id, found, tenant)))

@@ -6,7 +6,7 @@ from workflow_router.core.model import NewRun, Run, StepRecord
 from workflow_router.core.orchestration.flow_ports import Start
 from workflow_router.core.states import RunStatus
 from workflow_router.db.database import Row, Session
-from workflow_router.db.repositories.runs import Runs, read_run
+from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.shards import shard_of
 from workflow_router.utils.codec import to_json, typed_from_json
 
@@ -108,23 +108,23 @@ class Starts:
 
     async def admit(self, run: str, given: bytes | None = None) -> Run | None:
         rows = await self._session.fetch(
-            "admit_run", id=run, input=None if given is None else given.decode(), now_ms=self._runs.now_ms
+            "admit_run", id=run, input=await self._runs.blobs.keep(run, given), now_ms=self._runs.now_ms
         )
         if not rows:
             return None
-        admitted = read_run(rows[0])
+        (admitted,) = await self._runs.read(rows)
         await self._session.fetch("move_share_clock", run_id=run)  # at once: it reads `starts`, which is deleted next
         self._runs.tell(admitted, "run.admitted", {"workflow": admitted.workflow, "version": admitted.version})
         return admitted
 
     async def give(self, run: str, given: bytes) -> Run | None:
-        rows = await self._session.fetch("give_input", id=run, input=given.decode(), now_ms=self._runs.now_ms)
-        return read_run(rows[0]) if rows else None
+        kept = await self._runs.blobs.keep(run, given)
+        rows = await self._session.fetch("give_input", id=run, input=kept, now_ms=self._runs.now_ms)
+        return (await self._runs.read(rows))[0] if rows else None
 
     async def withdraw(self, run: str) -> bool:
         rows = await self._session.fetch("withdraw_run", id=run, now_ms=self._runs.now_ms)
-        for row in rows:
-            withdrawn = read_run(row)
+        for withdrawn in await self._runs.read(rows):
             self._runs.tell(withdrawn, "run.cancelled", {"workflow": withdrawn.workflow})
         return bool(rows)
 
@@ -167,8 +167,10 @@ class Keys:
         # One after the other, as the edits change what was copied.
         await self._session.execute("copy_steps", run_id=run.id, source=source, before_seq=before_seq)
         await self._session.flush()
+        await self._runs.blobs.copy_uses(source, run.id)
         for key, output in edits.items():
-            await self._session.execute("edit_step", run_id=run.id, key=key, output=output.decode())
+            kept = await self._runs.blobs.keep(run.id, output)
+            await self._session.execute("edit_step", run_id=run.id, key=key, output=kept)
         await self._session.execute("note_fork", run_id=run.id, source=source, step_key=step_key)
         detail: dict[str, object] = {"from": source, "edited": sorted(edits)}
         self._runs.tell(run, "run.forked", detail | ({} if step_key is None else {"before": step_key}))
@@ -196,11 +198,11 @@ async def _insert(session: Session, runs: Runs, new: NewRun, status: RunStatus, 
         version=new.version,
         status=status,
         shard=shard_of(new.id, runs.shard_count),
-        input=new.input.decode(),
+        input=await runs.blobs.keep(new.id, new.input),
         error=None if error is None else error.decode(),
         cause=new.cause,
         correlation=new.correlation or new.id,
         parent=new.parent,
         now_ms=runs.now_ms,
     )
-    return read_run(rows[0])
+    return (await runs.read(rows))[0]

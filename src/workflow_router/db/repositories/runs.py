@@ -1,6 +1,6 @@
 """Storage verbs of orchestration (`RunTransitions`). Every verb that owns a run checks its fence first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from workflow_router.core.errors import Lost
@@ -8,6 +8,7 @@ from workflow_router.core.model import NewRun, Run, StepRecord, Transition
 from workflow_router.core.orchestration.ports import Fence, RunFilter, Timer
 from workflow_router.core.states import RUN_ENDED, RunStatus, StepStatus
 from workflow_router.db.database import Row, Session
+from workflow_router.db.repositories.blobs import Blobs
 from workflow_router.db.shards import shard_of
 from workflow_router.utils.codec import to_json
 
@@ -24,8 +25,12 @@ def _bytes(value: str | None) -> bytes | None:
     return None if value is None else value.encode()
 
 
-def read_run(row: Row) -> Run:
-    """A run from its columns in the order of `runs.sql`."""
+# Where the columns of `runs.sql` may refer to a large payload.
+_RUN_PAYLOADS = (4, 5)
+_STEP_PAYLOADS = (5,)
+
+
+def _read_run(row: Row) -> Run:
     run_id, workflow, version, status, given, output, error, tenant, shard, cause, correlation, *rest = row
     created_ms, updated_ms, wakes, parent = rest
     return Run(
@@ -81,13 +86,19 @@ class Runs:
         now_ms: int,
         epochs: dict[int, int],
         shard_count: int,
+        blobs: Blobs,
     ) -> None:
         self._session = session
+        self.blobs = blobs
         self.now_ms = now_ms
         self.shard_count = shard_count
         self._record = record
         self._epochs = epochs
         self.flow: FlowGate | None = None
+
+    async def read(self, rows: Sequence[Row]) -> list[Run]:
+        """Runs from their columns in the order of `runs.sql`."""
+        return [_read_run(row) for row in await self.blobs.fill(rows, _RUN_PAYLOADS)]
 
     async def start(self, run: NewRun) -> Run | None:
         if self.flow is not None and self.flow.controls(run):
@@ -104,7 +115,7 @@ class Runs:
             workflow=run.workflow,
             version=run.version,
             shard=shard,
-            input=run.input.decode(),
+            input=await self.blobs.keep(run.id, run.input),
             cause=run.cause,
             correlation=run.correlation or run.id,
             parent=run.parent,
@@ -141,7 +152,7 @@ class Runs:
             name=step.name,
             kind=step.kind,
             status=step.status,
-            output=_text(step.output),
+            output=await self.blobs.keep(run.id, step.output),
             error=_text(step.error),
             attempts=step.attempts,
             started_ms=step.started_ms,
@@ -160,7 +171,7 @@ class Runs:
             "change_run_status",
             id=run.id,
             status=status,
-            output=_text(output),
+            output=await self.blobs.keep(run.id, output),
             error=_text(error),
             now_ms=self.now_ms,
         )
@@ -195,16 +206,17 @@ class Runs:
         rows = await self._session.fetch("wake_run", id=run_id, resume=resume, now_ms=self.now_ms)
         if not rows:
             return None
-        run = read_run(rows[0])
+        (run,) = await self.read(rows)
         self.tell(run, "run.woken", {"workflow": run.workflow})
         return run
 
     async def find(self, run_id: str) -> Run | None:
         rows = await self._session.fetch("run", id=run_id)
-        return read_run(rows[0]) if rows else None
+        return (await self.read(rows))[0] if rows else None
 
     async def history(self, run_id: str) -> list[StepRecord]:
-        return [_read_step(row) for row in await self._session.fetch("run_history", run_id=run_id)]
+        rows = await self._session.fetch("run_history", run_id=run_id)
+        return [_read_step(row) for row in await self.blobs.fill(rows, _STEP_PAYLOADS)]
 
     async def has_open_waits(self, run_id: str) -> bool:
         ((found,),) = await self._session.fetch("has_open_waits", run_id=run_id)
@@ -215,7 +227,7 @@ class Runs:
 
     async def unfinished(self, shards: list[int], *, after: str, limit: int) -> list[Run]:
         rows = await self._session.fetch("unfinished_runs", shards=to_json(shards).decode(), after=after, limit=limit)
-        return [read_run(row) for row in rows]
+        return await self.read(rows)
 
     async def timers(self, shards: list[int], *, before_ms: int, limit: int) -> list[Timer]:
         rows = await self._session.fetch("timers", shards=to_json(shards).decode(), before_ms=before_ms, limit=limit)
@@ -230,7 +242,7 @@ class Runs:
             before=wanted.before or _AFTER_ALL_IDS,
             limit=wanted.limit,
         )
-        return [read_run(row) for row in rows]
+        return await self.read(rows)
 
     async def counts(self, *, tenant: str) -> dict[str, dict[str, int]]:
         found: dict[str, dict[str, int]] = {}

@@ -16,10 +16,19 @@ BEGIN
   RETURN QUERY SELECT s.shard, s.epoch FROM shards AS s WHERE s.owner = wanted;
 END $$;
 
--- What is larger than `blob_min_bytes` stands here once, under the SHA-256 of its text. used_ms: when it was last written.
+-- What is larger than the store's `blob_min_bytes` stands here once, under the SHA-256 of its text, and where it would have
+-- stood is `@` and the hash, which no JSON begins with. used_ms: when it was last written, within an hour.
 CREATE TABLE blobs (
   hash    text COLLATE "C" PRIMARY KEY,
   content text NOT NULL,
   used_ms bigint NOT NULL
 );
 CREATE INDEX blobs_used ON blobs (used_ms);
+
+-- Which runs refer to it. A run that is deleted leaves its uses, which the next sweep removes.
+CREATE TABLE blob_uses (
+  hash   text COLLATE "C" NOT NULL,
+  run_id text COLLATE "C" NOT NULL,
+  PRIMARY KEY (hash, run_id)
+);
+CREATE INDEX blob_uses_of_run ON blob_uses (run_id);
