@@ -176,3 +176,37 @@ def test_two_processes_fire_each_moment_once(postgres_dsn: str) -> None:
             assert sum(runs.values()) <= len(found) + 1
 
     asyncio.run(main())
+
+
+def test_a_schedule_is_retired_only_by_who_declared_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+
+    def declaring(owner: str, *names: str) -> Router:
+        router = Router(owner)
+
+        @router.workflow(name=f"work-{owner}")
+        async def work() -> None:
+            return None
+
+        for name in names:
+            router.schedule(name, every=HOUR_S, start=work)
+        return router
+
+    async def known(router: Router, wait_s: float = 0) -> dict[str, bool]:
+        async with embed(router, store=url, clock=VirtualClock(), commit_in_thread=False) as runtime:
+            await asyncio.sleep(wait_s)
+            found = await runtime.scheduler.list_schedules()
+            return {state.schedule.name: bool(state.runs) for state in found}
+
+    async def main() -> None:
+        assert await known(declaring("mine", "a", "b")) == {"a": False, "b": False}
+        assert await known(declaring("other"), 3 * HOUR_S) == {"a": False, "b": False}
+        # Who has not declared them does not fire them either: it would not know what to start.
+        assert await known(declaring("other", "c"), HOUR_S + 60) == {"a": False, "b": False, "c": True}
+        assert await known(declaring("mine", "b"), 60) == {"b": True, "c": True}
+        async with embed(declaring("mine", "b"), store=url, clock=VirtualClock(), commit_in_thread=False) as runtime:
+            entries = await runtime.store.read(lambda tx: tx.audit.entries(after=0, limit=500))
+            kinds = [entry.transition.kind for entry in entries if entry.transition.subject == "a"]
+            assert kinds == ["schedule.changed", "schedule.retired"]
+
+    run_virtually(main())

@@ -57,7 +57,6 @@ async def _declare(
     *,
     topics: Iterable[str | Topic],
     subscriptions: Iterable[Subscription],
-    schedules: Iterable[Schedule],
     mappings: Iterable[Mapping],
 ) -> None:
     """Tell the engines what was declared, here and by the routers."""
@@ -69,9 +68,19 @@ async def _declare(
     declared = [one for router in routers for one in router.subscriptions]
     runtime.broker.declare(topics, [*subscriptions, *declared], handlers)
     runtime.updates.declare(one for router in routers for one in router.updates.values())
-    await runtime.scheduler.declare([*schedules, *(one for router in routers for one in router.schedules)])
     own = [mapping for router in routers for mapping in router.mappings]
     await runtime.ingest.set_mappings([*mappings, *own], author="project")
+
+
+async def _declare_schedules(
+    runtime: Runtime, routers: Sequence[Router], schedules: Iterable[Schedule], project_file: RouterFile | None
+) -> None:
+    """Schedules belong to the project, or to the routers that have some: a program without any says nothing of them."""
+    declared = [*schedules, *(one for router in routers for one in router.schedules)]
+    having = sorted({router.name for router in routers if router.schedules})
+    if project_file is not None or declared:
+        owner = "/".join(having) if project_file is None else f"project/{project_file.name}"
+        await runtime.scheduler.declare(declared, owner=owner)
 
 
 @contextlib.asynccontextmanager
@@ -133,9 +142,8 @@ async def run(
         runtime.ledger.prices = prices
         runtime.payloads.limit.max_bytes = payloads.max_bytes
         await runtime.live.open(limits)
-        await _declare(
-            runtime, routers, topics=topics, subscriptions=subscriptions, schedules=schedules, mappings=mappings
-        )
+        await _declare(runtime, routers, topics=topics, subscriptions=subscriptions, mappings=mappings)
+        await _declare_schedules(runtime, routers, schedules, project_file)
         for router in (*routers, own):
             router.join(runtime)
             stack.callback(router.join, None)

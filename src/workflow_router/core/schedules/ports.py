@@ -27,12 +27,12 @@ class ScheduleState(msgspec.Struct, frozen=True, kw_only=True):
 class ScheduleTransitions(Protocol):
     """Storage verbs of schedules."""
 
-    async def learn(self, schedule: Schedule) -> None:
-        """Keep a declared schedule; a new or changed one begins with its next moment from now on."""
+    async def learn(self, schedule: Schedule, owner: str) -> None:
+        """Keep what a project declares; a new or changed one begins with its next moment from now on."""
         ...
 
-    async def retire(self, names: list[str]) -> None:
-        """Forget all schedules but those of these names."""
+    async def retire(self, owner: str, names: list[str]) -> list[str]:
+        """Forget a project's schedules but those of these names; returns which those were."""
         ...
 
     async def schedules(self) -> list[ScheduleState]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from workflow_router.core.errors import NotFound, RouterError
 from workflow_router.core.model import Event
-from workflow_router.core.ports import Store
+from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.schedules.ports import ScheduleState
 from workflow_router.core.schedules.schedule import Schedule
 from workflow_router.utils.clock import Clock
@@ -59,20 +59,25 @@ class Scheduler:
         self._accept = accept
         self._is_open = is_open
         self._cancel = cancel
-        self._declared = False
+        self._declared: frozenset[str] = frozenset()
         self._ticking: asyncio.Task[None] | None = None
         self._nudge = asyncio.Event()
 
-    async def declare(self, schedules: Iterable[Schedule]) -> None:
-        """Put these schedules in force; those that are not declared any more are forgotten."""
+    async def declare(self, schedules: Iterable[Schedule], *, owner: str) -> None:
+        """Put the schedules of a project in force; those that it does not declare any more are forgotten.
+
+        This process fires only these: it may lack what those of other projects start.
+        """
         declared = {schedule.name: schedule for schedule in schedules}
-        known = await self._store.read(lambda tx: tx.schedules.schedules())
-        self._declared = bool(declared)
-        if {state.schedule.name: state.schedule for state in known} == declared:
-            return
-        for schedule in declared.values():
-            await self._store.commit(lambda tx, one=schedule: tx.schedules.learn(one))
-        await self._store.commit(lambda tx: tx.schedules.retire(list(declared)))
+        self._declared = frozenset(declared)
+
+        async def unit(tx: Transaction) -> None:
+            for schedule in declared.values():
+                await tx.schedules.learn(schedule, owner)
+            await tx.schedules.retire(owner, list(declared))
+
+        if declared or await self.list_schedules():
+            await self._store.commit(unit)
 
     def open(self) -> None:
         """Begin to fire, if there is anything to fire."""
@@ -111,10 +116,10 @@ class Scheduler:
         while True:
             wait_s = POLL_S
             try:
-                for state in await self.list_schedules():
+                for state in await self._own():
                     if not state.paused and state.due_ms is not None and state.due_ms <= self._clock.now_ms():
                         await self._meet(state.schedule.name)
-                due = [state.due_ms for state in await self.list_schedules() if state.due_ms and not state.paused]
+                due = [state.due_ms for state in await self._own() if state.due_ms and not state.paused]
                 if due:
                     wait_s = min(POLL_S, max(0.001, (min(due) - self._clock.now_ms()) / 1000))
             except RouterError as error:
@@ -124,6 +129,9 @@ class Scheduler:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._nudge.wait()
+
+    async def _own(self) -> list[ScheduleState]:
+        return [state for state in await self.list_schedules() if state.schedule.name in self._declared]
 
     async def _meet(self, name: str) -> None:
         now_ms = self._clock.now_ms()

@@ -31,11 +31,12 @@ class Schedules:
         self._record = record
         self._now_ms = now_ms
 
-    async def learn(self, schedule: Schedule) -> None:
+    async def learn(self, schedule: Schedule, owner: str) -> None:
         next_ms = next(schedule.after(self._now_ms), None)
         rows = await self._session.fetch(
             "learn_schedule",
             name=schedule.name,
+            owner=owner,
             specification=to_canonical_json(schedule).decode(),
             next_ms=next_ms,
             due_ms=None if next_ms is None else schedule.due_ms(next_ms),
@@ -43,8 +44,11 @@ class Schedules:
         if rows:
             self._record(Transition(kind="schedule.changed", subject=schedule.name))
 
-    async def retire(self, names: list[str]) -> None:
-        await self._session.fetch("retire_schedules", names=to_json(names).decode())
+    async def retire(self, owner: str, names: list[str]) -> list[str]:
+        rows = await self._session.fetch("retire_schedules", owner=owner, names=to_json(names).decode())
+        for (name,) in rows:
+            self._record(Transition(kind="schedule.retired", subject=name))
+        return [name for (name,) in rows]
 
     async def schedules(self) -> list[ScheduleState]:
         return [_read(row) for row in await self._session.fetch("schedules")]

@@ -26,9 +26,11 @@ CREATE TABLE takeups (
   count  bigint NOT NULL
 );
 
--- next_ms: the next moment, before jitter; NULL where there is none. runs: those that its last firing started, as JSON.
+-- owner: the project that declares it. next_ms: the next moment, before jitter; NULL where there is none.
+-- runs: those that its last firing started, as JSON.
 CREATE TABLE schedules (
   name          text COLLATE "C" PRIMARY KEY,
+  owner         text COLLATE "C" NOT NULL,
   specification text COLLATE "C" NOT NULL,
   paused        bigint NOT NULL DEFAULT 0,
   next_ms       bigint,

@@ -1,13 +1,18 @@
 -- name: learn_schedule
 -- One that is as it was goes on where it stands.
-INSERT INTO schedules (name, specification, next_ms, due_ms) VALUES (:name, :specification, :next_ms, :due_ms)
+INSERT INTO schedules (name, owner, specification, next_ms, due_ms)
+VALUES (:name, :owner, :specification, :next_ms, :due_ms)
 ON CONFLICT (name) DO UPDATE
-   SET specification = excluded.specification, next_ms = excluded.next_ms, due_ms = excluded.due_ms
- WHERE schedules.specification <> excluded.specification
+   SET owner = excluded.owner,
+       next_ms = CASE WHEN schedules.specification = excluded.specification THEN schedules.next_ms ELSE excluded.next_ms END,
+       due_ms = CASE WHEN schedules.specification = excluded.specification THEN schedules.due_ms ELSE excluded.due_ms END,
+       specification = excluded.specification
+ WHERE schedules.specification <> excluded.specification OR schedules.owner <> excluded.owner
 RETURNING name;
 
 -- name: retire_schedules
-DELETE FROM schedules WHERE name NOT IN (SELECT value FROM json_array_elements_text(:names::json)) RETURNING name;
+-- Those of other projects stay.
+DELETE FROM schedules WHERE owner = :owner AND name NOT IN (SELECT value FROM json_array_elements_text(:names::json)) RETURNING name;
 
 -- name: schedules
 SELECT specification, paused, next_ms, due_ms, fired_ms, runs FROM schedules ORDER BY name;

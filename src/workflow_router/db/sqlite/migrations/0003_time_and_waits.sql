@@ -26,9 +26,11 @@ CREATE TABLE takeups (
   count  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- next_ms: the next moment, before jitter; NULL where there is none. runs: those that its last firing started, as JSON.
+-- owner: the project that declares it. next_ms: the next moment, before jitter; NULL where there is none.
+-- runs: those that its last firing started, as JSON.
 CREATE TABLE schedules (
   name          TEXT PRIMARY KEY,
+  owner         TEXT NOT NULL,
   specification TEXT NOT NULL,
   paused        INTEGER NOT NULL DEFAULT 0,
   next_ms       INTEGER,
