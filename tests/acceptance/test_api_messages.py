@@ -202,3 +202,23 @@ def test_events_obey_the_bound_too(when_full: Any) -> None:
             assert (await door.send(id="2")).status == 202
 
     asyncio.run(main())
+
+
+def test_lag_age_and_who_stands_still_are_shown() -> None:
+    async def main() -> None:
+        async with served(Router("r")) as door:
+            await publish(door, 1, 2)
+            (taken,) = await pull(door, limit=1)
+            await asyncio.sleep(0.01)  # until the other has an age
+            (shown,) = await door.get("/api/subscriptions")
+            progress = shown["progress"]
+            assert (progress["lag"], progress["leased"], shown["stuck"]) == (1, 1, False)
+            assert progress["age_ms"] > 0
+            door.runtime.broker.stuck = {"audit"}
+            assert (await door.get("/api/state"))["stuck"] == ["audit"]
+            metrics = (await door.call("GET", "/metrics")).body.decode()
+            for line in ("lag", "leased", "stuck"):
+                assert f'workflow_router_subscription_{line}{{subscription="audit"}} 1.0' in metrics
+            assert taken["body"] == 1
+
+    asyncio.run(main())

@@ -3,12 +3,21 @@ endpoints are named by their template, and what is not found shares one name.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OUTCOMES = ("accepted", "unmapped", "duplicate", "refused")
 
 _PREFIX = "workflow_router_"
+
+
+class Family(NamedTuple):
+    """A gauge with labels. Its labels are bounded by what a project declares."""
+
+    name: str
+    help: str
+    samples: Sequence[tuple[Mapping[str, str], float]]
 
 
 class Metrics:
@@ -18,8 +27,8 @@ class Metrics:
         self.events: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
         self.requests: Counter[tuple[str, str, int]] = Counter()
 
-    def text(self, gauges: Mapping[str, tuple[str, float]]) -> bytes:
-        """All counters, and gauges given as name to help text and value."""
+    def text(self, gauges: Mapping[str, tuple[str, float]], more: Iterable[Family] = ()) -> bytes:
+        """All counters, gauges given as name to help text and value, and further gauges with labels."""
         lines = [
             *_family(
                 "events_total",
@@ -39,6 +48,8 @@ class Metrics:
         ]
         for name, (help_text, value) in gauges.items():
             lines += _family(name, "gauge", help_text, [({}, value)])
+        for family in more:
+            lines += _family(family.name, "gauge", family.help, family.samples)
         return ("\n".join(lines) + "\n").encode()
 
 

@@ -95,6 +95,16 @@ async def start(runtime: Runtime, workflow: str, given: bytes, run_id: str | Non
     return new.id
 
 
+async def signal(runtime: Runtime, run_id: str, name: str, value: bytes) -> str:
+    """Signal a run: inside a handler with its acknowledgement, elsewhere now. Returns the signal's id."""
+    effects = handling()
+    if effects is None:
+        return await runtime.signals.send(run_id, name, value)
+    signal_id, unit, after = runtime.signals.sending(run_id, name, value)
+    effects.add(unit, after)
+    return signal_id
+
+
 async def request_within(runtime: Runtime, branch: Branch, message: NewMessage, timeout_s: float) -> bytes:
     """Send a request from a run and wait for the reply, across restarts."""
 

@@ -230,7 +230,7 @@ class Router(TimeVerbs):
         """
         branch = current()
         if branch is None:
-            return await self.runtime.signals.send(run_id, name, to_json(value))
+            return await messaging.signal(self.runtime, run_id, name, to_json(value))
         return await self.runtime.signals.send_within(branch, run_id, name, to_json(value))
 
     async def receive(self, name: str, *, of: Any = Any, within: str | float | timedelta | None = None) -> Any:

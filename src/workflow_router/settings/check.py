@@ -22,7 +22,7 @@ from workflow_router.core.patterns import Pattern
 from workflow_router.core.patterns.filters import translated
 from workflow_router.settings import model, routes, values
 from workflow_router.settings.bind import did_you_mean, dotted
-from workflow_router.settings.convert import SEEN
+from workflow_router.settings.convert import SEEN, moment_ms
 from workflow_router.settings.document import Node, Where, find, line_of
 from workflow_router.settings.schedules import Schedule, schedule_of
 from workflow_router.settings.targets import MappingTarget, target_fields
@@ -199,6 +199,20 @@ class _Checker:
         if subscription.filter is not None:
             self._pattern(subscription.filter, (*where, "filter"))
         self._template(subscription.input, (*where, "input"), "message")
+        does = [name for name in ("start", "signal", "route") if getattr(subscription, name) is not None]
+        if len(does) > 1:
+            self._mistake(where, f"The subscription has both `{'` and `'.join(does)}`.", "Write one of them.")
+        if (subscription.signal is None) != (subscription.workflow is None):
+            self._mistake(where, "`signal` and `workflow` belong together.", "Write both, or none.")
+        if subscription.route is not None and subscription.route not in self._router.routes:
+            remedy = did_you_mean(subscription.route, self._router.routes)
+            self._mistake((*where, "route"), f"There is no route `{subscription.route}`.", remedy)
+        if subscription.secret is not None:
+            self._secret(subscription.secret, (*where, "secret"), inline=False)
+            if subscription.route is None:
+                self._mistake((*where, "secret"), "Only webhooks are signed.", "Write a `route`, or no `secret`.")
+        if subscription.begin is not None and moment_ms(subscription.begin) is None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
+            self._mistake((*where, "begin"), f"`{subscription.begin}` is no time.", "Mend the date.")
 
     def _route(self, route: routes.Route, where: Where, known: Mapping[str, routes.Route]) -> None:
         targets = list(_known(enumerate(route.targets or [])))

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -150,11 +152,15 @@ def subscriptions_of(project: Project) -> list[Subscription]:
             name=subscription.name,
             topic=subscription.topic,
             start=subscription.start,
+            signal=subscription.signal,
+            workflow=subscription.workflow,
+            route=subscription.route,
+            secret=_secret(project.folder, subscription.secret),
             filter=None if subscription.filter is None else to_json(subscription.filter),
             input=to_json(subscription.input),
             max_deliveries=topics[subscription.topic].max_deliveries,
             lease_ms=int(topics[subscription.topic].lease_s * 1000),
-            begin=subscription.begin,
+            begin=moment_ms(subscription.begin) or "now",
             on_failure=subscription.on_failure,
             prefetch=subscription.prefetch,
         )
@@ -162,10 +168,26 @@ def subscriptions_of(project: Project) -> list[Subscription]:
     ]
 
 
+def moment_ms(begin: str) -> Literal["now", "beginning"] | int | None:
+    """Where a subscription begins as the broker takes it: a word, or a wall time in milliseconds; None for no time."""
+    if begin == "now":
+        return "now"
+    if begin == "beginning":
+        return "beginning"
+    try:
+        return int(datetime.fromisoformat(begin).timestamp() * 1000)
+    except ValueError:
+        return None
+
+
+def _secret(folder: Path, secret: Reference | None) -> str | None:
+    if secret is None:
+        return None
+    return f"env:{secret.env}" if secret.env is not None else f"file:{folder / (secret.file or '')}"
+
+
 def _target(folder: Path, target: RouteTarget, url: str) -> dispatch.Target:
-    key = None
-    if target.key is not None:
-        key = f"env:{target.key.env}" if target.key.env is not None else f"file:{folder / (target.key.file or '')}"
+    key = _secret(folder, target.key)
     limit_s = target.timeout_s
     return dispatch.Target(
         name=target.name,

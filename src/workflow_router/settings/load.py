@@ -39,8 +39,9 @@ def check_references(project: Project, workflows: Collection[str]) -> list[Mista
     """What starts a workflow that the project's modules do not define. They must be loaded first to know."""
     named = [*_named_workflows("mappings", project.router.mappings), *_named_workflows("joins", project.router.joins)]
     named += [
-        (("subscriptions", at, "start"), subscription.start)
+        (("subscriptions", at, field), getattr(subscription, field))
         for at, subscription in enumerate(project.router.subscriptions)
+        for field in ("start", "workflow")
     ]
     named += [(("schedules", at, "start"), schedule.start) for at, schedule in enumerate(project.router.schedules)]
     return [

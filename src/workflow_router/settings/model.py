@@ -34,6 +34,14 @@ Store: TypeAlias = Annotated[
     ),
 ]
 
+Begin: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(now|beginning|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)$",
+        extra={"expects": "now, beginning, or a time such as 2026-05-01T00:00:00Z"},
+    ),
+]
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the router runs. A relative SQLite path starts at the project folder. With `api_keys` each call needs one.
@@ -102,14 +110,22 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who gets the messages of a topic: those that pass `filter` start a workflow, or wait for a consumer."""
+    """Who gets the messages of a topic that pass `filter`: a workflow, a run, a route, or a consumer that pulls.
+
+    `start` starts runs of a workflow; `signal` signals the run of `workflow` that has the message's key; `route` sends
+    each as a webhook, signed with `secret`. A new subscription begins `now`, at the `beginning`, or at a time (UTC).
+    """
 
     name: Name
     topic: Name
     filter: dict[str, object] | None = None
     start: Text | None = None
+    signal: Text | None = None
+    workflow: Text | None = None
+    route: Name | None = None
+    secret: Reference | None = None
     input: object = "${ message.body }"
-    begin: Literal["now", "beginning"] = "now"
+    begin: Begin = "now"
     on_failure: Literal["block", "park"] = "block"
     prefetch: Annotated[int, Meta(ge=1, le=10_000)] = 10_000
 

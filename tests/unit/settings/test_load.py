@@ -103,6 +103,7 @@ def test_a_name_is_enough(tmp_path: Path) -> None:
     assert project.router.settings.address == ("127.0.0.1", 8787)
 
 
+SUBSCRIPTION = "name: p\ntopics: {t: {}}\nsubscriptions:\n  - name: s\n    topic: t\n"
 MAPPING = "name: p\nmappings:\n  - name: m\n    on: {type: [x]}\n"
 
 
@@ -186,6 +187,17 @@ MAPPING = "name: p\nmappings:\n  - name: m\n    on: {type: [x]}\n"
             "no `event` here",
             "Use message",
         ),
+        (
+            SUBSCRIPTION + "    start: a\n    signal: b\n    workflow: c\n",
+            4,
+            "both `start` and `signal`",
+            "one of them",
+        ),
+        (SUBSCRIPTION + "    signal: a\n", 4, "belong together", "both"),
+        (SUBSCRIPTION + "    route: b\n", 6, "no route `b`", "None is declared"),
+        (SUBSCRIPTION + "    secret: {env: S}\n", 6, "Only webhooks", "Write a `route`"),
+        (SUBSCRIPTION + "    begin: 2026-13-01T00:00:00Z\n", 6, "is no time", "Mend the date"),
+        (SUBSCRIPTION + "    begin: soon\n", 6, "now, beginning, or a time", ""),
         ("name: p\ntopics:\n  t: {max_deliveries: 0}\n", 3, "at least 1", "Write a whole number"),
         ("name: p\nname: q\n", 2, "`name` stands twice; first on line 1", "Remove one"),
     ],

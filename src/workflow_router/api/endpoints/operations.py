@@ -1,5 +1,6 @@
 """Owns the doors of operation: alive, ready, metrics, the description of the API, and a first page. Refuses secrets."""
 
+from collections.abc import Callable
 from html import escape
 
 import msgspec
@@ -7,8 +8,10 @@ import msgspec
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.metrics import MEDIA_TYPE as METRICS
+from workflow_router.api.metrics import Family
 from workflow_router.api.request import JSON, Response
 from workflow_router.core.errors import StoreError, StoreUnavailable
+from workflow_router.core.message_broker.ports import Progress
 
 TAG = "operations"
 HTML = "text/html; charset=utf-8"
@@ -58,7 +61,27 @@ async def get_metrics(context: Context) -> Response:
         "observers": ("Open streams of transitions.", float(context.observers)),
         "audit_position": ("Position of the last audit entry.", float(await context.runtime.observation.head())),
     }
-    return Response(context.metrics.text(gauges), content_type=METRICS)
+    return Response(context.metrics.text(gauges, await _subscriptions(context)), content_type=METRICS)
+
+
+async def _subscriptions(context: Context) -> list[Family]:
+    progress = await context.runtime.broker.progress()
+    stuck = context.runtime.broker.stuck
+
+    def family(name: str, help_text: str, value: Callable[[Progress], float]) -> Family:
+        return Family(
+            f"subscription_{name}", help_text, [({"subscription": one.name}, float(value(one))) for one in progress]
+        )
+
+    return [
+        family("lag", "Messages that a subscription has not taken.", lambda one: one.lag),
+        family("lag_bytes", "Bytes that a subscription has not taken.", lambda one: one.lag_bytes),
+        family("age_seconds", "Age of the oldest message not taken.", lambda one: one.age_ms / 1000),
+        family("waiting", "Messages that wait to be delivered again or later.", lambda one: one.waiting),
+        family("leased", "Messages that consumers have.", lambda one: one.leased),
+        family("dead", "Dead letters.", lambda one: one.dead),
+        family("stuck", "1 where messages wait and nobody takes them.", lambda one: one.name in stuck),
+    ]
 
 
 @endpoint("GET", "/openapi.json", tag=TAG, produces={JSON: object})

@@ -59,6 +59,7 @@ class StateView(msgspec.Struct, frozen=True):
 
     Attributes:
         backlog: runs in this process that go on or wait for their turn.
+        stuck: subscriptions whose messages wait while nobody takes them.
     """
 
     events: dict[str, int]
@@ -67,6 +68,7 @@ class StateView(msgspec.Struct, frozen=True):
     dispatches: dict[str, dict[str, int]]
     audit: AuditHead
     backlog: int
+    stuck: list[str]
 
 
 class ObserveQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,6 +133,7 @@ async def get_state(context: Context) -> StateView:
             dispatches=await tx.dispatches.counts(tenant=DEFAULT_TENANT),
             audit=AuditHead(position, digest.hex()),
             backlog=context.runtime.engine.backlog,
+            stuck=sorted(context.runtime.broker.stuck),
         )
 
     return await context.runtime.store.read(unit)

@@ -34,6 +34,9 @@ PASSED_ON = frozenset(
         "range",
         "traceparent",
         "tracestate",
+        "webhook-id",
+        "webhook-signature",
+        "webhook-timestamp",
     }
 )
 # Names that describe one connection (RFC 9110 section 7.6.1) or the framing; a target's `pass_headers` cannot add them.
@@ -156,6 +159,8 @@ def _join(target: Target, path: str) -> str:
         path = path.removeprefix("/v1")
         if not urlsplit(base).path:
             base += "/v1"
+    if path == "/" and urlsplit(base).path:  # the address says it all, as that of a webhook does
+        return target.url
     return base + path
 
 

@@ -5,6 +5,8 @@ takes it. So what arrives before a run waits, or before it exists, is not lost, 
 Refuses to wake a run without a commit that tells it why.
 """
 
+from collections.abc import Awaitable, Callable
+
 import msgspec
 
 from workflow_router.core.errors import Conflict, NotFound, WaitExpired
@@ -44,21 +46,33 @@ class Signals:
         Raises:
             NotFound, Conflict (the run has ended), PayloadTooLarge: nothing was sent. Overloaded, StoreError.
         """
+        sent, unit, after = self.sending(run_id, name, value, signal_id=signal_id, tenant=tenant)
+        await self._store.commit(unit)
+        after()
+        return sent
+
+    def sending(
+        self, run_id: str, name: str, value: bytes, *, signal_id: str | None = None, tenant: str = DEFAULT_TENANT
+    ) -> tuple[str, Callable[[Transaction], Awaitable[None]], Callable[[], None]]:
+        """The same for a unit of work of somebody else: the signal's id, what to write, and what to do once it is."""
         self._engine.operations.limit.checked(value, f"The signal {name}")
         signal = Signal(id=signal_id or self._ids.new(), name=name, value=value, run=run_id, tenant=tenant)
+        found: list[Run] = []
 
-        async def unit(tx: Transaction) -> Run | None:
+        async def unit(tx: Transaction) -> None:
+            found.clear()
             if not await tx.signals.send(signal):
-                return None
+                return
             woken = await tx.runs.wake(run_id)
             if woken is None or woken.tenant != tenant:
                 raise _refusal(run_id, await tx.runs.find(run_id), tenant)
-            return woken
+            found.append(woken)
 
-        woken = await self._store.commit(unit)
-        if woken is not None:
-            self._engine.woken(woken)
-        return signal.id
+        def after() -> None:
+            for run in found:
+                self._engine.woken(run)
+
+        return signal.id, unit, after
 
     async def send_within(self, branch: Branch, run_id: str, name: str, value: bytes) -> str:
         """Send JSON to a run from another, in the same commit as the sender's history.
