@@ -115,6 +115,27 @@ def test_a_waiting_run_can_be_cancelled_once(url: str) -> None:
     assert run in {one["id"] for one in listed["runs"]}
 
 
+def test_runs_are_paused_forked_compared_and_cancelled_by_filter(url: str) -> None:
+    run = start_review(url, "d-paused")
+    run_in_status(url, run, "waiting")
+    assert wr("runs", "pause", run, url=url).stdout == f"{run} is suspended.\n"
+    assert wr("runs", "resume", run, url=url).stdout.startswith(f"{run} is ")
+    run_in_status(url, run, "waiting")
+    forked = str(cast("Json", answer(url, "runs", "fork", run))["id"])
+    run_in_status(url, forked, "waiting")
+    compared = cast("list[Json]", answer(url, "runs", "diff", run, forked))
+    assert compared[0]["what"] == "same"
+    assert wr("runs", "retry", forked, url=url).returncode == 2  # it did not fault
+    for one in (run, forked):
+        assert wr("runs", "pause", one, url=url).returncode == 0
+    refused = wr("runs", "cancel", "--status", "suspended", url=url)
+    assert (refused.returncode, "Add --yes" in refused.stderr) == (2, True)
+    done = cast("Json", answer(url, "runs", "cancel", "--status", "suspended", "--yes"))
+    assert sorted(cast("list[str]", done["done"])) == sorted([run, forked])
+    assert done["refused"] == []
+    assert cast("Json", answer(url, "runs", "show", forked))["status"] == "cancelled"
+
+
 @pytest.mark.parametrize("shape", ["one", "list", "lines"])
 def test_events_are_sent_listed_and_shown(url: str, shape: str) -> None:
     events = [

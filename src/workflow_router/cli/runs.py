@@ -2,7 +2,7 @@
 
 import click
 
-from workflow_router.cli import replay, time_machine
+from workflow_router.cli import bulk, replay, time_machine
 from workflow_router.cli.client import Client, run_by_default, segment, talks
 from workflow_router.cli.terminal import Printer, as_text, rows_of
 from workflow_router.core.errors import InvalidInput
@@ -22,7 +22,7 @@ def _json(option: str, text: str) -> object:
 @click.group(invoke_without_command=True, epilog="Example: wr runs list --status waiting")
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """List, show, start, signal, update, cancel and resume runs."""
+    """List, show, start, signal, update, cancel, pause and resume runs."""
     run_by_default(ctx, list_runs)
 
 
@@ -114,23 +114,5 @@ def update(
     printer.data(client.post(f"/api/runs/{segment(run)}/updates/{segment(name)}", body))
 
 
-@command.command("cancel")
-@click.argument("run")
-@talks
-def cancel(client: Client, printer: Printer, run: str) -> None:
-    """Cancel the run RUN for good."""
-    answer = client.post(f"/api/runs/{segment(run)}/cancel", {})
-    printer.say(f"{run} is {answer.get('status')}.", answer)
-
-
-@command.command("resume")
-@click.argument("run")
-@talks
-def resume(client: Client, printer: Printer, run: str) -> None:
-    """Let the suspended run RUN go on."""
-    answer = client.post(f"/api/runs/{segment(run)}/resume", {})
-    printer.say(f"{run} is {answer.get('status')}.", answer)
-
-
-for _one in (*time_machine.COMMANDS, replay.replay_runs):
+for _one in (*bulk.COMMANDS, *time_machine.COMMANDS, replay.replay_runs):
     command.add_command(_one)

@@ -1,4 +1,4 @@
-"""Owns the commands of `wr runs` that go back in time. Refuses to touch a store: they ask the server."""
+"""Owns the commands of `wr runs` that fork and compare. Refuses to touch a store: they ask the server."""
 
 import click
 
@@ -13,15 +13,6 @@ def _json(option: str, text: str) -> object:
         return from_json(text)
     except ValueError as error:
         raise InvalidInput(f"{option} is not JSON: {error}.", remedy="Quote it for your shell.") from None
-
-
-@click.command("retry", epilog="Example: wr runs retry 0195b7a0-…")
-@click.argument("run")
-@talks
-def retry(client: Client, printer: Printer, run: str) -> None:
-    """Try the faulted run RUN again from the step that failed, as a new run."""
-    answer = client.post(f"/api/runs/{segment(run)}/retry", {})
-    printer.say(f"Started {answer.get('id')}.", answer)
 
 
 @click.command("fork", epilog="""Example: wr runs fork 0195b7a0-… --before 2 --edit '0={"price": 5}'""")
@@ -53,4 +44,4 @@ def diff(client: Client, printer: Printer, run: str, other: str) -> None:
     printer.table(answer, ("key", "what", "first", "second"), empty="No steps.", value=answer)
 
 
-COMMANDS = (retry, fork, diff)
+COMMANDS = (fork, diff)

@@ -24,6 +24,7 @@ from workflow_router.core.orchestration.ports import (
     InterestTransitions,
     MemberTransitions,
     Neighbours,
+    PauseTransitions,
     RunReads,
     RunTransitions,
     SignalTransitions,
@@ -81,10 +82,12 @@ class FlowVerbs(Protocol):
 
 
 class TimeVerbs(Protocol):
-    """The verbs of time: stops, signs of life, schedules, interests, updates."""
+    """The verbs of time: stops, pauses, signs of life, schedules, interests, updates."""
 
     @property
     def stops(self) -> StopTransitions: ...
+    @property
+    def pauses(self) -> PauseTransitions: ...
     @property
     def vitals(self) -> VitalTransitions: ...
     @property

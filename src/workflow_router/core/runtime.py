@@ -25,6 +25,7 @@ from workflow_router.core.event_mappings.living import Compile, cannot_compile
 from workflow_router.core.message_broker.broker import Broker
 from workflow_router.core.message_webhooks import Webhooks
 from workflow_router.core.model import DEFAULT_TENANT, AuditEntry, Event, NewMessage, NewRun, Run
+from workflow_router.core.orchestration.bulk import Bulk
 from workflow_router.core.orchestration.children import Children
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.flow_control import FlowControl
@@ -83,6 +84,7 @@ class Runtime:
         self.payloads = PayloadSweeper(store, self.engine.operations.limit, sleep)
         self.flow_control = FlowControl(store, clock, self.engine, workflows, steps=False)
         self.time_machine = TimeMachine(store, ids, self.engine)
+        self.bulk = Bulk(store, self.engine, self.time_machine)
         self.children = Children(store, self.engine)
         self.signals = Signals(store, clock, ids, self.engine)
         self.updates = Updates(store, clock, ids, self.engine, self.signals)

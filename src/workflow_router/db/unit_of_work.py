@@ -16,6 +16,7 @@ from workflow_router.db.repositories.live_rules import LiveRuleRows
 from workflow_router.db.repositories.mappings import Mappings
 from workflow_router.db.repositories.members import Members
 from workflow_router.db.repositories.messages import Messages
+from workflow_router.db.repositories.pauses import Pauses
 from workflow_router.db.repositories.replies import Replies
 from workflow_router.db.repositories.routes import Routes
 from workflow_router.db.repositories.runs import Runs
@@ -86,6 +87,7 @@ class UnitOfWork:
         self.keys = Keys(session, self.runs)
         self.holds = Holds(session, now_ms)
         self.stops = Stops(session, self.record, now_ms, epochs)
+        self.pauses = Pauses(session)
         self.interests = Interests(session, now_ms, epochs)
         self.updates = Updates(session, now_ms, epochs)
         self.schedules = Schedules(session, self.record, now_ms)

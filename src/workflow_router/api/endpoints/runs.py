@@ -7,6 +7,7 @@ from msgspec import Meta, Raw
 
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
+from workflow_router.api.request import Request
 from workflow_router.api.views import DispatchView, ListedRun, RunSummary, RunView, StepView, view
 from workflow_router.core.errors import Conflict, InvalidInput, Lost, NotFound, Overloaded
 from workflow_router.core.model import DEFAULT_TENANT, DispatchRecord, Run, StepRecord
@@ -165,9 +166,26 @@ async def cancel_run(context: Context, run_id: str) -> RunSummary:
 
 
 @endpoint("POST", "/api/runs/{run_id}/resume", tag=TAG, errors=(NotFound, Conflict))
-async def resume_run(context: Context, run_id: str) -> RunSummary:
+async def resume_run(context: Context, request: Request, run_id: str) -> RunSummary:
     """Go on with a suspended run."""
-    return view(RunSummary, await context.runtime.engine.resume(run_id))
+    actor = request.caller or "api"
+    return view(RunSummary, await context.runtime.engine.pausing.resume(run_id, actor=actor))
 
 
-ENDPOINTS = (list_workflows, list_runs, start_run, get_run, get_run_state, signal_run, cancel_run, resume_run)
+@endpoint("POST", "/api/runs/{run_id}/pause", tag=TAG, errors=(NotFound, Conflict))
+async def pause_run(context: Context, request: Request, run_id: str) -> RunSummary:
+    """Pause a run: what it has under way commits, then it is suspended until it is resumed."""
+    return view(RunSummary, await context.runtime.engine.pausing.pause(run_id, actor=request.caller or "api"))
+
+
+ENDPOINTS = (
+    list_workflows,
+    list_runs,
+    start_run,
+    get_run,
+    get_run_state,
+    signal_run,
+    cancel_run,
+    pause_run,
+    resume_run,
+)

@@ -1,15 +1,19 @@
-"""Owns the endpoints that go back in time: retry, fork, compare. Refuses rules: those are orchestration's."""
+"""Owns the endpoints that go back in time, or act on many runs. Refuses rules: those are orchestration's."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Raw
+from msgspec import Meta, Raw
 
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.endpoints.runs import TAG, Started
+from workflow_router.api.request import Request
 from workflow_router.api.views import StepView, view
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound, Overloaded
+from workflow_router.core.orchestration.bulk import Action, BulkPage
+from workflow_router.core.orchestration.ports import RunFilter
+from workflow_router.core.states import RunStatus
 
 
 class ForkRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,4 +65,21 @@ async def diff_runs(context: Context, run_id: str, other: str) -> list[StepDiffe
     ]
 
 
-ENDPOINTS = (retry_run, fork_run, diff_runs)
+class BulkAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What to do to which runs, a page at a time. `before` is the `next` of the page that came before."""
+
+    action: Action
+    workflow: str | None = None
+    status: RunStatus | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    before: str | None = None
+
+
+@endpoint("POST", "/api/runs/bulk", tag=TAG, errors=(InvalidInput,))
+async def act_on_runs(context: Context, request: Request, body: BulkAction) -> BulkPage:
+    """Cancel, retry, pause or resume a page of the runs that a filter finds, newest first."""
+    wanted = RunFilter(workflow=body.workflow, status=body.status, before=body.before, limit=body.limit)
+    return await context.runtime.bulk.act(body.action, wanted, actor=request.caller or "api")
+
+
+ENDPOINTS = (retry_run, fork_run, diff_runs, act_on_runs)

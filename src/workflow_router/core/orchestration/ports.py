@@ -48,7 +48,11 @@ class RunTransitions(Protocol):
     async def change_status(
         self, run: Run, fence: Fence, status: RunStatus, *, output: bytes | None = None, error: bytes | None = None
     ) -> bool:
-        """Move the run to another status; False if it had ended before. Raises Lost for a stale owner."""
+        """Move the run to another status; False if it had ended before, or was suspended and is to be running.
+
+        Raises:
+            Lost: a stale owner.
+        """
         ...
 
     async def set_timer(self, run: Run, fence: Fence, timer: Timer) -> int:
@@ -172,6 +176,22 @@ class StopTransitions(Protocol):
 
     async def forget(self, run_id: str) -> None:
         """Remove what a run that has ended left beside its history: stop, heartbeats, takeups, interests."""
+        ...
+
+
+class PauseTransitions(Protocol):
+    """Storage verbs of runs that are to pause. Anybody may ask; the run's owner suspends it."""
+
+    async def ask(self, run_id: str, actor: str) -> None:
+        """Note that the run is to pause, and who wants it."""
+        ...
+
+    async def asked(self, shards: list[int], *, limit: int) -> list[tuple[str, str]]:
+        """Runs of these shards that are to pause, each with who wants it."""
+        ...
+
+    async def forget(self, run_id: str) -> None:
+        """Remove what was noted of a run."""
         ...
 
 

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from workflow_router.core.errors import (
-    Conflict,
     Lost,
     Nondeterminism,
     NotFound,
@@ -31,6 +30,7 @@ from workflow_router.core.orchestration.journal import Journal, Problem
 from workflow_router.core.orchestration.live import LiveRun, enter
 from workflow_router.core.orchestration.operations import Operations
 from workflow_router.core.orchestration.parking import Parking
+from workflow_router.core.orchestration.pausing import Pausing
 from workflow_router.core.orchestration.ports import Timer
 from workflow_router.core.orchestration.processes import Processes
 from workflow_router.core.orchestration.sharing import Sharing
@@ -91,6 +91,7 @@ class Engine:
             wake=self.woken,
             settle=self._settle,
         )
+        self.pausing = Pausing(store, self._live, self._queue, wake=self.woken, sleep=sleep)
         self._endings = Endings(self.find, self._live, lambda: store.poll_s)
         self._ticking: asyncio.Task[None] | None = None
         self._stopping = False
@@ -111,6 +112,7 @@ class Engine:
         """Let go of every run; the store has all that is needed to go on with them."""
         self._stopping = True
         self._queue.clear()
+        await self.pausing.close()
         await self.sharing.close()
         lives = list(self._live.values())
         tasks = [live.task for live in lives if live.task is not None]
@@ -145,6 +147,7 @@ class Engine:
                 await self.sharing.hand_over()
                 await self._wake_due()
                 await self._cancelling.act()
+                await self.pausing.act()
             except StoreError as error:
                 _log.warning("The store did not answer: %s", error)
 
@@ -283,13 +286,7 @@ class Engine:
 
     async def resume(self, run_id: str) -> Run:
         """Go on with a suspended run. Raises NotFound, or Conflict where it is not suspended."""
-        run = await self.find(run_id)
-        if run.status is not RunStatus.SUSPENDED:
-            raise Conflict(f"Run {run_id} is {run.status}, not suspended.")
-        woken = await self._store.commit(lambda tx: tx.runs.wake(run_id, resume=True))
-        if woken is not None:
-            self.woken(woken)
-        return await self.find(run_id)
+        return await self.pausing.resume(run_id)
 
     async def ended(self, run_id: str) -> Run:
         """Wait until a run has ended or is suspended, whichever process has it. Raises NotFound."""

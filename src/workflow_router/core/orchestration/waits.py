@@ -80,7 +80,8 @@ class Waits:
         """Move a parked run back to running, before it does anything."""
         if live.parked:
             live.parked = False
-            await self._store.commit(lambda tx: tx.runs.change_status(live.run, live.fence, RunStatus.RUNNING))
+            if not await self._store.commit(lambda tx: tx.runs.change_status(live.run, live.fence, RunStatus.RUNNING)):
+                raise Lost(f"Run {live.run.id} was suspended meanwhile.")
 
     def _park_if_idle(self, live: LiveRun) -> None:
         if live.busy or live.parked or not live.waits or live.stopped or live.task is None or live.task.done():

@@ -167,14 +167,17 @@ class Runs:
         self, run: Run, fence: Fence, status: RunStatus, *, output: bytes | None = None, error: bytes | None = None
     ) -> bool:
         self._check(run, fence)
-        landed = await self._session.change(
-            "change_run_status",
-            id=run.id,
-            status=status,
-            output=await self.blobs.keep(run.id, output),
-            error=_text(error),
-            now_ms=self.now_ms,
-        )
+        if status is RunStatus.RUNNING:
+            landed = await self._session.change("unpark_run", id=run.id, now_ms=self.now_ms)
+        else:
+            landed = await self._session.change(
+                "change_run_status",
+                id=run.id,
+                status=status,
+                output=await self.blobs.keep(run.id, output),
+                error=_text(error),
+                now_ms=self.now_ms,
+            )
         if not landed:
             return False
         if status in RUN_ENDED:

@@ -28,9 +28,14 @@ RETURNING due_ms;
 -- Only if nothing has happened since the run looked, so that no wake is lost.
 UPDATE runs SET status = 'waiting', updated_ms = :now_ms WHERE id = :id AND status = 'running' AND wakes = :wakes;
 
+-- name: unpark_run
+-- One that was suspended meanwhile stays so.
+UPDATE runs SET status = 'running', updated_ms = :now_ms WHERE id = :id AND status IN ('waiting', 'running');
+
 -- name: wake_run
 UPDATE runs
    SET wakes = wakes + 1, updated_ms = :now_ms,
+       error = CASE WHEN :resume AND status = 'suspended' THEN NULL ELSE error END,
        status = CASE WHEN status = 'waiting' OR (:resume AND status = 'suspended') THEN 'running' ELSE status END
  WHERE id = :id AND status NOT IN ('completed', 'faulted', 'cancelled')
 RETURNING id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes, parent;
