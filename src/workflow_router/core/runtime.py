@@ -84,7 +84,6 @@ class Runtime:
         self.payloads = PayloadSweeper(store, self.engine.operations.limit, sleep)
         self.flow_control = FlowControl(store, clock, self.engine, workflows, steps=False)
         self.time_machine = TimeMachine(store, ids, self.engine)
-        self.bulk = Bulk(store, self.engine, self.time_machine)
         self.children = Children(store, self.engine)
         self.signals = Signals(store, clock, ids, self.engine)
         self.updates = Updates(store, clock, ids, self.engine, self.signals)
@@ -177,6 +176,11 @@ class Runtime:
         await self.ledger.close()
         await self.recorder.close()
         await self.checkpoints.close()
+
+    @property
+    def bulk(self) -> Bulk:
+        """What does the same to many runs."""
+        return Bulk(self.store, self.engine, self.time_machine)
 
     def version_of(self, workflow: str) -> str:
         """The version new runs of a workflow begin with. Raises NotFound."""
