@@ -83,7 +83,6 @@ class Runtime:
         self.engine = Engine(store, clock, workflows, sleep=sleep, random=random)
         self.payloads = PayloadSweeper(store, self.engine.operations.limit, sleep)
         self.flow_control = FlowControl(store, clock, self.engine, workflows, steps=False)
-        self.time_machine = TimeMachine(store, ids, self.engine)
         self.children = Children(store, self.engine)
         self.signals = Signals(store, clock, ids, self.engine)
         self.updates = Updates(store, clock, ids, self.engine, self.signals)
@@ -176,6 +175,11 @@ class Runtime:
         await self.ledger.close()
         await self.recorder.close()
         await self.checkpoints.close()
+
+    @property
+    def time_machine(self) -> TimeMachine:
+        """What retries, forks and compares runs."""
+        return TimeMachine(self.store, self.ids, self.engine)
 
     @property
     def bulk(self) -> Bulk:
