@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.acceptance.api_kit import Door, served
 from tests.fixtures.raw_server import Received, Wire, always, answer, chunk, chunked_head, serving
+from tests.fixtures.serving import wr
 from workflow_router import Router
 from workflow_router.core.dispatch_route.model import Route, Target
 from workflow_router.core.dispatch_route.serving import Queue, Serving
@@ -106,3 +107,29 @@ def test_a_stream_under_a_budget_is_settled_by_its_usage_which_the_caller_does_n
                 assert usage in (await post(door, CHAT, {**BODY, "stream": True, **options})).body
 
     asyncio.run(main())
+
+
+def test_a_dispatch_is_explained_in_words_over_the_api_and_on_the_command_line() -> None:
+    async def scenario(door: Door) -> None:
+        made = (await post(door, "/api/keys", {"name": "bot", "routes": ["m"], "tenant": "acme"})).json
+        limit = {"name": "calls", "unit": "requests", "amount": 1, "window": {"kind": "total"}}
+        assert (await door.call("PUT", "/api/limits/calls", limit)).status == 200
+        went = (await ask(door, made["key"])).headers["x-router-decision-id"]
+        refused = await ask(door, made["key"])
+        assert refused.status == 429
+        await door.runtime.ledger.close()
+        await door.runtime.recorder.close()
+        shown = await door.get(f"/api/dispatches/{went}")
+        head, picked, tried, used = (line for line in shown["explanation"] if "committed" not in line)
+        assert head == f"Dispatch {went} through route m for key bot: succeeded."
+        assert picked.startswith("a: picked, ")
+        assert tried.startswith("Attempt 1: a answered 200, first byte after ")
+        assert used.startswith("It used 4 tokens in and 3 out")
+        said = await asyncio.to_thread(wr, "dispatches", "show", went, url=door.url)
+        assert said.stdout.splitlines() == shown["explanation"]
+        assert await door.get("/api/dispatches") == []  # another tenant's
+        listed = await door.get("/api/dispatches?tenant=acme")
+        (other,) = (one["id"] for one in listed if one["id"] != went)
+        assert any("limit calls" in line for line in (await door.get(f"/api/dispatches/{other}"))["explanation"])
+
+    played(scenario)

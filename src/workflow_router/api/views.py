@@ -129,6 +129,13 @@ class DispatchView(msgspec.Struct, frozen=True, kw_only=True):
     finished_ms: int | None
 
 
+class ExplainedView(DispatchView, frozen=True, kw_only=True):
+    """A call through a route, and what became of it in words, a line each."""
+
+    tenant: str
+    explanation: list[str]
+
+
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """A run with its history."""
 

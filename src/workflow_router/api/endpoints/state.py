@@ -10,7 +10,8 @@ from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.endpoints.audit import AuditHead
 from workflow_router.api.request import Request, Response
-from workflow_router.api.views import DispatchView, line_of, view
+from workflow_router.api.views import DispatchView, ExplainedView, line_of, view
+from workflow_router.core.dispatch_route.words import explained
 from workflow_router.core.errors import InvalidInput, InvalidPattern, NotFound, Overloaded
 from workflow_router.core.model import DEFAULT_TENANT
 from workflow_router.core.patterns import Pattern
@@ -51,6 +52,7 @@ class DispatchQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which dispatches to list."""
 
     run: str | None = None
+    tenant: str = DEFAULT_TENANT
     limit: Limit = 50
 
 
@@ -106,18 +108,18 @@ async def list_routes(context: Context) -> list[RouteView]:
 async def list_dispatches(context: Context, query: DispatchQuery) -> list[DispatchView]:
     """List dispatches, newest first, of one run or of all."""
     found = await context.runtime.store.read(
-        lambda tx: tx.dispatches.latest(tenant=DEFAULT_TENANT, run=query.run, limit=query.limit)
+        lambda tx: tx.dispatches.latest(tenant=query.tenant, run=query.run, limit=query.limit)
     )
     return [view(DispatchView, one) for one in found]
 
 
 @endpoint("GET", "/api/dispatches/{dispatch_id}", tag=TAG, errors=(NotFound,))
-async def get_dispatch(context: Context, dispatch_id: str) -> DispatchView:
-    """Show a dispatch: where it went, and why."""
+async def get_dispatch(context: Context, dispatch_id: str) -> ExplainedView:
+    """Show a dispatch: where it went, and why, in words too."""
     found = await context.runtime.store.read(lambda tx: tx.dispatches.find(dispatch_id))
     if found is None:
         raise NotFound("There is no dispatch of this id.", remedy="List them with GET /api/dispatches.")
-    return view(DispatchView, found)
+    return view(ExplainedView, found, explanation=explained(found))
 
 
 @endpoint("GET", "/api/state", tag=TAG)
