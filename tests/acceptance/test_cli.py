@@ -156,7 +156,7 @@ def test_topics_are_listed_with_their_counts(url: str) -> None:
     release = {"delivery": "d-r", "repository": "a/b", "tag": "v1", "notes": None, "url": "https://example.org"}
     run = str(cast("Json", answer(url, "runs", "start", "prepare_release", "--input", json.dumps(release)))["id"])
     run_in_status(url, run, "completed")
-    (topic,) = cast("list[dict[str, Json]]", answer(url, "topics"))
+    (topic,) = cast("list[dict[str, Json]]", answer(url, "topics", "list"))
     assert cast("int", topic["counts"]["published"]) >= 1
     assert "releases" in wr("topics", url=url).stdout
 

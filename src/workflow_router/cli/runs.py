@@ -8,7 +8,7 @@ from workflow_router.cli.terminal import Printer, as_text, rows_of
 from workflow_router.core.errors import InvalidInput
 from workflow_router.utils.codec import from_json
 
-COLUMNS = ("id", "workflow", "version", "status", "waits_for", "created_ms", "updated_ms")
+COLUMNS = ("id", "workflow", "version", "status", "created_ms", "updated_ms")
 STEP_COLUMNS = ("seq", "key", "kind", "name", "status", "attempts", "finished_ms")
 
 
@@ -34,7 +34,9 @@ def command(ctx: click.Context) -> None:
 def list_runs(client: Client, printer: Printer, workflow: str | None, status: str | None, limit: int) -> None:
     """List runs, newest first."""
     answer = client.get("/api/runs", workflow=workflow, status=status, limit=limit)
-    printer.table(rows_of(answer, "runs"), COLUMNS, empty="No runs.", value=answer)
+    found = rows_of(answer, "runs")
+    held = ("waits_for",) if any(row.get("waits_for") for row in found) else ()  # most lists hold no such run
+    printer.table(found, (*COLUMNS, *held), empty="No runs.", value=answer)
 
 
 @command.command("show")
