@@ -1,0 +1,43 @@
+"""Publishes numbered messages and handles them: the process that the broker's kill tests kill.
+
+    python broker_worker.py URL FIRST [early]
+
+Says each number once its message is durable. The handler passes each on to the topic `done`, in the commit of its
+acknowledgement. `early` plants the bug that the tests must catch: a number is said before its message is durable.
+"""
+
+import asyncio
+import itertools
+import sys
+
+from workflow_router import Router, embed
+
+IN_FLIGHT = 16
+
+router = Router("worker")
+
+
+@router.subscribe("work", max_deliveries=1_000)
+async def work(body: int) -> None:
+    """What the router does for a handler happens once, however often the handler is called."""
+    await router.publish("done", body)
+
+
+async def main(url: str, first: int, *, early: bool) -> None:
+    """Work until killed."""
+    async with embed(router, store=url, topics=["work", "done"]):
+        numbers = itertools.count(first)
+
+        async def publish() -> None:
+            for number in numbers:
+                if early:
+                    print(number, flush=True)  # noqa: T201  the parent reads it
+                await router.publish("work", number, key=f"k{number % 7}")
+                if not early:
+                    print(number, flush=True)  # noqa: T201  the parent reads it
+
+        await asyncio.gather(*(publish() for _ in range(IN_FLIGHT)))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), early="early" in sys.argv))
