@@ -216,6 +216,24 @@ def promises_are_tested(tree: Tree) -> list[str]:
     return found
 
 
+def semantics_are_tested(tree: Tree) -> list[str]:
+    """What docs/broker.md says of us (`| **…** | ours [test_a](../tests/…) | theirs |`) links to a test of it."""
+    page = "docs/broker.md"
+    if page not in tree.files:
+        return []
+    found: list[str] = []
+    for row in re.findall(r"^\| \*\*.*$", tree.read(page), re.MULTILINE):
+        links = re.findall(r"\[(test_\w+)\]\(\.\./(tests/[^)#\s]+)\)", row.split("|")[2])
+        if not links:
+            found.append(f"{page}: no test is linked in: {row}")
+        found += [
+            f"{page}: {name} is not in {path}"
+            for name, path in links
+            if path not in tree.files or f"def {name}(" not in tree.read(path)
+        ]
+    return found
+
+
 RULES: tuple[Rule, ...] = (
     files_are_short,
     functions_are_short,
@@ -234,4 +252,5 @@ RULES: tuple[Rule, ...] = (
     nothing_names_this_machine,
     links_lead_somewhere,
     promises_are_tested,
+    semantics_are_tested,
 )

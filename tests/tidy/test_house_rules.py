@@ -63,6 +63,8 @@ FAULTS: list[tuple[Rule, dict[str, str]]] = [
     (rules.nothing_names_this_machine, {"requirements/run.txt": "--extra-index-url here\n"}),
     (rules.nothing_names_this_machine, {"requirements/run.txt": "a @ https" + "://example.com/a.whl\n"}),
     (rules.links_lead_somewhere, {"docs/a.md": "[b](b.md)"}),
+    (rules.semantics_are_tested, {"docs/broker.md": "| **Order** | per key | none |"}),
+    (rules.semantics_are_tested, {"docs/broker.md": "| **Order** | per key [test_a](../tests/test_gone.py) | none |"}),
     (rules.promises_are_tested, {"README.md": "| G1 | durable | tested |"}),
     (rules.promises_are_tested, {"README.md": "| G1 | durable | tested: [kills](tests/crash/test_gone.py) |"}),
     (

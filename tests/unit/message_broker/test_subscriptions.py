@@ -214,3 +214,38 @@ def test_the_watchdog_names_a_subscription_that_nobody_reads() -> None:
             assert await runtime.broker.watch() == set()
 
     run_virtually(main())
+
+
+class Jumping(VirtualClock):
+    """A clock whose wall time can be set forward."""
+
+    jump_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.jump_ms
+
+
+def test_a_jump_of_the_clock_calls_no_handler_twice_at_once() -> None:
+    router, clock = Router("shop"), Jumping()
+    calls: list[int] = []
+
+    @router.subscribe("work")
+    async def work(body: int) -> None:
+        calls.append(body)
+        if body == 1:
+            await asyncio.sleep(8)
+
+    assert work
+
+    async def main() -> None:
+        async with embed(router, topics=["work"], clock=clock) as runtime:
+            await router.publish("work", 1)
+            await asyncio.sleep(1)
+            clock.jump_ms = 3_600_000  # all leases look as if they had run out
+            await router.publish("work", 2)
+            await asyncio.sleep(20)
+            (progress,) = await runtime.broker.progress()
+            assert (progress.acknowledged, progress.leased, progress.dead) == (2, 0, 0)
+
+    run_virtually(main())
+    assert calls == [1, 2]

@@ -56,6 +56,7 @@ class Consumer:
         self._done: list[Delivery] = []
         self._failed: list[tuple[Delivery, str]] = []
         self._calling = 0
+        self._kept_ms = 0
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -85,6 +86,7 @@ class Consumer:
         failed, self._failed = self._failed, []
         room = LEASE_BATCH - len(self._ready) if len(self._ready) < LEASE_BATCH // 2 else 0
 
+        holds = bool(self._calling or self._ready)
         after: list[Callable[[], None]] = []
 
         async def unit(tx: Transaction) -> list[Delivery]:
@@ -94,7 +96,12 @@ class Consumer:
             for delivery, error in failed:
                 told = await self._give_back(tx, subscription, delivery, error)
                 after.extend([] if told is None else [told])
-            return await self._deliveries.lease(tx, subscription, room) if room else []
+            if not room:
+                return []
+            if holds and tx.now_ms - self._kept_ms > subscription.lease_ms / 3:
+                # The loop was blocked, or the clock jumped: our own must not look as if nobody had them.
+                await self._extend(tx, subscription)
+            return await self._deliveries.lease(tx, subscription, room)
 
         if not (done or failed or room):
             return False
@@ -160,6 +167,11 @@ class Consumer:
             for after in effects.after:
                 after()
 
+    async def _extend(self, tx: Transaction, subscription: Subscription) -> None:
+        until_ms = tx.now_ms + subscription.lease_ms
+        await tx.messages.extend_held(subscription.name, self._deliveries.holder, until_ms=until_ms)
+        self._kept_ms = tx.now_ms
+
     async def _keep(self) -> None:
         """Keep the leases of messages that are being handled."""
         while True:
@@ -167,10 +179,6 @@ class Consumer:
             await self._deliveries.sleep(subscription.lease_ms / 3_000)
             if self._calling or self._ready:
                 try:
-                    await self._store.commit(
-                        lambda tx, s=subscription: tx.messages.extend_held(
-                            s.name, self._deliveries.holder, until_ms=tx.now_ms + s.lease_ms
-                        )
-                    )
+                    await self._store.commit(lambda tx, s=subscription: self._extend(tx, s))
                 except StoreError as error:
                     _log.warning("The leases of %s cannot be kept: %s", self._name, error)
