@@ -145,6 +145,7 @@ class Runtime:
         self.dispatcher.open()
         self.archive.open()
         self.payloads.open()
+        self.dispatcher.facts.state = self.state.snapshot
         self.state.open()
         self.checkpoints.open()
         self.ingest.open()

@@ -115,6 +115,14 @@ class TimeVerbs(ScheduleVerbs):
 
         await self.runtime.engine.operations.value(branch, "state", "state", perform)
 
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """What conditions see as `state`: queues, runs, targets, backlog, counts of mappings. Not to be changed.
+
+        It is as of now, so a workflow that decides by it reads it within a step. Raises InvalidInput: not running.
+        """
+        return self.runtime.state.snapshot()
+
     async def state_of(self, run_id: str) -> Any:
         """The state that a run published last, None before that, also after it has ended. Raises NotFound."""
         await self.runtime.engine.find(run_id)

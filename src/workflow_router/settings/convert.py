@@ -12,6 +12,7 @@ from workflow_router.core.dispatch_route import model as dispatch
 from workflow_router.core.dispatch_route.steer import Steering
 from workflow_router.core.errors import InvalidInput, InvalidProject, Mistake
 from workflow_router.core.event_mappings import mapping as events
+from workflow_router.core.event_mappings.bulk import in_bulk
 from workflow_router.core.event_mappings.ingest import specification_of
 from workflow_router.core.event_mappings.joining import join_mappings
 from workflow_router.core.event_mappings.target import Target, compile_target
@@ -33,7 +34,8 @@ SEEN = ("event", "state")  # what the expressions of a mapping see
 
 def mappings_of(project: Project) -> list[events.Mapping]:
     """The mappings that are not disabled, compiled."""
-    return [mapping_of(mapping) for mapping in project.router.mappings if not mapping.disabled]
+    with in_bulk(len(project.router.mappings)):
+        return [mapping_of(mapping) for mapping in project.router.mappings if not mapping.disabled]
 
 
 def mapping_of(mapping: model.Mapping) -> events.Mapping:

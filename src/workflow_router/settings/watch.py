@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 @contextlib.asynccontextmanager
 async def watched(project: Project, workflows: Collection[str], apply: Apply) -> AsyncGenerator[None, None]:
     """Until the block ends, look at the file twice a second; a change of it is checked and its mappings applied."""
-    watching = asyncio.create_task(_watch(project, workflows, apply), name="router.yaml")
+    seen = _stamp(project.folder / FILE)  # before anybody else goes on, so that no change is missed
+    watching = asyncio.create_task(_watch(project, workflows, apply, seen), name="router.yaml")
     try:
         yield
     finally:
@@ -33,9 +34,8 @@ async def watched(project: Project, workflows: Collection[str], apply: Apply) ->
         await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _watch(project: Project, workflows: Collection[str], apply: Apply) -> None:
+async def _watch(project: Project, workflows: Collection[str], apply: Apply, seen: tuple[int, int] | None) -> None:
     file = project.folder / FILE
-    seen = _stamp(file)
     while True:
         await asyncio.sleep(WATCH_S)
         stamp = _stamp(file)

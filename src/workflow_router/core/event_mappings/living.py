@@ -12,6 +12,7 @@ from typing import cast
 import msgspec
 
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound, RouterError
+from workflow_router.core.event_mappings.bulk import in_bulk, settle_in
 from workflow_router.core.event_mappings.mapping import Mapping as EventMapping
 from workflow_router.core.event_mappings.match import Matcher
 from workflow_router.core.event_mappings.overlay import Overlay, folded, resolved
@@ -95,12 +96,17 @@ class LivingMappings:
         number = await self._store.commit(lambda tx: tx.mappings.keep_set(members)) if members else 0
         await self.refresh()
         before = self._declared
-        self._declared = {
-            mapping.name: (msgspec.structs.replace(mapping, version=version), rank)
-            for rank, (mapping, version) in enumerate(zip(given, versions, strict=True))
-        }
-        for name in before.keys() | self._declared.keys():
-            self._settle(name)
+        with in_bulk(len(given)):
+            self._declared = {
+                mapping.name: _declared(mapping, version, rank, before.get(mapping.name))
+                for rank, (mapping, version) in enumerate(zip(given, versions, strict=True))
+            }
+            # What is in force already stays, so that one rule changed among very many costs little.
+            changed = [name for name, one in self._declared.items() if before.get(name) is not one]
+            gone = before.keys() - self._declared.keys()
+            for name in (*changed, *gone):
+                self._settle(name)
+        settle_in(len(changed))
         self.declared_set = number
 
     async def refresh(self) -> None:
@@ -257,6 +263,16 @@ class LivingMappings:
             raise Conflict(f"The mapping {name} was changed meanwhile.", remedy="Look at its versions, then try again.")
         await self.refresh()
         return made
+
+
+_Declared = tuple[EventMapping, int]
+
+
+def _declared(mapping: EventMapping, version: int, rank: int, before: "_Declared | None") -> "_Declared":
+    """A declared mapping with its version and place; the one before, where it is the same."""
+    if before is not None and before[1] == rank and before[0].version == version:
+        return before
+    return msgspec.structs.replace(mapping, version=version), rank
 
 
 def kept(rule: Rule) -> bytes:
