@@ -21,6 +21,7 @@ from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.forward import forwarding
 from workflow_router.core.limits.model import Limit
 from workflow_router.core.message_broker.ports import Subscription, Topic
+from workflow_router.core.message_targets import TopicTargets
 from workflow_router.core.messaging import handler_of
 from workflow_router.core.orchestration.payloads import PAYLOADS, Payloads
 from workflow_router.core.router import Router
@@ -128,14 +129,15 @@ async def run(
             opening = partial(open_store, store, commit_in_thread=commit_in_thread, lease_ms=lease_ms)
             store = await opening(clock=clock, owner=ids.new(), blob_min_bytes=payloads.blob_min_bytes)
             stack.push_async_callback(store.close)
-        transport = Transports(transport, python=_functions(routers))
-        dispatcher = Dispatcher(routes, transport, LocalSecrets(), clock, ids, chance.random, sleep)
+        transports = Transports(transport, python=_functions(routers))
+        dispatcher = Dispatcher(routes, transports, LocalSecrets(), clock, ids, chance.random, sleep)
         own = forwarding()
         workflows = join_workflows([*routers, own])
         compile_rule = rule_compiler(project_file or _embedded(topics), workflows)
         runtime = Runtime(
             store, clock, ids, dispatcher, workflows, random=chance.random, sleep=sleep, compile_rule=compile_rule
         )
+        transports.inside["topic"] = TopicTargets(runtime.broker.request, ids)
         runtime.routes.compile = route_compiler(project_file or RouterFile(name="embedded"), folder)
         for part in (runtime.observation, runtime.flow_control, runtime.state):
             store.listen(part.committed)

@@ -48,6 +48,8 @@ from workflow_router.utils.ids import Ids
 
 # Beyond this many runs that go on or wait for their turn, new work is refused before anything is written.
 BACKLOG_MAX = 20_000
+# So many of a run's calls are looked at where rules ask how it has fared before this process knew it.
+RUN_CALLS_MAX = 1_000
 
 
 class Runtime:
@@ -124,10 +126,10 @@ class Runtime:
         self.explainer = Explainer(store, self.mappings, self.ingest.matcher)
         self.archive = Archive(store, clock, self.ingest, sleep=sleep)
         self.recorder = Recorder(store, sleep)
-        dispatcher.shadows.on_record = self.recorder.later
         self.cache = Cache(dispatcher, clock.monotonic_s)
         self.routes = LivingRoutes(store, dispatcher, sleep=sleep)
         self.ledger = Ledger(store, clock, ids.new(), self.recorder.later, sleep)
+        self._inform(dispatcher)
         self.live = Live(store, clock, self.ledger, sleep)
         self.scheduler = Scheduler(
             store, clock, accept=self._accept_moment, is_open=self._is_open, cancel=self.engine.ask_to_stop
@@ -281,6 +283,14 @@ class Runtime:
             NotFound, InvalidInput: nothing was sent. DispatchFailed: carries the record to be committed.
         """
         entry = self.entry(route, call, caller)
+        run, facts = caller.run, self.dispatcher.facts
+        if run is not None and self.dispatcher.lanes.steered and not facts.knows(run):
+            facts.recall(
+                run,
+                await self.store.read(
+                    lambda tx: tx.dispatches.latest(tenant=caller.tenant, run=run, limit=RUN_CALLS_MAX)
+                ),
+            )
         try:
             done = await self.cache.call(
                 route, call, caller, entry, on_intent=entry.intent, on_final=entry.ended_in_run
@@ -307,6 +317,12 @@ class Runtime:
     async def _is_open(self, run_id: str) -> bool:
         run = await self.store.read(lambda tx: tx.runs.find(run_id))
         return run is not None and run.status not in RUN_ENDED
+
+    def _inform(self, dispatcher: Dispatcher) -> None:
+        """Let it know what the other engines know: the state, the prices in force, where records go."""
+        dispatcher.facts.state = self.state.snapshot
+        dispatcher.lanes.cost_of = self.ledger.cost_of
+        dispatcher.shadows.on_record = self.recorder.later
 
     def _live_state(self) -> dict[str, object]:
         """What of `state` is asked for at the moment: the backlog of runs, and targets by route."""

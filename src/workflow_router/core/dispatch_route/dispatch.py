@@ -282,7 +282,7 @@ class Dispatcher:
                 secret = await self._secrets.resolve(target.key)
             except TransportFailed as failed:
                 refusal = failed
-        outgoing = None if refusal else build(target, flight.call, key, secret)
+        outgoing = None if refusal else build(target, flight.call, key, secret, flight.caller)
         if outgoing is not None and left_s < outgoing.timeouts.total_s:
             outgoing = within(outgoing, left_s)
         standing = flight.lane.standings[target.name]

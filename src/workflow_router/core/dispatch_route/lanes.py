@@ -103,7 +103,9 @@ class Lanes:
         seen = [flight.lane.route.name]
         while steering is not None:
             lane = flight.lane
-            scope = self._facts.of(flight.call, flight.caller, _seen(lane, self._clock.monotonic_s()))
+            scope = self._facts.of(
+                flight.call, flight.caller, _seen(lane, self._clock.monotonic_s()), state=steering.sees_state
+            )
             steered = steering.decide(scope, self._randomness)
             if steered.shadow is not None:
                 self._copy(flight, steered.shadow)

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 
 from workflow_router.core.dispatch_route.entry import Entry, Waiter
-from workflow_router.core.dispatch_route.model import Call, Caller, Route
+from workflow_router.core.dispatch_route.model import Call, Caller, Route, Target
 from workflow_router.core.dispatch_route.prices import NO_PRICES, estimate
 from workflow_router.core.dispatch_route.schedule import Shares
 from workflow_router.core.errors import LimitReached
@@ -72,6 +72,10 @@ class Ledger:
         self._news.set()
         if self.limits and self._tending is None:
             self._tending = asyncio.get_running_loop().create_task(self._tend(), name="tend-reservations")
+
+    def cost_of(self, target: Target) -> float | None:
+        """What a target costs compared with others: as it says itself, else by the prices in force of its model."""
+        return self.prices.compared(target.model) if target.cost is None else target.cost
 
     async def close(self) -> None:
         """Settle what is to be settled; whoever waits is refused."""

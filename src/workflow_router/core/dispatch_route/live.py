@@ -5,9 +5,7 @@ Refuses to store a key: its SHA-256 is stored, and the key is shown once.
 """
 
 import asyncio
-import contextlib
 import hashlib
-import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -15,6 +13,7 @@ import msgspec
 
 from workflow_router.core.dispatch_route.ledger import Ledger
 from workflow_router.core.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthorized
+from workflow_router.core.follow import Follower
 from workflow_router.core.limits.model import Limit, Usage
 from workflow_router.core.limits.ports import LiveRule
 from workflow_router.core.ports import Store, Transaction
@@ -26,7 +25,6 @@ PREFIX = "wr-"
 KEYS_MAX = 100_000
 LIMITS_MAX = 1_000
 
-_log = logging.getLogger(__name__)
 _limit = msgspec.json.Decoder(Limit)
 
 
@@ -66,28 +64,22 @@ class Live:
         self._store = store
         self._clock = clock
         self._ledger = ledger
-        self._sleep = sleep
         self._declared: dict[str, Limit] = {}
         self._limits: dict[str, Limit] = {}
         self._keys: dict[str, Key] = {}
         self._by_hash: dict[str, Key] = {}
         self._seen = (-1, -1)
-        self._watching: asyncio.Task[None] | None = None
+        self._follower = Follower("limits and keys", self.refresh, sleep)
 
     async def open(self, declared: Iterable[Limit]) -> None:
         """Put in force what the project and the store say, and watch for changes of other processes."""
         self._declared = {limit.name: limit for limit in declared}
         await self.refresh()
-        if self._store.poll_s is not None:
-            watch = self._watch(self._store.poll_s)
-            self._watching = asyncio.get_running_loop().create_task(watch, name="watch-live-rules")
+        self._follower.open(self._store.poll_s)
 
     async def close(self) -> None:
         """Stop watching."""
-        if self._watching is not None:
-            self._watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
+        await self._follower.close()
 
     async def refresh(self) -> None:
         """See what has changed."""
@@ -106,14 +98,6 @@ class Live:
         self._keys = {rule.name: _key.decode(rule.specification) for rule in keys}
         self._by_hash = {digest: key for key in self._keys.values() for digest in key.hashes}
         self._ledger.set_limits((self._declared | self._limits).values())
-
-    async def _watch(self, every_s: float) -> None:
-        while True:
-            await self._sleep(every_s)
-            try:
-                await self.refresh()
-            except Exception:  # noqa: BLE001  whatever it is, the next round tries again
-                _log.exception("Limits and keys are not refreshed.")
 
     # --- limits -----------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from workflow_router.core.dispatch_route.journal import RouteVersion
 from workflow_router.core.dispatch_route.model import Route
 from workflow_router.core.dispatch_route.steer import Steering
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound, RouterError
+from workflow_router.core.follow import Follower
 from workflow_router.core.ports import Store
 from workflow_router.utils.codec import to_json
 
@@ -49,11 +50,10 @@ class LivingRoutes:
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
-        self._sleep = sleep
         self._declared: dict[str, Route] = {}
         self._changed: dict[str, Known] = {}
         self._change = 0
-        self._watching: asyncio.Task[None] | None = None
+        self._follower = Follower("routes", self.refresh, sleep)
         self._refreshing = asyncio.Lock()
         self.compile: Callable[[str, Mapping[str, object]], Route] = compile_route
 
@@ -61,16 +61,11 @@ class LivingRoutes:
         """Put what the store holds in force over what the project declares, and look for what others change."""
         self._declared = dict(self._dispatcher.routes)
         await self.refresh()
-        if self._store.poll_s is not None:
-            self._watching = asyncio.create_task(self._watch(self._store.poll_s / 2), name="routes")
+        self._follower.open(None if self._store.poll_s is None else self._store.poll_s / 2)
 
     async def close(self) -> None:
         """Stop looking."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
-        async with self._refreshing:  # a look that was under way has finished
-            pass
+        await self._follower.close()
 
     async def refresh(self) -> None:
         """Put in force what was changed since the last time."""
@@ -188,15 +183,6 @@ class LivingRoutes:
             _log.warning("Version %d of the route %s is not in force: %s", version.version, version.name, error)
             return
         self._changed[version.name] = Known(route, version.stage, version.version, version.author)
-
-    async def _watch(self, every_s: float) -> None:
-        while True:
-            await self._sleep(every_s)
-            try:
-                # Not cancelled half-way: a connection that is just being made would be left behind.
-                await asyncio.shield(self.refresh())
-            except RouterError as error:
-                _log.warning("Changes of routes could not be read: %s", error)
 
 
 def compile_route(name: str, given: Mapping[str, object]) -> Route:

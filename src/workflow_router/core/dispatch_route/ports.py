@@ -4,13 +4,16 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from workflow_router.core.dispatch_route.model import Headers, Timeouts
+from workflow_router.core.dispatch_route.model import Caller, Headers, Timeouts
 
 Failure = Literal["refused", "secret", "connect", "timeout", "broken", "too-large"]
 
 
 class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as it goes on the wire: every header but Host and Content-Length is here, names in lower case."""
+    """A request as it goes on the wire: every header but Host and Content-Length is here, names in lower case.
+
+    `caller` is for targets inside the router; nothing of it goes on a wire.
+    """
 
     method: str
     url: str
@@ -19,6 +22,7 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts
     allow_private: bool
     answer_max_bytes: int
+    caller: Caller | None = None
 
     def __repr__(self) -> str:
         """Without header values, query and body: the headers hold the target's secret."""

@@ -77,6 +77,11 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
             remedy="Add it under `prices: models:`, or set `prices: unknown:` to zero or default.",
         )
 
+    def compared(self, model: str | None) -> float | None:
+        """What a million tokens in and a million out cost, to compare models; None where the table has none."""
+        found = None if model is None else self.models.get(model) or self.models.get(_DATED.sub("", model))
+        return None if found is None else found.input + found.output
+
     def cost(self, model: str, tokens: Tokens) -> int:
         """Billionths of a dollar. Raises PriceUnknown."""
         price = self.of(model)

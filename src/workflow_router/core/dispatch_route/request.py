@@ -94,7 +94,7 @@ def may_repeat(target: Target, call: Call, key: str | None) -> bool:
     return target.kind == "openai" or key is not None or call.method in IDEMPOTENT
 
 
-def build(target: Target, call: Call, key: str | None, secret: str | None) -> Outgoing:
+def build(target: Target, call: Call, key: str | None, secret: str | None, caller: Caller | None = None) -> Outgoing:
     """The request for one target. Raises InvalidInput for a control character in a header or a body without members."""
     allowed = _allowed(target.pass_headers, target.key_header)
     headers = [(lower, value) for name, value in call.headers if (lower := name.lower()) in allowed]
@@ -115,6 +115,7 @@ def build(target: Target, call: Call, key: str | None, secret: str | None) -> Ou
         timeouts=target.timeouts,
         allow_private=target.allow_private,
         answer_max_bytes=target.answer_max_bytes,
+        caller=caller,
     )
 
 

@@ -17,7 +17,7 @@ from workflow_router.core.expressions import Condition, Template, compile_condit
 from workflow_router.core.model import DispatchRecord
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.states import DispatchStatus
-from workflow_router.utils.codec import from_json, typed_from_json
+from workflow_router.utils.codec import from_json, to_json, typed_from_json
 
 VARIABLES = ("request", "caller", "run", "route", "state")
 BODY_MAX_BYTES = 1024 * 1024  # a longer body is not looked into
@@ -71,6 +71,8 @@ class Steering:
         )
         self._canary: Share | None = route.canary
         self._shadow = None if route.shadow is None else (names[route.shadow.target], route.shadow.share)
+        said = to_json([route.rules, route.sticky, route.experiment and route.experiment.key])
+        self.sees_state = b"state" in said  # which costs more to gather than all the rest
         self._left_out = {} if route.shadow is None else {route.shadow.target: "gets copies of calls only"}
         if not any(name not in self._left_out for name in names):
             raise InvalidInput(
@@ -137,8 +139,8 @@ class Facts:
         self.state = state
         self._runs: OrderedDict[str, dict[str, int]] = OrderedDict()
 
-    def of(self, call: Call, caller: Caller, route: Mapping[str, object]) -> dict[str, object]:
-        """The scope of one call's rules."""
+    def of(self, call: Call, caller: Caller, route: Mapping[str, object], *, state: bool = True) -> dict[str, object]:
+        """The scope of one call's rules; without `state` where none of them sees it."""
         run = self._runs.get(caller.run or "", {})
         return {
             "request": {
@@ -155,8 +157,19 @@ class Facts:
             },
             "run": {"calls": 0, "failed": 0, "tokens": 0, **run},
             "route": route,
-            "state": {} if self.state is None else self.state(),
+            "state": self.state() if state and self.state is not None else {},
         }
+
+    def knows(self, run: str) -> bool:
+        """Whether anything was heard of the run here."""
+        return run in self._runs
+
+    def recall(self, run: str, records: Iterable[DispatchRecord]) -> None:
+        """Take in what the store holds of a run that was under way elsewhere, or before this process."""
+        self._runs.setdefault(run, {"calls": 0, "failed": 0, "tokens": 0})
+        for record in records:
+            if record.status is not DispatchStatus.INTENDED:
+                self.tell(record)
 
     def tell(self, record: DispatchRecord) -> None:
         """A call of a run has ended. The runs that were heard of last are remembered."""

@@ -17,6 +17,7 @@ from workflow_router.core.event_mappings.mapping import Mapping as EventMapping
 from workflow_router.core.event_mappings.match import Matcher
 from workflow_router.core.event_mappings.overlay import Overlay, folded, resolved
 from workflow_router.core.event_mappings.ports import MappingVersion, NewVersion
+from workflow_router.core.follow import Follower
 from workflow_router.core.ports import Store
 from workflow_router.utils.codec import from_json, to_canonical_json
 
@@ -57,33 +58,21 @@ class LivingMappings:
         self._store = store
         self._matcher = matcher
         self.compile_rule = compile_rule
-        self._sleep = sleep
         self.declared_set = 0
         self.change = 0
         self.broken: dict[str, str] = {}
         self._declared: dict[str, tuple[EventMapping, int]] = {}
         self._overlays: dict[str, Overlay] = {}
-        self._watching: asyncio.Task[None] | None = None
+        self._follower = Follower("mappings", self.refresh, sleep)
         self._refreshing = asyncio.Lock()
 
     def open(self) -> None:
         """Begin to look for what other processes change."""
-        if self._store.poll_s is not None:
-            self._watching = asyncio.create_task(self._watch(self._store.poll_s), name="mappings")
+        self._follower.open(None if self._store.poll_s is None else self._store.poll_s / 2)
 
     async def close(self) -> None:
         """Stop looking."""
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
-
-    async def _watch(self, poll_s: float) -> None:
-        while True:
-            await self._sleep(poll_s / 2)
-            try:
-                await self.refresh()
-            except RouterError as error:
-                _log.warning("Changes of mappings could not be read: %s", error)
+        await self._follower.close()
 
     # --- what the project declares ----------------------------------------------------------------------------------
 
