@@ -137,7 +137,7 @@ async def run(
         runtime = Runtime(
             store, clock, ids, dispatcher, workflows, random=chance.random, sleep=sleep, compile_rule=compile_rule
         )
-        transports.inside["topic"] = TopicTargets(runtime.broker.request, ids)
+        transports.inside["topic"] = TopicTargets(runtime.broker.requests.request, ids)
         runtime.routes.compile = route_compiler(project_file or RouterFile(name="embedded"), folder)
         for part in (runtime.observation, runtime.flow_control, runtime.state):
             store.listen(part.committed)
