@@ -76,9 +76,7 @@ class Runtime:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         compile_rule: Compile = cannot_compile,
     ) -> None:
-        self.store = store
-        self.clock = clock
-        self.ids = ids
+        self.store, self.clock, self.ids = store, clock, ids
         self.dispatcher = dispatcher
         self.workflows = workflows
         self.random = random
