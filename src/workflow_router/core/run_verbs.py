@@ -191,6 +191,7 @@ async def dispatch(runtime: Runtime, branch: Branch, route: str, call: Call) -> 
             workflow=run.workflow,
             cause=run.id,
             correlation=run.correlation,
+            resumed=live.resumed,
         )
         try:
             dispatched = await runtime.call(route, call, caller)

@@ -4,13 +4,16 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fixtures.raw_server import Script, always, answer, serving
+from tests.fixtures.raw_server import Received, Script, Wire, always, answer, serving
 from tests.unit.dispatch_route.kit import dead_url, target
 from workflow_router.app import embed
+from workflow_router.core.dispatch_route.entry import Entry
+from workflow_router.core.dispatch_route.ledger import Ledger
 from workflow_router.core.dispatch_route.model import Call, Caller, Route
 from workflow_router.core.dispatch_route.prices import (
     INPUT_MAX_TOKENS,
@@ -218,3 +221,42 @@ def test_what_a_call_of_a_run_used_is_settled_in_the_commit_of_its_outcome() -> 
             assert await runtime.store.read(lambda tx: tx.dispatches.find(left.record.id)) is not None
 
     against(always(answer(USED, headers=JSON)), use)
+
+
+def test_the_calls_of_a_run_that_was_under_way_go_before_those_of_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    router = Router("t")
+
+    @router.workflow
+    async def work() -> object:
+        return await router.dispatch("m", {"messages": []})
+
+    async def main() -> None:
+        resumed: list[bool] = []
+        entry = Ledger.entry
+
+        def noting(self: Ledger, route: Route, call: Call, caller: Caller) -> Entry:
+            resumed.append(caller.resumed)
+            return entry(self, route, call, caller)
+
+        monkeypatch.setattr(Ledger, "entry", noting)
+        answering = asyncio.Event()
+
+        async def upstream(received: Received, wire: Wire) -> bool:
+            await answering.wait()
+            await wire.send(answer(USED, headers=JSON))
+            return True
+
+        async with serving(upstream) as server:
+            one = Route(name="m", targets=(target("a", server.url, key=None),))
+            for number in (1, 2):
+                async with embed(router, store=f"sqlite:///{tmp_path}/t.db", routes=[one]) as runtime:
+                    if number == 1:
+                        await runtime.start("work", b"null")
+                    await server.arrived(number)
+                    if number == 2:
+                        answering.set()
+            assert resumed == [False, True]
+
+    asyncio.run(main())

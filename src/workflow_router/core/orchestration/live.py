@@ -30,6 +30,7 @@ class LiveRun:
 
     Attributes:
         fresh: there is no history in the store yet.
+        resumed: it was under way before this execution of it.
         history: committed steps by key.
         seq: number of the last step committed or on its way.
         unused: keys of committed steps that this execution has not asked for yet.
@@ -54,6 +55,7 @@ class LiveRun:
         self.run = run
         self.fence = fence
         self.fresh = fresh
+        self.resumed = not fresh
         self.history: dict[str, StepRecord] = {}
         self.unused: set[str] = set()
         self.seq = 0
