@@ -49,7 +49,7 @@ VIOLATIONS = [
 # Modules that the violations above import, made where the tree has not got them.
 TARGETS = [
     "app/running.py",
-    "testing.py",
+    "testing/__init__.py",
     "settings/__init__.py",
     "core/router.py",
     "core/runtime.py",

@@ -1,4 +1,4 @@
-"""Owns the public test kit: a loop with virtual time, a clock on it, and runs in memory. Refuses to fake the engine.
+"""Owns virtual time: a loop whose time jumps, and a clock on it. Refuses to fake the engine.
 
 A workflow that sleeps thirty days is tested in milliseconds: when nothing is ready, the loop's time jumps to the next
 timer. With a seed, callbacks that are ready at the same moment run in a shuffled, repeatable order.

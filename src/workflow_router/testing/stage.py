@@ -1,0 +1,247 @@
+"""Owns playing a test: routers on a store in memory, in virtual time, with crashes where the test wants them.
+
+At its end each run is replayed from its own history against the code, so that a workflow which would not survive a
+restart fails its test even where nothing crashed. Refuses mocks: store and engine are the real ones.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from workflow_router.app import run
+from workflow_router.core.errors import Overloaded, StoreError, StoreUnavailable
+from workflow_router.core.model import AuditEntry, Run
+from workflow_router.core.orchestration.definitions import Workflow
+from workflow_router.core.orchestration.ports import RunFilter
+from workflow_router.core.orchestration.replay import Unknown, replay
+from workflow_router.core.ports import Transaction
+from workflow_router.core.router import Router
+from workflow_router.core.runtime import Runtime
+from workflow_router.core.states import RunStatus
+from workflow_router.db.migrate import load_migrations, migrate
+from workflow_router.db.sqlite.connection import SqliteDatabase, SqliteSession
+from workflow_router.db.store import SqlStore
+from workflow_router.testing.targets import FakeTargets
+from workflow_router.testing.virtual_time import VirtualClock, run_virtually
+
+T = TypeVar("T")
+
+REPLAYED_PAGE = 200
+
+
+class _Powered:
+    """A `Database` that loses power: what is committed stays, and nothing else is done through it any more."""
+
+    def __init__(self, inner: SqliteDatabase) -> None:
+        self._inner = inner
+        self.crashed = asyncio.Event()
+        self.commits_left: int | None = None
+
+    def _check(self) -> None:
+        if self.crashed.is_set():
+            raise StoreUnavailable("The process has crashed, as the test wanted.")
+
+    async def begin(self, *, assume: bool = False) -> SqliteSession:
+        self._check()
+        return await self._inner.begin(assume=assume)
+
+    async def commit(self) -> None:
+        self._check()
+        await self._inner.commit()
+        if self.commits_left is not None:
+            self.commits_left -= 1
+            if self.commits_left <= 0:
+                self.crashed.set()
+        self._check()  # it is on the disk, but nobody hears of it
+
+    async def rollback(self) -> None:
+        await self._inner.rollback()
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[SqliteSession, None]:
+        self._check()
+        async with self._inner.snapshot() as session:
+            yield session
+
+    async def close(self) -> None:
+        return
+
+
+class Stage:
+    """Routers at play; see `play`.
+
+    Attributes:
+        runtime: the running system; another one after a crash.
+        targets: fakes of what routes call.
+        crashes: how often it has crashed.
+    """
+
+    def __init__(self, database: SqliteDatabase, routers: Sequence[Router], parts: dict[str, Any]) -> None:
+        self._database = database
+        self._routers = routers
+        self._parts = parts
+        self._living = contextlib.AsyncExitStack()
+        self._step: str | None = None
+        self.crashes = 0
+
+    async def open(self) -> None:
+        """Begin, or go on after a crash, with what the store has."""
+        self._powered = _Powered(self._database)
+        store = SqlStore(self._powered, VirtualClock(), f"life-{self.crashes}", sole=True)
+        await store.open()
+        store.listen(self._committed)
+        self.runtime: Runtime = await self._living.enter_async_context(
+            run(self._routers, store=store, clock=VirtualClock(), **self._parts)
+        )
+
+    async def close(self) -> None:
+        """End without a trace of memory."""
+        with contextlib.suppress(StoreError, Overloaded):
+            await self._living.aclose()
+
+    # --- what tests do ----------------------------------------------------------------------------------------------
+
+    def crash_at_commit(self, number: int) -> None:
+        """Crash at the n-th commit from now, 1 for the next: it is on the disk, and nobody has heard of it."""
+        self._powered.commits_left = number
+
+    def crash_after(self, step: str) -> None:
+        """Crash when the result of a step of this name has just been committed."""
+        self._step = step
+
+    async def crash(self) -> None:
+        """Crash now, and go on with a new runtime on the same store."""
+        if self._powered.crashed.is_set():  # it crashed before, and nobody has looked since
+            await self._go_on()
+        self._powered.crashed.set()
+        await self._go_on()
+
+    async def start(self, workflow: Workflow[..., Any] | str, given: object = None, *, run_id: str = "run") -> str:
+        """Start a run, once with this id even where a crash hides that it began; returns the id."""
+        while True:
+            try:
+                return await self._routers[0].start(workflow, given, run_id=run_id)
+            except StoreError:
+                if not self._powered.crashed.is_set():
+                    raise
+                await self._go_on()
+
+    async def ended(self, run_id: str) -> Run:
+        """Wait until a run has ended or is suspended, over crashes. Raises NotFound."""
+        while True:
+            ended = asyncio.ensure_future(self.runtime.engine.ended(run_id))
+            crashed = asyncio.ensure_future(self._powered.crashed.wait())
+            try:
+                await asyncio.wait({ended, crashed}, return_when=asyncio.FIRST_COMPLETED)
+                if not crashed.done():
+                    return await ended
+            finally:
+                ended.cancel()
+                crashed.cancel()
+                await asyncio.gather(ended, crashed, return_exceptions=True)
+            await self._go_on()
+
+    async def result(self, run_id: str) -> Any:
+        """The typed result of a run, once it has completed. Raises AssertionError where it ended otherwise."""
+        ended = await self.ended(run_id)
+        if ended.status is not RunStatus.COMPLETED:
+            raise AssertionError(f"Run {run_id} is {ended.status}: {(ended.error or b'').decode()}")
+        return self.runtime.workflows[ended.workflow][ended.version].codec.decode(ended.output or b"null")
+
+    # --- within -----------------------------------------------------------------------------------------------------
+
+    def _committed(self, entries: Sequence[AuditEntry]) -> None:
+        if self._step is None:
+            return
+        for entry in entries:
+            transition = entry.transition
+            if transition.kind.startswith("step.") and transition.detail.get("name") == self._step:
+                self._step = None
+                self._powered.crashed.set()
+
+    async def _go_on(self) -> None:
+        await self.close()
+        self.crashes += 1
+        self._living = contextlib.AsyncExitStack()
+        await self.open()
+
+    async def check_replays(self) -> None:
+        """Replay each run from its history. Raises AssertionError where the code does not do again what it did."""
+        if self._powered.crashed.is_set():
+            await self._go_on()
+        before: str | None = None
+        while True:
+            wanted = RunFilter(before=before, limit=REPLAYED_PAGE)
+
+            async def page(tx: Transaction, wanted: RunFilter = wanted) -> list[Run]:
+                return await tx.runs.list_runs(wanted)
+
+            runs = await self.runtime.store.read(page)
+            for one in runs:
+                await self._replay(one)
+            if len(runs) < REPLAYED_PAGE:
+                return
+            before = runs[-1].id
+
+    async def _replay(self, one: Run) -> None:
+        if one.status is RunStatus.PENDING:
+            return
+        history = await self.runtime.store.read(lambda tx: tx.runs.history(one.id))
+        try:
+            found = await replay(self.runtime.workflows, one, history)
+        except Unknown:
+            return
+        if found is not None:
+            place = "" if found.key is None else f" at {found.key}"
+            raise AssertionError(
+                f"Workflow {found.workflow} is not deterministic: replayed from its own history, run {found.run} has "
+                f"{found.expected}{place}, but the code comes to {found.found}."
+            )
+
+
+def play(
+    scenario: Callable[[Stage], Awaitable[T]],
+    *routers: Router,
+    targets: FakeTargets | None = None,
+    replays: bool = True,
+    seed: int | None = None,
+    **parts: Any,
+) -> T:
+    """Play a scenario with routers on a store in memory, in virtual time; returns what it returns.
+
+    Args:
+        targets: what routes call; by default nothing can be reached.
+        replays: whether each run is replayed from its own history at the end.
+        seed: shuffles what is ready at the same moment, repeatably.
+        parts: as for `embed`: routes, mappings, topics, subscriptions and so on.
+
+    Raises:
+        AssertionError: a workflow is not deterministic; whatever the scenario raises.
+
+    Example:
+        ```python
+        async def a_month_later(stage: Stage) -> None:
+            run = await stage.start(reminder, {"days": 30})
+            await stage.crash()
+            assert await stage.result(run) == "sent"
+
+        play(a_month_later, router)
+        ```
+    """
+
+    async def main() -> T:
+        database = SqliteDatabase(None, commit_in_thread=False)
+        await migrate(database, load_migrations("sqlite"))
+        stage = Stage(database, routers, {"transport": targets or FakeTargets(), **parts})
+        try:
+            await stage.open()
+            value = await scenario(stage)
+            if replays:
+                await stage.check_replays()
+            return value
+        finally:
+            await stage.close()
+            await database.close()
+
+    return run_virtually(main(), seed=seed)
