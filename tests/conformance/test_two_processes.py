@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.conformance.conftest import Backend
-from tests.conformance.support import accepted, fence, lease, message, publish, start, step
+from tests.conformance.support import SUBSCRIPTION, accepted, fence, lease, message, publish, start, step
 from workflow_router.core.errors import Lost, StoreUnavailable
 from workflow_router.core.model import Run
 from workflow_router.core.ports import Transaction
@@ -198,6 +198,30 @@ def test_two_consumers_share_no_delivery_and_keep_the_order(postgres_backend: Ba
             for key in ("k0", "k1", "k2", "k3"):
                 of_key = [message_id for k, message_id in seen if k == key]
                 assert of_key == sorted(of_key)
+
+    asyncio.run(main())
+
+
+def test_what_a_process_held_is_due_at_once_when_it_is_gone(postgres_backend: Backend) -> None:
+    """The clock stands still, so no lease runs out; that the first is gone is seen by its connections."""
+
+    async def take(store: SqlStore, owner: str) -> list[int]:
+        found = await store.commit(lambda tx: tx.messages.lease(SUBSCRIPTION, limit=9, token=owner, holder=owner))
+        return [delivery.attempt for delivery in found]
+
+    async def main() -> None:
+        async with two_stores(postgres_backend) as (first, second):
+            await publish(first, message(1), message(2))
+            assert await take(first, "first") == [1, 1]
+            assert await second.read(lambda tx: tx.replies.gone_holders("second")) == []
+            assert await take(second, "second") == []
+            await first.close()
+            async with asyncio.timeout(10):
+                while not (gone := await second.read(lambda tx: tx.replies.gone_holders("second"))):
+                    await second.read(lambda tx: tx.audit.head())
+            assert gone == [(SUBSCRIPTION.name, "first")]
+            assert await second.commit(lambda tx: tx.messages.release(*gone[0])) == 2
+            assert await take(second, "second") == [2, 2]
 
     asyncio.run(main())
 
