@@ -5,7 +5,7 @@ Refuses the store's own affairs: shards, wakes and leases of others.
 
 import base64
 from functools import cache
-from typing import TypeVar
+from typing import TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Raw
@@ -221,7 +221,7 @@ def line_of(entry: AuditEntry) -> Line:
 
 @cache
 def _raw_fields(kind: type[msgspec.Struct]) -> frozenset[str]:
-    return frozenset(name for name, hint in kind.__annotations__.items() if hint is Raw)
+    return frozenset(name for name, hint in get_type_hints(kind).items() if hint is Raw)
 
 
 def view(kind: type[V], source: msgspec.Struct, **more: object) -> V:
