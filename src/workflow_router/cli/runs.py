@@ -29,11 +29,14 @@ def command(ctx: click.Context) -> None:
 @command.command("list")
 @click.option("--workflow", help="Only runs of this workflow.")
 @click.option("--status", help="Only runs in this status, such as waiting or faulted.")
+@click.option("--where", metavar="NAME=VALUE", help="Only runs with this attribute, such as customer=42.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 @talks
-def list_runs(client: Client, printer: Printer, workflow: str | None, status: str | None, limit: int) -> None:
+def list_runs(
+    client: Client, printer: Printer, workflow: str | None, status: str | None, where: str | None, limit: int
+) -> None:
     """List runs, newest first."""
-    answer = client.get("/api/runs", workflow=workflow, status=status, limit=limit)
+    answer = client.get("/api/runs", workflow=workflow, status=status, where=where, limit=limit)
     found = rows_of(answer, "runs")
     held = ("waits_for",) if any(row.get("waits_for") for row in found) else ()  # most lists hold no such run
     printer.table(found, (*COLUMNS, *held), empty="No runs.", value=answer)

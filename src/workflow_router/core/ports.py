@@ -19,6 +19,7 @@ from workflow_router.core.message_broker.ports import (
 from workflow_router.core.model import NewRun, Run, Transition
 from workflow_router.core.orchestration.flow_ports import KeyTransitions, SlotTransitions, StartTransitions
 from workflow_router.core.orchestration.ports import (
+    AttributeTransitions,
     BlobTransitions,
     Fence,
     InterestTransitions,
@@ -86,6 +87,8 @@ class TimeVerbs(Protocol):
 
     @property
     def stops(self) -> StopTransitions: ...
+    @property
+    def attributes(self) -> AttributeTransitions: ...
     @property
     def pauses(self) -> PauseTransitions: ...
     @property

@@ -8,6 +8,7 @@ from workflow_router.core import run_verbs
 from workflow_router.core.durations import seconds
 from workflow_router.core.errors import InvalidInput
 from workflow_router.core.joins import Join, JoinKind
+from workflow_router.core.orchestration.attributes import attributes_of
 from workflow_router.core.orchestration.heartbeats import beating
 from workflow_router.core.orchestration.interests import Heard
 from workflow_router.core.orchestration.journal import Outcome
@@ -122,6 +123,20 @@ class TimeVerbs(ScheduleVerbs):
         It is as of now, so a workflow that decides by it reads it within a step. Raises InvalidInput: not running.
         """
         return self.runtime.state.snapshot()
+
+    async def set_attributes(self, **attributes: str | float | bool) -> None:
+        """Make the run one that is found by these, in the same commit as its history. Only inside a run.
+
+        Args:
+            attributes: texts up to 500 characters, numbers or bools, at most 20 at once; those set before stay.
+        """
+        branch = run_verbs.inside("set_attributes")
+        found = attributes_of(attributes)
+
+        async def perform(live: LiveRun, _: str) -> Outcome:
+            return Outcome(output=b"null", also=lambda tx: tx.attributes.set(live.run, live.fence, found))
+
+        await self.runtime.engine.operations.value(branch, "attributes", "attributes", perform)
 
     async def state_of(self, run_id: str) -> Any:
         """The state that a run published last, None before that, also after it has ended. Raises NotFound."""

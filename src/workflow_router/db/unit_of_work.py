@@ -5,6 +5,7 @@ from workflow_router.core.ports import Controls
 from workflow_router.db.audit_log import AuditLog
 from workflow_router.db.database import Session
 from workflow_router.db.repositories.approvals import Approvals
+from workflow_router.db.repositories.attributes import Attributes
 from workflow_router.db.repositories.blobs import MIN_BYTES, Blobs
 from workflow_router.db.repositories.dispatches import Dispatches
 from workflow_router.db.repositories.events import Events
@@ -88,6 +89,7 @@ class UnitOfWork:
         self.holds = Holds(session, now_ms)
         self.stops = Stops(session, self.record, now_ms, epochs)
         self.pauses = Pauses(session)
+        self.attributes = Attributes(session, self.runs, epochs)
         self.interests = Interests(session, now_ms, epochs)
         self.updates = Updates(session, now_ms, epochs)
         self.schedules = Schedules(session, self.record, now_ms)

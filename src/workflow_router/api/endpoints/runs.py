@@ -11,6 +11,7 @@ from workflow_router.api.request import Request
 from workflow_router.api.views import DispatchView, ListedRun, RunSummary, RunView, StepView, view
 from workflow_router.core.errors import Conflict, InvalidInput, Lost, NotFound, Overloaded
 from workflow_router.core.model import DEFAULT_TENANT, DispatchRecord, Run, StepRecord
+from workflow_router.core.orchestration.attributes import condition_of
 from workflow_router.core.orchestration.ports import RunFilter
 from workflow_router.core.ports import Transaction
 from workflow_router.core.states import RunStatus
@@ -62,12 +63,13 @@ class RunPage(msgspec.Struct, frozen=True):
 
 
 class RunQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which runs to list."""
+    """Which runs to list; `where` asks for an attribute, such as `customer=42`."""
 
     workflow: str | None = None
     status: RunStatus | None = None
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
     before: str | None = None
+    where: Annotated[str, Meta(max_length=600)] | None = None
 
 
 class WorkflowView(msgspec.Struct, frozen=True):
@@ -89,13 +91,14 @@ async def list_workflows(context: Context) -> list[WorkflowView]:
     ]
 
 
-@endpoint("GET", "/api/runs", tag=TAG)
+@endpoint("GET", "/api/runs", tag=TAG, errors=(InvalidInput,))
 async def list_runs(context: Context, query: RunQuery) -> RunPage:
     """List runs, newest first."""
+    where = None if query.where is None else condition_of(query.where)
     wanted = RunFilter(workflow=query.workflow, status=query.status, before=query.before, limit=query.limit)
 
     async def unit(tx: Transaction) -> tuple[list[Run], dict[str, str]]:
-        listed = await tx.runs.list_runs(wanted)
+        listed = await (tx.runs.list_runs(wanted) if where is None else tx.attributes.runs(where, wanted))
         pending = [run.id for run in listed if run.status is RunStatus.PENDING]
         return listed, await tx.starts.reasons(pending) if pending else {}
 

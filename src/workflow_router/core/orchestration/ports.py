@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from workflow_router.core.model import DEFAULT_TENANT, NewRun, Run, Signal, StepRecord
+from workflow_router.core.orchestration.attributes import Attribute
 from workflow_router.core.states import RunStatus
 
 
@@ -176,6 +177,18 @@ class StopTransitions(Protocol):
 
     async def forget(self, run_id: str) -> None:
         """Remove what a run that has ended left beside its history: stop, heartbeats, takeups, interests."""
+        ...
+
+
+class AttributeTransitions(Protocol):
+    """Storage verbs of what runs are searched by."""
+
+    async def set(self, run: Run, fence: Fence, attributes: Sequence[Attribute]) -> None:
+        """Set attributes of a run; others stay. Raises Lost for a stale owner."""
+        ...
+
+    async def runs(self, condition: Attribute, wanted: RunFilter) -> list[Run]:
+        """Runs that have this attribute, newest first."""
         ...
 
 
