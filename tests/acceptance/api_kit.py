@@ -119,9 +119,9 @@ async def served(router: Router, *, keys: Mapping[str, str] | None = None, **par
     parts.setdefault("topics", ["orders"])
     parts.setdefault("subscriptions", [Subscription(name="audit", topic="orders", max_deliveries=2)])
     limit = parts.pop("body_max_bytes", 65_536)
+    senders: dict[str, Scheme] = {"github": "github", "slack": "slack", **parts.pop("senders", {})}
     async with embed(router, prepare=_sign, **parts) as runtime:
-        schemes: tuple[Scheme, ...] = ("github", "slack")
-        sources = {scheme: Source(scheme, scheme, lambda: [SECRET]) for scheme in schemes}
+        sources = {name: Source(name, scheme, lambda: [SECRET]) for name, scheme in senders.items()}
         gateway = Gateway(
             runtime.dispatcher, runtime.entry, identify=Callers(runtime.live).identify, cache=runtime.cache
         )

@@ -136,6 +136,32 @@ def test_a_full_router_says_when_to_come_back_and_has_written_nothing(monkeypatc
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("members", "named"),
+    [
+        ({"type": "router.join.completed"}, "router.join.completed"),
+        ({"type": "io.workflow-router.run.completed"}, "io.workflow-router.run.completed"),
+        ({"type": "dev.workflow-router.schedule.due"}, "dev.workflow-router.schedule.due"),
+        ({"routerchain": ""}, "routerchain"),
+        ({"routerchain": "orders"}, "routerchain"),
+    ],
+)
+def test_nobody_outside_speaks_in_the_routers_name(members: dict[str, str], named: str) -> None:
+    async def main() -> None:
+        async with served(shop()) as door:
+            event = {**EVENT, **members}
+            headers = {f"ce-{name}": value for name, value in event.items()} | {"content-type": "application/json"}
+            batch = [{**EVENT, "id": "2", "data": {"n": 1}}, event]
+            for body, sent in ((event, STRUCTURED), (b"{}", headers), (batch, BATCH)):
+                answer = await door.call("POST", "/events", body, sent)
+                assert named in answer.problem(400, "invalid-event")
+            assert (await door.get("/api/events"))["events"] == []
+            near = await door.send(type="routers.order", routerchains="orders")
+            assert near.status == 202
+
+    asyncio.run(main())
+
+
 # --- webhooks -------------------------------------------------------------------------------------------------------
 
 ISSUE = b'{"action":"opened","issue":{"number":3},"repository":{"url":"https://api.github.com/repos/a/b"}}'
@@ -197,6 +223,20 @@ def test_slack_gets_its_challenge_back_if_it_is_slack() -> None:
             headers["x-slack-signature"] = f"v0={signed[::-1]}"
             (await door.call("POST", "/webhooks/slack", body, headers)).problem(401, "unauthorized")
             assert await _accepted(door) == 0
+
+    asyncio.run(main())
+
+
+def test_a_webhook_does_not_speak_in_the_routers_name() -> None:
+    body = b'{"type":"join.completed"}'
+    headers = {"x-signature": hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()}
+
+    async def main() -> None:
+        async with served(shop(), senders={"router": "hmac", "shop": "hmac"}) as door:
+            refused = await door.call("POST", "/webhooks/router", body, headers)
+            assert "'router.join.completed'" in refused.problem(400, "invalid-event")
+            assert await _accepted(door) == 0
+            assert (await door.call("POST", "/webhooks/shop", body, headers)).status == 202
 
     asyncio.run(main())
 

@@ -21,6 +21,7 @@ from workflow_router.core.errors import (
 )
 from workflow_router.core.event_mappings.cloudevents import BATCH, STRUCTURED, parse_http
 from workflow_router.core.event_mappings.ingest import Accepted
+from workflow_router.core.event_mappings.outside import check_outside
 from workflow_router.core.model import DEFAULT_TENANT, Event
 from workflow_router.utils.codec import to_json
 
@@ -81,6 +82,8 @@ async def post_events(context: Context, request: Request) -> Accepted | list[Acc
         body = await request.body()
         kind = request.header(b"content-type")
         events = parse_http(kind, request.headers, body)
+        for event in events:
+            check_outside(event)
         if kind is None or kind.partition(";")[0].strip().lower() != BATCH:
             return await _accept(context, events[0])
         outcomes = await asyncio.gather(*(_accept(context, event) for event in events), return_exceptions=True)
@@ -117,7 +120,9 @@ async def post_webhook(context: Context, request: Request, source: str) -> Accep
         challenge = sender.challenge(body)
         if challenge is not None:
             return Response(to_json({"challenge": challenge}))
-        return await _accept(context, sender.to_event(request.headers, body))
+        event = sender.to_event(request.headers, body)
+        check_outside(event)
+        return await _accept(context, event)
     except RouterError:
         context.metrics.events["refused"] += 1
         raise

@@ -1,0 +1,26 @@
+"""Owns what an event from outside may not claim to be. Refuses events that speak in the router's own name.
+
+Events that the router makes itself never pass a door, so whoever reacts to one may trust that it is the router's, and
+the chain that ends a circle of mappings cannot be written, and so neither cut nor made, by a sender.
+"""
+
+from workflow_router.core.errors import InvalidEvent
+from workflow_router.core.event_mappings.plan import CHAIN
+from workflow_router.core.model import Event
+
+OWN_TYPES = ("router.", "io.workflow-router.", "dev.workflow-router.")
+
+
+def check_outside(event: Event) -> None:
+    """Hold an event that came through a door against what only the router may say.
+
+    Raises:
+        InvalidEvent: its type is in a namespace of the router, or it carries an attribute that only the router sets.
+    """
+    if event.type.startswith(OWN_TYPES):
+        raise InvalidEvent(
+            f"The type {event.type!r} belongs to events that the router makes itself.",
+            remedy=f"Choose a type that does not begin with {', '.join(OWN_TYPES[:-1])} or {OWN_TYPES[-1]}",
+        )
+    if CHAIN in event.extensions:
+        raise InvalidEvent(f"The attribute {CHAIN} is set by the router alone.", remedy="Send the event without it.")
