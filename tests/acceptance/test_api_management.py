@@ -285,7 +285,9 @@ def test_routes_show_health_and_dispatches_why_they_went_where() -> None:
             assert (dispatch["route"], dispatch["status"]) == ("billing", "failed")
             assert [attempt["target"] for attempt in dispatch["attempts"]] == ["main"]
             assert dispatch["considered"][0]["picked"] is True
-            assert await door.get(f"/api/dispatches/{dispatch['id']}") == dispatch
+            shown = await door.get(f"/api/dispatches/{dispatch['id']}")
+            assert dispatch.items() <= shown.items()
+            assert "main gave no answer" in " ".join(shown["explanation"])
             assert await door.get("/api/dispatches?run=none") == []
             (await door.call("GET", "/api/dispatches/none")).problem(404, "not-found")
             (shown,) = await door.get("/api/routes")
@@ -375,7 +377,7 @@ def test_metrics_count_by_endpoint_and_never_by_what_callers_send() -> None:
             ]
             assert "workflow_router_backlog 0.0" in lines
             families = [line.split()[2] for line in lines if line.startswith("# TYPE")]
-            assert len(families) == len(set(families)) == 5
+            assert len(families) == len(set(families)) >= 5
 
     asyncio.run(main())
 

@@ -127,6 +127,6 @@ def test_a_servers_problem_is_told_as_it_is(
 def test_another_kind_of_server_is_told_from_ours(
     problems: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code, _, err = wr(capsys, monkeypatch, "topics", "--url", problems)
+    code, _, err = wr(capsys, monkeypatch, "topics", "list", "--url", problems)
     assert code == 2
     assert "not a Workflow Router" in err
