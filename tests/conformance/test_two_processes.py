@@ -34,6 +34,9 @@ async def two_stores(backend: Backend) -> AsyncGenerator[tuple[SqlStore, SqlStor
         await second.close()
 
 
+MANY = 300
+
+
 def test_a_stale_owner_loses_to_the_one_that_took_over(postgres_backend: Backend) -> None:
     async def main() -> None:
         async with two_stores(postgres_backend) as (first, second):
@@ -184,17 +187,17 @@ def test_a_mapping_that_two_processes_bring_gets_one_version(postgres_backend: B
 def test_two_consumers_share_no_delivery_and_keep_the_order(postgres_backend: Backend) -> None:
     async def main() -> None:
         async with two_stores(postgres_backend) as (first, second):
-            await publish(first, *(message(number, key=f"k{number % 4}") for number in range(40)))
+            await publish(first, *(message(number, key=f"k{number % 4}") for number in range(MANY)))
             seen: list[tuple[str | None, str]] = []
 
             async def consume(store: SqlStore, tag: str) -> None:
-                while len(seen) < 40:
+                while len(seen) < MANY:
                     for delivery in await lease(store, limit=3, tag=tag):
                         seen.append((delivery.key, delivery.message_id))
                         assert await store.commit(lambda tx, d=delivery: tx.messages.acknowledge(d.subscription, [d]))
 
             await asyncio.gather(consume(first, "a"), consume(second, "b"))
-            assert len(set(seen)) == len(seen) == 40
+            assert len(set(seen)) == len(seen) == MANY
             for key in ("k0", "k1", "k2", "k3"):
                 of_key = [message_id for k, message_id in seen if k == key]
                 assert of_key == sorted(of_key)

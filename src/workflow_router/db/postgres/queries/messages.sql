@@ -50,10 +50,11 @@ UPDATE deliveries SET key = NULL
 
 -- name: due_deliveries
 -- Of the first that are due, those that may be leased now: the oldest open one of its key, or without a key.
+-- Status and moment are asked of the locked row too: another process may have leased it since this statement began.
 SELECT m.position, m.id, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms,
        m.expires_ms, d.attempt, d.key
   FROM deliveries AS d JOIN messages AS m ON m.position = d.position
- WHERE d.subscription = :subscription AND d.position IN (
+ WHERE d.subscription = :subscription AND d.status IN ('ready', 'leased') AND d.due_ms <= :now_ms AND d.position IN (
          SELECT position FROM deliveries
           WHERE subscription = :subscription AND status IN ('ready', 'leased') AND due_ms <= :now_ms
           ORDER BY due_ms, position LIMIT :window)
