@@ -144,6 +144,10 @@ def test_a_full_router_says_when_to_come_back_and_has_written_nothing(monkeypatc
         ({"type": "dev.workflow-router.schedule.due"}, "dev.workflow-router.schedule.due"),
         ({"routerchain": ""}, "routerchain"),
         ({"routerchain": "orders"}, "routerchain"),
+        ({"source": "/webhooks/github"}, "/webhooks/github"),
+        ({"source": "/schedules/nightly", "id": "2026-11-23T00:00:00Z"}, "/schedules/nightly"),
+        ({"source": "/joins/both"}, "/joins/both"),
+        ({"source": "/workflow-router"}, "/workflow-router"),
     ],
 )
 def test_nobody_outside_speaks_in_the_routers_name(members: dict[str, str], named: str) -> None:

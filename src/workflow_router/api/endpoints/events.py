@@ -121,7 +121,7 @@ async def post_webhook(context: Context, request: Request, source: str) -> Accep
         if challenge is not None:
             return Response(to_json({"challenge": challenge}))
         event = sender.to_event(request.headers, body)
-        check_outside(event)
+        check_outside(event, verified=True)
         return await _accept(context, event)
     except RouterError:
         context.metrics.events["refused"] += 1

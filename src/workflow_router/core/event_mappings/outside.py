@@ -11,12 +11,24 @@ from workflow_router.core.model import Event
 OWN_TYPES = ("router.", "io.workflow-router.", "dev.workflow-router.")
 
 
-def check_outside(event: Event) -> None:
+# Events are known by source and id, so one sent under such a source could pass for the router's own, or forestall it.
+OWN_SOURCES = ("/webhooks/", "/schedules/", "/joins/", "/mappings/", "/workflow-router")
+
+
+def check_outside(event: Event, *, verified: bool = False) -> None:
     """Hold an event that came through a door against what only the router may say.
 
+    Args:
+        verified: its source was set here, after its signature had been checked.
+
     Raises:
-        InvalidEvent: its type is in a namespace of the router, or it carries an attribute that only the router sets.
+        InvalidEvent: its type or source is the router's own, or it carries an attribute that only the router sets.
     """
+    if not verified and event.source.startswith(OWN_SOURCES):
+        raise InvalidEvent(
+            f"The source {event.source[:100]!r} is one that the router gives itself.",
+            remedy=f"Choose a source that does not begin with {', '.join(OWN_SOURCES[:-1])} or {OWN_SOURCES[-1]}.",
+        )
     if event.type.startswith(OWN_TYPES):
         raise InvalidEvent(
             f"The type {event.type!r} belongs to events that the router makes itself.",
