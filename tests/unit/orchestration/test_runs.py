@@ -254,3 +254,22 @@ def test_everyone_who_waits_for_a_run_gets_it_as_the_store_has_it() -> None:
             assert first == second == await runtime.engine.find(run_id) == await ended(runtime, run_id)
 
     run_virtually(main())
+
+
+def test_a_run_that_is_let_go_before_it_began_is_forgotten() -> None:
+    """As when its shard goes to another process in that very moment: the shard could not be given up otherwise."""
+    router = Router()
+
+    @router.workflow
+    async def nothing() -> None: ...
+
+    async def main() -> None:
+        async with embed(router, clock=VirtualClock()) as runtime:
+            run_id = await router.start(nothing)
+            (task,) = (task for task in asyncio.all_tasks() if task.get_name() == f"run {run_id}")
+            task.cancel()  # it had no turn since it was made
+            await asyncio.wait([task])
+            await asyncio.sleep(0)
+            assert runtime.engine.backlog == 0
+
+    run_virtually(main())

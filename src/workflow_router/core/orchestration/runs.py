@@ -44,8 +44,7 @@ from workflow_router.utils.clock import Clock
 
 _log = logging.getLogger(__name__)
 
-LIVE_MAX = 2_000
-PARKED_MAX = 1_000
+LIVE_MAX, PARKED_MAX = 2_000, 1_000
 RESCUE_PAGE = 500
 RETRY_S = 0.5
 END_OF_TIME_MS = 2**62
@@ -240,7 +239,8 @@ class Engine:
             return
         live = LiveRun(run, fence, fresh=fresh)
         self._live[run.id] = live
-        live.task = asyncio.get_running_loop().create_task(self._drive(live), name=f"run {run.id}")
+        live.task = task = asyncio.get_running_loop().create_task(self._drive(live), name=f"run {run.id}")
+        task.add_done_callback(lambda _: self._leave(live))
 
     def woken(self, run: Run) -> None:
         """Go on with a run that a commit has just woken."""
@@ -294,10 +294,9 @@ class Engine:
 
     async def find(self, run_id: str) -> Run:
         """The run as the store has it. Raises NotFound."""
-        run = await self._store.read(lambda tx: tx.runs.find(run_id))
-        if run is None:
-            raise NotFound(f"There is no run {run_id}.", remedy="List them with `wr runs`.")
-        return run
+        if (run := await self._store.read(lambda tx: tx.runs.find(run_id))) is not None:
+            return run
+        raise NotFound(f"There is no run {run_id}.", remedy="List them with `wr runs`.")
 
     async def _drive(self, live: LiveRun) -> None:
         run = live.run
@@ -324,20 +323,24 @@ class Engine:
             self._missed = True
             self._nudge.set()
         finally:
-            if self._live.get(run.id) is live:
-                del self._live[run.id]
+            self._leave(live, settled)
+
+    def _leave(self, live: LiveRun, settled: Run | None = None) -> None:
+        """Forget an execution that is over; one that was let go before it began never came to do so itself."""
+        if not live.over:
+            if self._live.get(live.run.id) is live:
+                del self._live[live.run.id]
             live.end()
-            self._endings.tell(run.id, settled)
+            self._endings.tell(live.run.id, settled)
             while self._queue and len(self._live) < LIVE_MAX and not self._stopping:
                 self.adopt(self._queue.popleft())
 
     async def _give_up(self, live: LiveRun, error: RouterError) -> Run | None:
         """Suspend a run that fails in the same way again and again; None while it may be tried again."""
-        try:
-            parked = await self.parking.failed(live, error)
-        except RouterError:
-            return None
-        return None if parked is None else await self.find(parked.id)
+        with contextlib.suppress(RouterError):
+            if (parked := await self.parking.failed(live, error)) is not None:
+                return await self.find(parked.id)
+        return None
 
     async def _execute(self, live: LiveRun) -> tuple[RunStatus, bytes | None, bytes | None]:
         """Run the workflow to its end; returns the status that it leads to, with output or error."""

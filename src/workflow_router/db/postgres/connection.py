@@ -38,6 +38,7 @@ class PostgresDatabase:
         self._url = url
         self._name = f"workflow-router {owner}".rstrip()
         self._queries = load()
+        self._closed = False
         self._writer: Link | None = None
         self._idle: list[Link] = []
         self._readers = asyncio.Semaphore(READERS_MAX)
@@ -113,7 +114,10 @@ class PostgresDatabase:
             finally:
                 try:
                     await link.connection.execute("ROLLBACK")
-                    self._idle.append(link)
+                    if self._closed:  # meanwhile; nobody would ever close this one
+                        link.connection.terminate()
+                    else:
+                        self._idle.append(link)
                 except FAILURES:
                     link.connection.terminate()
                 except asyncio.CancelledError:
@@ -121,6 +125,7 @@ class PostgresDatabase:
                     raise
 
     async def close(self) -> None:
+        self._closed = True
         links = [*self._idle, *([self._writer] if self._writer else [])]
         self._writer, self._idle = None, []
         for link in links:
