@@ -153,7 +153,7 @@ def compile_pace(rule: Mapping[str, object], *, variables: Collection[str] = ("e
     if found[0] == "delay":
         return Pace(Delay(duration_s(given)))
     if not isinstance(given, Mapping):
-        raise InvalidInput(f"`{found[0]}` is no map.", remedy="Write its fields, as the how-to of targets shows.")
+        raise InvalidInput(f"`{found[0]}` is no map.", remedy="Write its fields, as docs/howto/joins.md shows.")
     fields = dict(cast("Mapping[str, object]", given))
     key = fields.pop("key", None)
     try:
