@@ -162,10 +162,6 @@ class Matcher:
         """The labels of the mappings whose patterns match the event, in any order."""
         return self._index.matching(event.attributes(), event.data if event.is_json else None)
 
-    def labelled(self, label: str) -> EventMapping | None:
-        """The mapping in force that has this label."""
-        return self._labels.get(label)
-
     def match(
         self, event: Event, own_id: str, only: Collection[str] | None = None
     ) -> tuple[Matched, dict[str, object]]:
