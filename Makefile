@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
 PIP := $(if $(UV),uv pip install -q -p $(BIN)/python,$(BIN)/python -m pip install -q --disable-pip-version-check)
-COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url pyproject.toml --extra postgres --extra nats
+COMPILE = $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url pyproject.toml --extra postgres --extra nats --extra oidc
 
 .PHONY: setup demo test check fmt soak bench docs clean lock
 
@@ -13,7 +13,7 @@ demo: .venv/.run           ## runs the main job on the embedded store
 	$(BIN)/wr demo
 
 test: check                ## every check and every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal
 
 check: setup               ## format, lint, types, import contracts
 	$(BIN)/ruff format --check -q . && $(BIN)/ruff check .
