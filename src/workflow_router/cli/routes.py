@@ -12,6 +12,7 @@ from workflow_router.settings.document import plain, read_document
 
 COLUMNS = ("name", "policy", "targets")
 VERSIONS = ("version", "stage", "author", "created_ms")
+TARGETS = ("name", "ready", "in_flight", "limit", "concurrency", "waiting", "reason")
 VERSION = click.option("--version", type=click.IntRange(0), help="Only if this is still its last version.")
 
 
@@ -35,7 +36,7 @@ def list_routes(client: Client, printer: Printer) -> None:
 @click.argument("route")
 @talks
 def show(client: Client, printer: Printer, route: str) -> None:
-    """Show the route ROUTE and its versions."""
+    """Show the route ROUTE: how its targets fare, their calls in flight and their limits, and its versions."""
     found = client.get(f"/api/routes/{segment(route)}")
     versions = client.list(f"/api/routes/{segment(route)}/versions")
     value = {**found, "versions": versions}
@@ -43,6 +44,8 @@ def show(client: Client, printer: Printer, route: str) -> None:
         printer.say("", value)
         return
     printer.say(f"{route}: version {found['version']} by {found['author']}, {found['stage']}", value)
+    targets = cast("list[dict[str, object]]", found["targets"])
+    printer.table(targets, TARGETS, empty="It is not in force.", value=targets)
     printer.table(versions, VERSIONS, empty="It is as the project declares it.", value=versions)
 
 

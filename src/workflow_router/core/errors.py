@@ -276,6 +276,13 @@ class NoTarget(DispatchFailed):
     status = 503
 
 
+class TargetsFull(DispatchFailed):
+    """The targets have as many calls in flight as they may, and the call cannot wait until one of them has room."""
+
+    type = "targets-full"
+    status = 429
+
+
 class StepFailed(RouterError):
     """A step used up its tries; the message carries the last error's type and text."""
 

@@ -205,5 +205,7 @@ def _target(folder: Path, target: RouteTarget, url: str) -> dispatch.Target:
         breaker=target.breaker,
         probe=target.probe,
         cost=target.cost,
+        max_in_flight=target.max_in_flight,
+        concurrency=target.concurrency,
         allow_private=target.allow_private,
     )

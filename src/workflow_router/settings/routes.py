@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from workflow_router.core.dispatch_route.model import BreakerPolicy, Kind, Policy, Timeouts
+from workflow_router.core.dispatch_route.model import BreakerPolicy, Concurrency, Kind, Policy, Timeouts
 from workflow_router.core.dispatch_route.options import Experiment, Hedge, Outlier, Probe, Rule, Share
 from workflow_router.core.dispatch_route.serving import CacheRule, Record
 from workflow_router.settings.limits import QueueRule
@@ -18,6 +18,7 @@ from workflow_router.settings.values import Name, Reference, Seconds, Text
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a route picks. `timeout_s` bounds one attempt, `timeouts` its parts; `key` goes into `key_header`.
 
+    `max_in_flight` bounds its calls in flight; with `concurrency: adaptive` the bound follows its latency.
     By default the key is a bearer token. A target of kind `python` or `topic` has no `url`: its name says what it is.
     """
 
@@ -34,6 +35,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     probe: Probe | None = None
     cost: Annotated[float, Meta(ge=0)] | None = None
     pass_headers: list[Text] = []
+    max_in_flight: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    concurrency: Concurrency = "fixed"
     allow_private: bool = False
 
 

@@ -10,6 +10,7 @@ from msgspec import Meta, Raw
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.request import Request
+from workflow_router.api.target_views import TargetView, target_views
 from workflow_router.core.dispatch_route.journal import RouteVersion
 from workflow_router.core.errors import Conflict, InvalidExpression, InvalidInput, InvalidPattern, NotFound
 from workflow_router.utils.codec import to_json
@@ -19,13 +20,17 @@ CHANGES = (NotFound, Conflict, InvalidInput)
 
 
 class RouteDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """A route as it stands. Version 0 is the project's own; `stage` is `live` or `disabled`."""
+    """A route as it stands. Version 0 is the project's own; `stage` is `live` or `disabled`.
+
+    `targets` tell how each target fares; of a route that is disabled there are none.
+    """
 
     name: str
     version: int
     stage: str
     author: str
     route: dict[str, object]
+    targets: list[TargetView]
 
 
 class RouteVersionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,13 +78,15 @@ def _author(request: Request) -> str:
 @endpoint("GET", "/api/routes/{route}", tag=TAG, errors=(NotFound,))
 async def get_route(context: Context, route: str) -> RouteDetail:
     """Show a route."""
-    known = context.runtime.routes.find(route)
+    known, dispatcher = context.runtime.routes.find(route), context.runtime.dispatcher
+    in_force = dispatcher.routes.get(route)
     return RouteDetail(
         name=route,
         version=known.version,
         stage=known.stage,
         author=known.author,
         route=_plain(to_json(known.route)),
+        targets=[] if in_force is None else target_views(dispatcher, in_force),
     )
 
 

@@ -10,6 +10,7 @@ from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.endpoints.audit import AuditHead
 from workflow_router.api.request import Request, Response
+from workflow_router.api.target_views import TargetView, target_views
 from workflow_router.api.views import DispatchView, ExplainedView, line_of, view
 from workflow_router.core.dispatch_route.words import explained
 from workflow_router.core.errors import InvalidInput, InvalidPattern, NotFound, Overloaded
@@ -25,19 +26,6 @@ OBSERVERS_MAX = 100
 
 Position = Annotated[int, Meta(ge=0)]
 Limit = Annotated[int, Meta(ge=1, le=1_000)]
-
-
-class TargetView(msgspec.Struct, frozen=True):
-    """A target of a route, and how it fares now."""
-
-    name: str
-    kind: str
-    url: str
-    model: str | None
-    weight: float
-    ready: bool
-    reason: str
-    ready_in_s: float | None
 
 
 class RouteView(msgspec.Struct, frozen=True):
@@ -84,24 +72,7 @@ class ObserveQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def list_routes(context: Context) -> list[RouteView]:
     """List the dispatch routes with their targets' health."""
     dispatcher = context.runtime.dispatcher
-    routes: list[RouteView] = []
-    for name, route in dispatcher.routes.items():
-        health = dispatcher.health(name)
-        targets = [
-            TargetView(
-                target.name,
-                target.kind,
-                target.url,
-                target.model,
-                target.weight,
-                health[target.name].ready,
-                health[target.name].reason,
-                health[target.name].ready_in_s,
-            )
-            for target in route.targets
-        ]
-        routes.append(RouteView(name, route.policy, targets))
-    return routes
+    return [RouteView(name, route.policy, target_views(dispatcher, route)) for name, route in dispatcher.routes.items()]
 
 
 @endpoint("GET", "/api/dispatches", tag=TAG)

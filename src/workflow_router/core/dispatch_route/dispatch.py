@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from workflow_router.core.dispatch_route.answer import usage_of, wait_hint_s
+from workflow_router.core.dispatch_route.failure import Missed, failure
 from workflow_router.core.dispatch_route.flight import Flight, Try
 from workflow_router.core.dispatch_route.hedge import race
 from workflow_router.core.dispatch_route.lanes import Lanes, health
-from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched, Route, Target
+from workflow_router.core.dispatch_route.model import Call, Caller, Considered, Dispatched, Route, Target
 from workflow_router.core.dispatch_route.pick import Choice, Health
 from workflow_router.core.dispatch_route.ports import Answer, Outgoing, Secrets, Transport, TransportFailed
 from workflow_router.core.dispatch_route.probes import Probes
@@ -26,9 +27,10 @@ from workflow_router.core.dispatch_route.request import (
     within,
 )
 from workflow_router.core.dispatch_route.shadow import Shadows
+from workflow_router.core.dispatch_route.slots import Slots, room
 from workflow_router.core.dispatch_route.steer import Facts
 from workflow_router.core.dispatch_route.stream import OnFinal, Stream
-from workflow_router.core.errors import DispatchFailed, NoTarget
+from workflow_router.core.errors import DispatchFailed
 from workflow_router.core.model import DispatchRecord
 from workflow_router.core.states import DispatchStatus
 from workflow_router.utils.clock import Clock
@@ -45,12 +47,6 @@ class _Reached(NamedTuple):
     trial: Try
     answer: Answer
     body: bytes  # the whole of it, or its first piece
-
-
-class _Missed(NamedTuple):
-    why: str
-    status: int | None
-    again: bool  # whether the call may be sent once more
 
 
 class Dispatcher:
@@ -201,6 +197,7 @@ class Dispatcher:
         try:
             return await self._reach(flight, on_intent, whole=whole)
         except BaseException as error:
+            flight.unseat()
             failed = isinstance(error, Exception)  # else cancelled
             record = flight.record(DispatchStatus.FAILED if failed else DispatchStatus.ABANDONED)
             if isinstance(error, DispatchFailed):
@@ -210,29 +207,51 @@ class Dispatcher:
 
     async def _reach(self, flight: Flight, on_intent: OnIntent | None, *, whole: bool) -> _Reached:
         lane, retry = flight.lane, flight.lane.route.retry
-        missed: _Missed | None = None
+        missed: Missed | None = None
         cycle = 0
         while True:
             choice = self.lanes.choose(flight)
+            if not choice.order and (full := self.lanes.full(flight)):
+                choice = await self._queue(flight, full, choice, on_intent)
             flight.consider(choice)
             tried = len(flight.attempts)
             for at, target in enumerate(choice.order):
                 if flight.tried(target, since=tried):  # as the hedge of the one before
                     continue
                 if flight.tried(target) and not lane.retries.spend(self._clock.monotonic_s()):
-                    raise self._failure(flight, missed, "the budget for retries is spent")
+                    raise failure(flight, missed, self._clock.monotonic_s(), "the budget for retries is spent")
                 outcome = await self._attempt(flight, choice, at, on_intent, whole=whole)
                 if isinstance(outcome, _Reached):
                     return outcome
                 if outcome is not None:
                     missed = outcome
                     if not outcome.again or len(flight.attempts) >= retry.attempts:
-                        raise self._failure(flight, missed)
+                        raise failure(flight, missed, self._clock.monotonic_s())
+            flight.unseat()
+            if len(flight.attempts) == tried and self.lanes.full(flight):
+                continue  # somebody else was faster
             cycle += 1
             wait_s = max(retry.backoff.wait_s(cycle, self._randomness()), self.lanes.soonest_s(flight))
             if missed is None or len(flight.attempts) == tried or wait_s > min(retry.wait_max_s, self._left_s(flight)):
-                raise self._failure(flight, missed)
+                raise failure(flight, missed, self._clock.monotonic_s())
             await self._sleep(wait_s + _EPSILON_S)
+
+    async def _queue(
+        self, flight: Flight, full: list[tuple[Target, Slots]], choice: Choice, on_intent: OnIntent | None
+    ) -> Choice:
+        """Wait for room at one of these targets; that one is the choice. Raises TargetsFull.
+
+        The intent comes first: a call that waits for a limit must not have room meanwhile that others could use.
+        """
+        flight.consider(choice)
+        if on_intent is not None and not flight.intended:
+            await on_intent(flight.record(DispatchStatus.INTENDED))
+            flight.intended = True
+        route, began_s = flight.lane.route, self._clock.monotonic_s()
+        left_s = self._left_s(flight)
+        target, flight.seat = await room(route.name, full, flight.caller, route.serving.queue, left_s, self._sleep)
+        waited_s = self._clock.monotonic_s() - began_s
+        return Choice((target,), (Considered(target.name, picked=True, reason=f"had room after {waited_s:.3g} s"),))
 
     def _left_s(self, flight: Flight) -> float:
         """Seconds until the call's deadline."""
@@ -240,7 +259,7 @@ class Dispatcher:
 
     async def _attempt(
         self, flight: Flight, choice: Choice, at: int, on_intent: OnIntent | None, *, whole: bool
-    ) -> _Reached | _Missed | None:
+    ) -> _Reached | Missed | None:
         """One attempt; of a route that hedges, perhaps two at once."""
         lane, target = flight.lane, choice.order[at]
         hedge, purse = lane.route.hedge, lane.hedges
@@ -270,11 +289,11 @@ class Dispatcher:
 
     async def _try(
         self, flight: Flight, target: Target, on_intent: OnIntent | None, *, whole: bool, why: str = ""
-    ) -> _Reached | _Missed | None:
+    ) -> _Reached | Missed | None:
         """One attempt; None where the breaker admits none after all."""
         left_s = self._left_s(flight)
         if left_s <= 0:
-            return _Missed("the deadline of the call is over", None, again=False)
+            return Missed("the deadline of the call is over", None, again=False)
         key = idempotency_key(flight.call, flight.caller)
         secret, refusal = None, None
         if target.key is not None:
@@ -297,7 +316,7 @@ class Dispatcher:
             trial = Try(target, standing, token, self._clock)
             flight.attempts.append(trial.attempt)
             trial.end("unknown", str(refusal))
-            return _Missed(str(refusal), None, again=True)
+            return Missed(str(refusal), None, again=True)
         if on_intent is not None and not flight.intended:
             try:
                 await on_intent(flight.record(DispatchStatus.INTENDED))
@@ -305,11 +324,16 @@ class Dispatcher:
                 breaker.released(token)
                 raise
         flight.intended = True
-        trial = Try(target, standing, token, self._clock)
+        slots = standing.slots
+        if not flight.seated(slots):
+            breaker.released(token)
+            flight.passed_over(target, standing.health(now_s).reason)
+            return None
+        trial = Try(target, standing, token, self._clock, slots)
         flight.attempts.append(trial.attempt)
         return await self._send(trial, outgoing, whole=whole, repeatable=may_repeat(target, flight.call, key))
 
-    async def _send(self, trial: Try, outgoing: Outgoing, *, whole: bool, repeatable: bool) -> _Reached | _Missed:
+    async def _send(self, trial: Try, outgoing: Outgoing, *, whole: bool, repeatable: bool) -> _Reached | Missed:
         answer: Answer | None = None
         try:
             answer = await self._transport.send(outgoing)
@@ -317,7 +341,7 @@ class Dispatcher:
             if repeatable and answer.status in RETRIED:
                 answer.close()
                 trial.end("unknown", f"answered {answer.status}")
-                return _Missed(f"answered {answer.status}", answer.status, again=True)
+                return Missed(f"answered {answer.status}", answer.status, again=True)
             body = await answer.chunk()
             if whole and body:
                 pieces = [body]
@@ -330,7 +354,7 @@ class Dispatcher:
                 answer.close()
             trial.end("unknown" if failed.kind == "too-large" else "bad", str(failed))
             again = failed.kind != "too-large" and (repeatable or not failed.sent)
-            return _Missed(str(failed), None if answer is None else answer.status, again=again)
+            return Missed(str(failed), None if answer is None else answer.status, again=again)
         except BaseException:
             if answer is not None:
                 answer.close()
@@ -349,26 +373,8 @@ class Dispatcher:
         elif status >= 500 and status != 501:
             trial.judge("bad", f"answered {status}")
 
-    def _failure(self, flight: Flight, missed: _Missed | None, why: str = "") -> DispatchFailed:
-        now_s = self._clock.monotonic_s()
-        wait_s = min(one.breaker.retry_in_s(now_s) for one in flight.lane.standings.values())
-        name, remedy = flight.lane.route.name, f"See dispatch {flight.id} for every target and why."
-        if missed is None:
-            return NoTarget(
-                f"No target of route {name!r} may be called now.", remedy=remedy, retry_after_s=wait_s or None
-            )
-        tries = "; ".join(f"{attempt.target}: {attempt.error}" for attempt in flight.attempts)
-        tries = "; ".join(part for part in (tries, why or ("" if flight.attempts else missed.why)) if part)
-        statuses = [attempt.status for attempt in flight.attempts if attempt.status is not None]
-        return DispatchFailed(
-            f"Route {name!r} gave no answer ({tries}).",
-            remedy=remedy,
-            upstream_status=statuses[-1] if statuses else None,
-            retry_after_s=wait_s or None,
-        )
 
-
-def _drop(outcome: _Reached | _Missed | None) -> None:
+def _drop(outcome: _Reached | Missed | None) -> None:
     """An answer that came too late."""
     if isinstance(outcome, _Reached):
         outcome.answer.close()

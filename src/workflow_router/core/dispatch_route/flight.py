@@ -5,6 +5,7 @@ from typing import NamedTuple
 from workflow_router.core.dispatch_route.model import Attempt, Call, Caller, Considered, Route, Target
 from workflow_router.core.dispatch_route.pick import FREE, Choice, Steer
 from workflow_router.core.dispatch_route.retry_budget import RetryBudget
+from workflow_router.core.dispatch_route.slots import Slots
 from workflow_router.core.dispatch_route.standing import Standing, Verdict
 from workflow_router.core.dispatch_route.steer import Steering
 from workflow_router.core.model import DispatchRecord
@@ -36,6 +37,7 @@ class Flight:
         self.deadline_s: float | None = None  # of the monotonic clock
         self.intended = False
         self.target: Target | None = None
+        self.seat: Slots | None = None  # room that was waited for, until an attempt takes it
         self.usage: bytes | None = None
         self.attempts: list[Attempt] = []
         self._considered: dict[str, Considered] = {}
@@ -62,6 +64,21 @@ class Flight:
             last = self.attempts[-1] if self.attempts else None
             reason = "next in order" if last is None else f"next after {last.target} failed ({last.error})"
             self._considered[target.name] = Considered(target.name, picked=True, reason=reason)
+
+    def seated(self, slots: Slots | None) -> bool:
+        """Whether an attempt may begin: there is room, be it waited for, or taken now."""
+        if slots is None:
+            return True
+        if self.seat is slots:
+            self.seat = None
+            return True
+        return slots.take()
+
+    def unseat(self) -> None:
+        """Give back room that no attempt took."""
+        seat, self.seat = self.seat, None
+        if seat is not None:
+            seat.give_back()
 
     def tried(self, target: Target, *, since: int = 0) -> bool:
         """Whether an attempt went there before; of the attempts from number `since`, counted from 0."""
@@ -90,9 +107,11 @@ class Flight:
 
 
 class Try:
-    """One attempt and its token at the breaker: times it and reports exactly once."""
+    """One attempt, its token at the breaker and its room at the target: times it and reports exactly once."""
 
-    def __init__(self, target: Target, standing: Standing, token: int, clock: Clock) -> None:
+    def __init__(
+        self, target: Target, standing: Standing, token: int, clock: Clock, slots: Slots | None = None
+    ) -> None:
         self.attempt = Attempt(
             target=target.name, status=None, error=None, started_ms=clock.now_ms(), first_byte_ms=None, total_ms=None
         )
@@ -102,6 +121,7 @@ class Try:
         self._verdict: Verdict = "unknown"
         self._ended = False
         standing.began()
+        self._slots = slots
         self._token: int | None = token
         self._clock = clock
         self._started_s = clock.monotonic_s()
@@ -112,6 +132,8 @@ class Try:
         self.attempt.first_byte_ms = self._elapsed_ms()
         now_s = self._clock.monotonic_s()
         self._standing.answered(now_s, now_s - self._started_s)
+        if self._slots is not None:
+            self._slots.answered(status, now_s - self._started_s)
 
     def judge(self, verdict: Verdict, why: str) -> None:
         """Tell the breaker, once; later verdicts on the same attempt are not told."""
@@ -134,6 +156,9 @@ class Try:
         if not self._ended:
             self._ended = True
             self._standing.ended(self._verdict)
+            if self._slots is not None:
+                silent = self._verdict == "bad" and self.attempt.status is None
+                self._slots.give_back(self._clock.monotonic_s() - self._started_s, refused=silent)
 
     def _elapsed_ms(self) -> float:
         return round((self._clock.monotonic_s() - self._started_s) * 1000, 2)

@@ -12,6 +12,7 @@ from workflow_router.core.dispatch_route.flight import Flight, Lane
 from workflow_router.core.dispatch_route.model import BreakerPolicy, Route, Target
 from workflow_router.core.dispatch_route.pick import FREE, HEALTHY, Choice, Health, Load, pick
 from workflow_router.core.dispatch_route.retry_budget import RetryBudget
+from workflow_router.core.dispatch_route.slots import Slots, slots_of
 from workflow_router.core.dispatch_route.standing import Standing, eject_outliers
 from workflow_router.core.dispatch_route.steer import Facts, Steering
 from workflow_router.core.errors import InvalidInput, NoTarget, NotFound
@@ -75,6 +76,7 @@ class Lanes:
             for target in route.targets:
                 key = _key(target)
                 known = standings.get(key) or self._standings.get(key) or Standing(Breaker(target.breaker))
+                known.slots = slots_of(target, known.slots)
                 own[target.name] = standings[key] = known
             hedge, known_lane = route.hedge, self._lanes.get(route.name)
             kept = known_lane is not None and known_lane.route.retry.budget == route.retry.budget
@@ -142,18 +144,36 @@ class Lanes:
         return pick(route, states, self._randomness(), loads, flight.steer)
 
     def soonest_s(self, flight: Flight) -> float:
-        """Seconds until a target may be called because it said so; infinite where all are out for failing."""
-        lane, steer = flight.lane, flight.steer
-        states = health(lane, self._clock.monotonic_s())
-        weighted = lane.route.policy == "weighted"
+        """Seconds until a target may be called that asks to wait or is full; infinite where all are out for failing."""
+        states = health(flight.lane, self._clock.monotonic_s())
         waits = [
-            0.0 if states[target.name].ready else states[target.name].ready_in_s
-            for target in lane.route.targets
-            if (target.weight or not weighted)
-            and target.name not in steer.left_out
-            and (steer.only is None or target.name in steer.only)
+            0.0 if states[target.name].ready or states[target.name].full else states[target.name].ready_in_s
+            for target in _allowed(flight)
         ]
         return min((wait for wait in waits if wait is not None), default=float("inf"))
+
+    def full(self, flight: Flight) -> list[tuple[Target, Slots]]:
+        """The targets that the call could go to if they had room."""
+        now_s = self._clock.monotonic_s()
+        return [
+            (target, one.slots)
+            for target in _allowed(flight)
+            for one in (flight.lane.standings[target.name],)
+            if one.slots is not None and one.health(now_s).full
+        ]
+
+
+def _allowed(flight: Flight) -> list[Target]:
+    """The targets that rules and weights leave to a call."""
+    route, steer = flight.lane.route, flight.steer
+    weighted = route.policy == "weighted"
+    return [
+        target
+        for target in route.targets
+        if (target.weight or not weighted)
+        and target.name not in steer.left_out
+        and (steer.only is None or target.name in steer.only)
+    ]
 
 
 def health(lane: Lane, now_s: float) -> dict[str, Health]:

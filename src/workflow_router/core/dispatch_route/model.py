@@ -24,6 +24,7 @@ from workflow_router.utils.backoff import Backoff
 
 Policy = Literal["failover", "weighted", "least-in-flight", "lowest-latency", "peak-ewma", "lowest-cost"]
 Kind = Literal["openai", "http", "python", "topic"]
+Concurrency = Literal["fixed", "adaptive"]
 Headers = tuple[tuple[str, str], ...]
 
 INSIDE = frozenset({"python", "topic"})  # kinds of targets without an address
@@ -109,6 +110,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         answer_max_bytes: a longer answer, counted after decompression, is an error.
         cost: what a call or a token costs here; only compared with the other targets' under `lowest-cost`.
         probe: active health; None has none.
+        max_in_flight: this many calls of this process may be in flight at once; others wait in the route's queue.
+        concurrency: `adaptive` lets the limit follow the target's latency, up to `max_in_flight` or 1000.
     """
 
     name: str
@@ -125,6 +128,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     answer_max_bytes: int = 64 * 1024 * 1024
     cost: float | None = None
     probe: Probe | None = None
+    max_in_flight: int | None = None
+    concurrency: Concurrency = "fixed"
 
     def __post_init__(self) -> None:
         if not _TOKEN.fullmatch(self.name):  # the name is answered as a header
@@ -141,6 +146,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"A header name of target {self.name!r} holds characters that no header name may have.")
         if self.answer_max_bytes < 1:
             raise ValueError(f"The answer_max_bytes of target {self.name!r} must be 1 or more.")
+        if self.max_in_flight is not None and not 1 <= self.max_in_flight <= 100_000:
+            raise ValueError(f"The max_in_flight of target {self.name!r} must be from 1 to 100000.")
 
     def _check_url(self) -> None:
         if not _URL.fullmatch(self.url):

@@ -16,11 +16,13 @@ class Health(msgspec.Struct, frozen=True):
         ready: whether it may be called.
         reason: why not; or, where it may, what is special about it.
         ready_in_s: when it said it may be called again, seconds from now; None where it is ready or nobody knows.
+        full: it is well, and has as many calls in flight as it may.
     """
 
     ready: bool = True
     reason: str = ""
     ready_in_s: float | None = None
+    full: bool = False
 
 
 HEALTHY = Health()

@@ -10,7 +10,8 @@ from typing import Literal
 
 from workflow_router.core.dispatch_route.breaker import Breaker
 from workflow_router.core.dispatch_route.options import Outlier
-from workflow_router.core.dispatch_route.pick import Health
+from workflow_router.core.dispatch_route.pick import HEALTHY, Health
+from workflow_router.core.dispatch_route.slots import Slots
 
 Verdict = Literal["good", "bad", "unknown"]
 
@@ -29,6 +30,7 @@ class Standing:
 
     Attributes:
         in_flight: attempts that go on.
+        slots: the room there; None where it is not limited.
         down: why its probe failed; empty where it is well or has no probe.
         attempts: how many ended, by verdict.
         buckets: attempts by time to first byte, as in `BUCKETS_S`, the rest last.
@@ -38,6 +40,7 @@ class Standing:
     def __init__(self, breaker: Breaker) -> None:
         self.breaker = breaker
         self.in_flight = 0
+        self.slots: Slots | None = None
         self.down = ""
         self.attempts: dict[Verdict, int] = {"good": 0, "bad": 0, "unknown": 0}
         self.buckets = [0] * (len(BUCKETS_S) + 1)
@@ -59,7 +62,10 @@ class Standing:
         if now_s < self._ejected_until_s:
             left_s = self._ejected_until_s - now_s
             return Health(ready=False, reason=f"left out as an outlier for {left_s:.1f} s more ({self._why})")
-        return self.breaker.health(now_s)
+        health = self.breaker.health(now_s)
+        if health is HEALTHY and self.slots is not None and self.slots.full:
+            return Health(ready=False, reason=self.slots.reason, full=True)
+        return health
 
     # --- told by attempts -------------------------------------------------------------------------------------------
 
