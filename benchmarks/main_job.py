@@ -6,12 +6,12 @@ connections that stay open. Every run is waited for and counted: a round in whic
 
 import argparse
 import asyncio
-import json
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks import _harness as harness
+from benchmarks._http import Connection
 from workflow_router.cli.demo.child import RouterProcess, free_port
 from workflow_router.utils.clock import SystemClock
 
@@ -52,44 +52,6 @@ async def three_steps(n: int) -> int:
 """
 
 
-class Connection:
-    """A connection that stays open, and sends one request after the other."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def open(cls, port: int) -> "Connection":
-        """Connect to this machine."""
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
-
-    async def request(self, head: bytes, body: bytes = b"") -> bytes:
-        """Send a request and return the body of its answer. Raises RuntimeError for a status of 300 or more."""
-        self._writer.write(b"%bhost: localhost\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body))
-        answer = (await self._reader.readuntil(b"\r\n\r\n")).lower()
-        length = int(answer.partition(b"content-length:")[2].partition(b"\r\n")[0])
-        content = await self._reader.readexactly(length)
-        if int(answer[9:12]) >= 300:
-            raise RuntimeError(f"{answer[9:12].decode()}: {content.decode()}")
-        return content
-
-    async def post_event(self, own_id: str, n: int) -> bytes:
-        """Send the event that starts a run."""
-        head = f"POST /events HTTP/1.1\r\nce-specversion: 1.0\r\nce-id: {own_id}\r\nce-source: /bench\r\n"
-        head += "ce-type: bench.job\r\ncontent-type: application/json\r\n"
-        return await self.request(head.encode(), b'{"n":%d}' % n)
-
-    async def get(self, path: str) -> dict[str, object]:
-        """The JSON at a path."""
-        found: dict[str, object] = json.loads(await self.request(f"GET {path} HTTP/1.1\r\n".encode()))
-        return found
-
-    def close(self) -> None:
-        """Close it."""
-        self._writer.close()
-
-
 class Bench:
     """A project, and a router on it with a fresh store each time."""
 
@@ -122,14 +84,14 @@ class Bench:
         router, port = self.router()
         await router.start()
         connections = [await Connection.open(port) for _ in range(CONNECTIONS)]
-        await connections[0].post_event("warm-up", 0)
+        await _post_event(connections[0], "warm-up", 0)
         await _all_completed(connections[0], 1)
         entries_before = await _audit_entries(connections[0])
         numbers = iter(range(count))
 
         async def send(connection: Connection) -> None:
             for n in numbers:
-                await connection.post_event(f"event-{n}", n)
+                await _post_event(connection, f"event-{n}", n)
 
         cpu_before, begun = harness.cpu_s(router.pid), time.perf_counter()
         await asyncio.gather(*map(send, connections))
@@ -161,7 +123,7 @@ class Bench:
         took_ms: list[float] = []
         for n in range(count + 20):
             begun = time.perf_counter()
-            await connection.post_event(f"event-{n}", n)
+            await _post_event(connection, f"event-{n}", n)
             await reader.readuntil(b"event: run.completed\n")
             took_ms.append((time.perf_counter() - begun) * 1000)
             await asyncio.sleep(0.01)
@@ -173,6 +135,13 @@ class Bench:
             "event_to_done_p50_ms": harness.percentile(warm, 0.5),
             "event_to_done_p99_ms": harness.percentile(warm, 0.99),
         }
+
+
+async def _post_event(connection: Connection, own_id: str, n: int) -> bytes:
+    """Send the event that starts a run."""
+    head = f"POST /events HTTP/1.1\r\nce-specversion: 1.0\r\nce-id: {own_id}\r\nce-source: /bench\r\n"
+    head += "ce-type: bench.job\r\ncontent-type: application/json\r\n"
+    return await connection.request(head.encode(), b'{"n":%d}' % n)
 
 
 async def _audit_entries(connection: Connection) -> int:
