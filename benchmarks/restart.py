@@ -165,7 +165,7 @@ async def _counted(connection: Connection, workflow: str, status: str, count: in
 
 async def main(quick: bool) -> None:
     """Measure, and print."""
-    rounds, open_runs = (1, 10_000) if quick else (3, 100_000)
+    rounds, open_runs = (1, 10_000) if quick else (2, 100_000)
     with tempfile.TemporaryDirectory(prefix="wr-bench-") as folder, running_postgres() as postgres:
         bench = Bench(Path(folder), open_runs)
         found = await harness.interleave(

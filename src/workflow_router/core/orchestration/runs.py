@@ -44,7 +44,7 @@ from workflow_router.utils.clock import Clock
 
 _log = logging.getLogger(__name__)
 
-LIVE_MAX, PARKED_MAX = 2_000, 1_000
+LIVE_MAX, ROOMY_MAX = 2_000, 1_000
 RESCUE_PAGE = 500
 RETRY_S = 0.5
 END_OF_TIME_MS = 2**62
@@ -392,9 +392,8 @@ class Engine:
         return self.operations.limit.checked(result, f"The result of {workflow.name}")
 
     def _parked(self, live: LiveRun) -> None:
-        """Keep a bounded number of waiting runs in memory; the store wakes the others."""
+        """Keep a waiting run in memory while there is room beside the others; else the store wakes it."""
         self._nudge.set()  # it may have a timer that comes before the others
-        parked = sum(1 for other in self._live.values() if other.parked)
-        if parked > PARKED_MAX and live.task is not None:
+        if len(self._live) > ROOMY_MAX and live.task is not None:
             del self._live[live.run.id]
             live.let_go()
