@@ -136,8 +136,21 @@ class ExplainedView(DispatchView, frozen=True, kw_only=True):
     explanation: list[str]
 
 
+class ChainView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run stands among those that go on one as the other: their first, and the ones before and after it."""
+
+    first: str
+    number: int
+    continued_from: str | None
+    continued_as: str | None
+
+
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
-    """A run with its history."""
+    """A run with its history.
+
+    `waits_for`: what a pending or waiting one waits for; `chain`: where it stands, if it went on as another run or is
+    such a one; `archived`: the file it was read from, if it is not in the store any more.
+    """
 
     id: str
     workflow: str
@@ -150,6 +163,9 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     correlation: str | None
     created_ms: int
     updated_ms: int
+    waits_for: str | None
+    chain: ChainView | None
+    archived: str | None = None
     steps: list[StepView]
     dispatches: list[DispatchView]
 

@@ -85,6 +85,7 @@ async def open_project(
         folder=project.folder,
         payloads=declared.settings.payloads.limits(),
     ) as runtime:
+        runtime.engine.operations.histories.histories = declared.settings.history.limits()
         runtime.archive.retention_days = declared.settings.keep_events_days
         sources = {
             name: Source(

@@ -1,5 +1,7 @@
 """Owns `wr runs`. Refuses to touch a store: it asks the server."""
 
+from typing import cast
+
 import click
 
 from workflow_router.cli import bulk, replay, time_machine
@@ -56,6 +58,8 @@ def show(client: Client, printer: Printer, run: str) -> None:
         "workflow",
         "version",
         "status",
+        "waits_for",
+        "archived",
         "created_ms",
         "updated_ms",
         "cause",
@@ -64,7 +68,10 @@ def show(client: Client, printer: Printer, run: str) -> None:
         "error",
     ):
         if answer.get(name) is not None:
-            click.echo(f"{name.removesuffix('_ms')}: {as_text(name, answer[name])}")
+            click.echo(f"{name.removesuffix('_ms').replace('_', ' ')}: {as_text(name, answer[name])}")
+    for name, value in cast("dict[str, object]", answer.get("chain") or {}).items():
+        if value is not None:
+            click.echo(f"{'first run' if name == 'first' else name.replace('_', ' ')}: {value}")
     click.echo()
     printer.table(rows_of(answer, "steps"), STEP_COLUMNS, empty="No steps yet.", value=answer)
 

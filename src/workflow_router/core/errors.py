@@ -29,12 +29,13 @@ RouterError
 ├── CompensationFailed          500   (a saga could not undo all of what it had done)
 ├── WaitExpired                 504   (what a run waited for did not come in time; also a TimeoutError)
 ├── Nondeterminism              500   (replay found another step than history has)
+├── HistoryTooLong              500   (a run has more steps than are allowed)
 ├── QueueTimeout                504   (a run's turn came too late for it to begin)
 ├── Permanent                   500   (a step says that another try is pointless)
 ├── RetryLater                  503   (a step says when another try may be worth it)
 └── ApprovalRejected            403
 
-RunCancelled is no RouterError: it is a BaseException, so that `except Exception` lets it pass.
+RunCancelled and ContinueAsNew are no RouterErrors: they are BaseExceptions, so that `except Exception` lets them pass.
 """
 
 from collections.abc import Sequence
@@ -329,6 +330,12 @@ class Nondeterminism(RouterError):
     type = "nondeterminism"
 
 
+class HistoryTooLong(RouterError):
+    """A run has as many steps as are allowed; it is suspended, so that nothing of it is lost."""
+
+    type = "history-too-long"
+
+
 class ApprovalRejected(RouterError):
     """The people asked said no, or did not answer in time."""
 
@@ -374,3 +381,17 @@ class RunCancelled(BaseException):
     def __init__(self, reason: str) -> None:
         super().__init__(f"The run is to end: {reason}.")
         self.reason = reason
+
+
+class ContinueAsNew(BaseException):
+    """Raised by a workflow to end its run and go on as another one; `Router.continue_as_new` makes it.
+
+    Attributes:
+        run_id: of the run that goes on.
+        input: its input, JSON.
+    """
+
+    def __init__(self, run_id: str, given: bytes) -> None:
+        super().__init__(f"The run goes on as {run_id}.")
+        self.run_id = run_id
+        self.input = given

@@ -17,6 +17,7 @@ from workflow_router.core.message_broker.ports import (
     TopicTransitions,
 )
 from workflow_router.core.model import NewRun, Run, Transition
+from workflow_router.core.orchestration.chain_ports import ChainTransitions
 from workflow_router.core.orchestration.flow_ports import KeyTransitions, SlotTransitions, StartTransitions
 from workflow_router.core.orchestration.ports import (
     AttributeTransitions,
@@ -83,12 +84,14 @@ class FlowVerbs(Protocol):
 
 
 class TimeVerbs(Protocol):
-    """The verbs of time: stops, pauses, signs of life, schedules, interests, updates."""
+    """The verbs of time: stops, chains, pauses, signs of life, schedules, interests, updates."""
 
     @property
     def stops(self) -> StopTransitions: ...
     @property
     def attributes(self) -> AttributeTransitions: ...
+    @property
+    def chains(self) -> ChainTransitions: ...
     @property
     def pauses(self) -> PauseTransitions: ...
     @property

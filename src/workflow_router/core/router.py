@@ -13,19 +13,19 @@ from workflow_router.core import messaging, run_verbs
 from workflow_router.core.dispatch_route.model import Caller
 from workflow_router.core.durations import seconds
 from workflow_router.core.errors import StepFailed
+from workflow_router.core.long_verbs import LongVerbs
 from workflow_router.core.orchestration.definitions import Step, Workflow, fitted
 from workflow_router.core.orchestration.live import current
 from workflow_router.core.orchestration.parallel import Errors
 from workflow_router.core.orchestration.saga import Saga
 from workflow_router.core.runtime_state.approvals import Answer
-from workflow_router.core.time_verbs import TimeVerbs
 from workflow_router.utils.codec import Codec, from_json, to_json
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Router(TimeVerbs):
+class Router(LongVerbs):
     """Steps, workflows and mappings of one part of a project, and the verbs its workflows use.
 
     Args:

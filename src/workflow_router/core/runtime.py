@@ -103,6 +103,7 @@ class Runtime:
         )
         self.topics, self.deliveries, self.redelivery = broker.topics, broker.deliveries, broker.redelivery
         self.interests = Interests(store, clock, self.engine.operations)
+        self.engine.on_onward = self.interests.moved
         self.state = StateContext(store, clock, self._live_state)
         self.ingest = Ingest(
             store,

@@ -1,6 +1,6 @@
 """Owns the statuses and which transitions between them are legal, as tables. Refuses to perform them.
 
-Run statuses follow the Open Workflow specification, DSL 1.0.3.
+Run statuses follow the Open Workflow specification, DSL 1.0.3; `continued`, of a run that went on as another, is ours.
 """
 
 from enum import StrEnum
@@ -16,6 +16,7 @@ class RunStatus(StrEnum):
     CANCELLED = "cancelled"
     FAULTED = "faulted"
     COMPLETED = "completed"
+    CONTINUED = "continued"
 
 
 class StepStatus(StrEnum):
@@ -53,16 +54,24 @@ class DispatchStatus(StrEnum):
     ABANDONED = "abandoned"
 
 
-RUN_ENDED = frozenset({RunStatus.CANCELLED, RunStatus.FAULTED, RunStatus.COMPLETED})
+RUN_ENDED = frozenset({RunStatus.CANCELLED, RunStatus.FAULTED, RunStatus.COMPLETED, RunStatus.CONTINUED})
 
 RUN_TRANSITIONS: dict[RunStatus, frozenset[RunStatus]] = {
     RunStatus.PENDING: frozenset({RunStatus.RUNNING, RunStatus.SUSPENDED, RunStatus.CANCELLED, RunStatus.FAULTED}),
     RunStatus.RUNNING: frozenset(
-        {RunStatus.WAITING, RunStatus.SUSPENDED, RunStatus.CANCELLED, RunStatus.FAULTED, RunStatus.COMPLETED}
+        {
+            RunStatus.WAITING,
+            RunStatus.SUSPENDED,
+            RunStatus.CANCELLED,
+            RunStatus.FAULTED,
+            RunStatus.COMPLETED,
+            RunStatus.CONTINUED,
+        }
     ),
     RunStatus.WAITING: frozenset({RunStatus.RUNNING, RunStatus.SUSPENDED, RunStatus.CANCELLED, RunStatus.FAULTED}),
     RunStatus.SUSPENDED: frozenset({RunStatus.RUNNING, RunStatus.CANCELLED, RunStatus.FAULTED}),
     RunStatus.CANCELLED: frozenset(),
     RunStatus.FAULTED: frozenset(),
     RunStatus.COMPLETED: frozenset(),
+    RunStatus.CONTINUED: frozenset(),
 }

@@ -7,6 +7,7 @@ from workflow_router.db.database import Session
 from workflow_router.db.repositories.approvals import Approvals
 from workflow_router.db.repositories.attributes import Attributes
 from workflow_router.db.repositories.blobs import MIN_BYTES, Blobs
+from workflow_router.db.repositories.chains import Chains
 from workflow_router.db.repositories.dispatches import Dispatches
 from workflow_router.db.repositories.events import Events
 from workflow_router.db.repositories.flow import Keys, Slots, Starts
@@ -89,6 +90,7 @@ class UnitOfWork:
         self.holds = Holds(session, now_ms)
         self.stops = Stops(session, self.record, now_ms, epochs)
         self.pauses = Pauses(session)
+        self.chains = Chains(session, self.runs, epochs)
         self.attributes = Attributes(session, self.runs, epochs)
         self.interests = Interests(session, now_ms, epochs)
         self.updates = Updates(session, now_ms, epochs)

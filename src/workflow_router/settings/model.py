@@ -12,6 +12,7 @@ from msgspec import Meta
 from workflow_router.core.errors import Mistake
 from workflow_router.settings.audit import Audit
 from workflow_router.settings.document import Node
+from workflow_router.settings.history import History
 from workflow_router.settings.limits import LimitRule, PriceTable
 from workflow_router.settings.payloads import Payloads
 from workflow_router.settings.routes import Route
@@ -57,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_events_days: Annotated[float, Meta(gt=0, le=36_500)] | None = 30.0
     audit: Audit = Audit()
     payloads: Payloads = Payloads()
+    history: History = History()
     drain_s: Annotated[float, Meta(ge=0, le=30)] = 20.0
 
     @property

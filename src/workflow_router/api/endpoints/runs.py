@@ -1,4 +1,4 @@
-"""Owns the doors of runs and workflows: start, list, show, signal, cancel, resume. Refuses to wait for a run."""
+"""Owns the doors of runs and workflows: start, list, signal, cancel, resume. Refuses to wait for a run."""
 
 from typing import Annotated
 
@@ -8,16 +8,15 @@ from msgspec import Meta, Raw
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.request import Request
-from workflow_router.api.views import DispatchView, ListedRun, RunSummary, RunView, StepView, view
+from workflow_router.api.views import ListedRun, RunSummary, view
 from workflow_router.core.errors import Conflict, InvalidInput, Lost, NotFound, Overloaded
-from workflow_router.core.model import DEFAULT_TENANT, DispatchRecord, Run, StepRecord
+from workflow_router.core.model import Run
 from workflow_router.core.orchestration.attributes import condition_of
 from workflow_router.core.orchestration.ports import RunFilter
 from workflow_router.core.ports import Transaction
 from workflow_router.core.states import RunStatus
 
 TAG = "runs"
-DISPATCHES_MAX = 500
 
 
 def _null() -> Raw:
@@ -113,28 +112,6 @@ async def start_run(context: Context, body: StartRun) -> Started:
     return Started(await context.runtime.start(body.workflow, bytes(body.input), run_id=body.id, key=body.key))
 
 
-@endpoint("GET", "/api/runs/{run_id}", tag=TAG, errors=(NotFound,))
-async def get_run(context: Context, run_id: str) -> RunView:
-    """Show a run with its steps and dispatches."""
-
-    async def unit(tx: Transaction) -> tuple[Run | None, list[StepRecord], list[DispatchRecord]]:
-        run = await tx.runs.find(run_id)
-        if run is None:
-            return None, [], []
-        dispatches = await tx.dispatches.latest(tenant=DEFAULT_TENANT, run=run_id, limit=DISPATCHES_MAX)
-        return run, await tx.runs.history(run_id), dispatches
-
-    run, steps, dispatches = await context.runtime.store.read(unit)
-    if run is None:
-        raise NotFound("There is no run of this id.", remedy="List them with GET /api/runs.")
-    return view(
-        RunView,
-        run,
-        steps=[view(StepView, step) for step in steps],
-        dispatches=[view(DispatchView, one) for one in reversed(dispatches)],
-    )
-
-
 class RunState(msgspec.Struct, frozen=True):
     """What a run published last, and when; null before that."""
 
@@ -185,7 +162,6 @@ ENDPOINTS = (
     list_workflows,
     list_runs,
     start_run,
-    get_run,
     get_run_state,
     signal_run,
     cancel_run,

@@ -8,8 +8,11 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from workflow_router.core.errors import Conflict, Lost, NotFound, QueueTimeout, RouterError
 from workflow_router.core.model import Run, StepRecord
+from workflow_router.core.orchestration.continuing import last
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.ending import Ended, end
 from workflow_router.core.orchestration.journal import Problem
@@ -67,11 +70,12 @@ class Cancelling:
         Args:
             grace_s: how long it may clean up before it is ended all the same; 0 ends it at once.
         """
-        run = await self._store.read(lambda tx: tx.runs.find(run_id))
+        run = await self._store.read(lambda tx: last(tx, run_id))
         if run is None:
             raise NotFound(f"There is no run {run_id}.", remedy="List them with `wr runs`.")
         if run.status in RUN_ENDED:
             raise Conflict(f"Run {run_id} has ended before.")
+        run_id = run.id
         stop = Stop(run_id, CANCELLED, self._clock.now_ms(), round(grace_s * 1000))
         own = run.shard in self._store.fences()
         if own and (grace_s <= 0 or not self._may_clean_up(run)):
@@ -80,15 +84,16 @@ class Cancelling:
         live = self._live.get(run_id)
 
         async def ask(tx: Transaction) -> Run | None:
-            await tx.stops.ask(run, stop)
-            return run if live is not None else await tx.runs.wake(run_id)
+            now = await last(tx, run_id) or run  # it may go on as another meanwhile
+            await tx.stops.ask(now, msgspec.structs.replace(stop, run=now.id))
+            return run if live is not None and now.id == run_id else await tx.runs.wake(now.id)
 
         self.any = True
         asked = await self._store.commit(ask)
         if asked is None:
             raise Conflict(f"Run {run_id} has ended before.")
         if own:
-            await self._tell(asked, stop)
+            await self._tell(asked, msgspec.structs.replace(stop, run=asked.id))
         return own
 
     def tell_soon(self, runs: Iterable[Run]) -> None:
@@ -202,6 +207,6 @@ def _problem(stop: Stop) -> Problem | None:
     return Problem(type="run-timeout", message="The run took longer than its workflow's `timeout_s`.")
 
 
-async def recall(tx: Transaction, run_id: str) -> tuple[list[StepRecord], Stop | None]:
-    """What the store has of a run that is to go on: its history, and whether it is to stop."""
-    return await tx.runs.history(run_id), await tx.stops.find(run_id)
+async def recall(tx: Transaction, run_id: str) -> tuple[list[StepRecord], Stop | None, bool]:
+    """What the store has of a run: its history, whether it is to stop, and whether it may have children of another."""
+    return await tx.runs.history(run_id), await tx.stops.find(run_id), await tx.chains.of(run_id) is not None

@@ -9,6 +9,7 @@ import contextlib
 
 from workflow_router.core.errors import ChildFailed, Lost, RouterError
 from workflow_router.core.model import NewRun, Run
+from workflow_router.core.orchestration.continuing import last
 from workflow_router.core.orchestration.journal import Outcome, Problem
 from workflow_router.core.orchestration.live import Branch, LiveRun
 from workflow_router.core.orchestration.operations import operation_id
@@ -60,7 +61,7 @@ class Children:
                 self._engine.adopt(started, fresh=True)
 
             async def look(tx: Transaction) -> Run | None:
-                child = await tx.runs.find(new.id)
+                child = await last(tx, new.id)
                 return child if child is not None and child.status in RUN_ENDED else None
 
             try:

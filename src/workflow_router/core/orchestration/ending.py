@@ -1,10 +1,12 @@
-"""Owns what ends with a run, in one commit: its children, and the wait of its parent. Refuses tasks and memory."""
+"""Owns what ends with a run, in one commit: its children, and the wait of its parent; or the start of the run that goes
+on for it, which takes over both. Refuses tasks and memory.
+"""
 
 from collections.abc import Mapping
 
 import msgspec
 
-from workflow_router.core.model import Run
+from workflow_router.core.model import NewRun, Run
 from workflow_router.core.orchestration.ports import Fence, Stop
 from workflow_router.core.orchestration.stopping import CANCELLED, GRACE_S, ask_children
 from workflow_router.core.ports import Transaction
@@ -12,11 +14,12 @@ from workflow_router.core.states import RUN_ENDED, RunStatus
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """What a commit ended: the run; its children that are to stop, too; and the parent that it woke."""
+    """What a commit ended: the run; its children that are to stop; the parent that it woke; what goes on for it."""
 
     runs: list[Run]
     woken: Run | None
     asked: list[Run] = []
+    started: Run | None = None
 
 
 async def end(
@@ -27,6 +30,7 @@ async def end(
     *,
     output: bytes | None = None,
     error: bytes | None = None,
+    onward: NewRun | None = None,
     children: bool = True,
     traces: bool = True,
 ) -> Ended:
@@ -34,12 +38,15 @@ async def end(
 
     Args:
         fences: the holds of this process.
+        onward: the run that goes on for it, if one does.
         children: whether the run may have open children; they are asked to stop, whoever holds them.
         traces: whether it may have left something beside its history.
 
     Raises:
         Lost: a stale owner.
     """
+    if onward is not None:
+        return await _go_on(tx, run, fences[run.shard], onward, traces=traces)
     if not await tx.runs.change_status(run, fences[run.shard], status, output=output, error=error):
         return Ended([], None)
     changed = msgspec.structs.replace(run, status=status, output=output, error=error, updated_ms=tx.now_ms)
@@ -51,3 +58,13 @@ async def end(
     if traces:
         await tx.stops.forget(run.id)
     return Ended([changed], None if run.parent is None else await tx.runs.wake(run.parent), asked)
+
+
+async def _go_on(tx: Transaction, run: Run, fence: Fence, onward: NewRun, *, traces: bool) -> Ended:
+    started = await tx.chains.go_on(run, fence, onward)
+    if started is None:
+        return Ended([], None)
+    if traces:
+        await tx.stops.forget(run.id)
+    changed = msgspec.structs.replace(run, status=RunStatus.CONTINUED, updated_ms=tx.now_ms)
+    return Ended([changed], None, started=started)

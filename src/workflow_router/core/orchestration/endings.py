@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Container
 
 from workflow_router.core.errors import RouterError
 from workflow_router.core.model import Run
+from workflow_router.core.ports import Store
 from workflow_router.core.states import RUN_ENDED, RunStatus
 
 _SETTLED = RUN_ENDED | {RunStatus.SUSPENDED}
@@ -16,19 +17,21 @@ class Endings:
     Args:
         find: reads a run from the store; raises NotFound.
         live: ids of the runs in memory, whose end is told here.
-        poll_s: how often to look for what other processes end; None where there are none.
     """
 
-    def __init__(
-        self, find: Callable[[str], Awaitable[Run]], live: Container[str], poll_s: Callable[[], float | None]
-    ) -> None:
+    def __init__(self, store: Store, find: Callable[[str], Awaitable[Run]], live: Container[str]) -> None:
+        self._store = store
         self._find = find
         self._live = live
-        self._poll_s = poll_s
         self._waiting: dict[str, list[asyncio.Future[Run | None]]] = {}
 
     async def wait(self, run_id: str) -> Run:
-        """Wait until a run has ended or is suspended. Raises NotFound."""
+        """Wait until a run has ended or is suspended, or the last of those that go on for it. Raises NotFound."""
+        while (run := await self._settled(run_id)).status is RunStatus.CONTINUED:
+            run_id = await self._store.read(lambda tx, previous=run.id: tx.chains.newest(previous))
+        return run
+
+    async def _settled(self, run_id: str) -> Run:
         while True:
             ending: asyncio.Future[Run | None] = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(run_id, []).append(ending)  # before looking, so that no end is missed
@@ -43,7 +46,9 @@ class Endings:
                 if run.status in _SETTLED:
                     self.tell(run_id, run)
                     return run
-                await asyncio.wait([ending], timeout=self._poll_s())  # what another process ends is only in the store
+                await asyncio.wait(
+                    [ending], timeout=self._store.poll_s
+                )  # what another process ends is only in the store
                 settled = ending.result() if ending.done() else None
             if settled is not None:
                 return settled

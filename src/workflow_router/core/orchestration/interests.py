@@ -13,6 +13,7 @@ import msgspec
 from workflow_router.core.errors import WaitExpired
 from workflow_router.core.joins import EMPTY, Item, Join, advance
 from workflow_router.core.model import Event, Run, Signal
+from workflow_router.core.orchestration.continuing import wake
 from workflow_router.core.orchestration.journal import Outcome, Problem
 from workflow_router.core.orchestration.live import Branch, LiveRun
 from workflow_router.core.orchestration.operations import Operations
@@ -46,6 +47,7 @@ class Interests:
         self._parts: dict[tuple[str, str], tuple[str, ...]] = {}
         self._shared = store.poll_s is not None
         self._version = 0
+        self._moved = False
 
     async def open(self) -> None:
         """Learn of those that the store has."""
@@ -58,7 +60,10 @@ class Interests:
 
     async def hear(self, tx: Transaction, event: Event, own_id: str, tenant: str) -> list[Run]:
         """Keep an event for the runs that want it, in the transaction that takes it in; returns those it woke."""
-        if self._shared and await tx.interests.version() > self._version:
+        if self._moved:
+            self._moved = False
+            await self._learn(tx)
+        elif self._shared and await tx.interests.version() > self._version:
             await self._learn(tx)
         woken: dict[str, Run] = {}
         if not len(self._index):
@@ -79,10 +84,14 @@ class Interests:
             if not await tx.interests.keep(name, signal):
                 self._forget(run_id, name)
                 continue
-            run = await tx.runs.wake(run_id)
+            run = await wake(tx, run_id)
             if run is not None:
-                woken[run_id] = run
+                woken[run.id] = run
         return list(woken.values())
+
+    def moved(self) -> None:
+        """Look again before the next event: a run's interests are about to be those of the run that goes on for it."""
+        self._moved = True
 
     async def _learn(self, tx: Transaction) -> None:
         for interest in await tx.interests.since(self._version):
@@ -104,17 +113,27 @@ class Interests:
     async def expect(self, branch: Branch, name: str, patterns: Patterns) -> None:
         """Open an interest from now on; `wait` with its name gets what came since."""
 
+        opened: list[Interest] = []
+
         async def perform(live: LiveRun, _: str) -> Outcome:
             interest = self._interest(live, name, patterns)
+            opened.append(interest)
             return Outcome(output=b"null", also=lambda tx: tx.interests.open(live.run, live.fence, interest))
 
         await self._operations.value(branch, "expect", name, perform)
+        self._again(*opened)
 
     def _interest(self, live: LiveRun, name: str, patterns: Patterns) -> Interest:
         interest = Interest(live.run.id, name, live.run.tenant, to_json(patterns))
         live.traces = True
         self._add(interest)  # before its commit, so that no event passes in between; the store has the last word
         return interest
+
+    def _again(self, *opened: Interest) -> None:
+        """Add those that an event which came before their commit has made be forgotten."""
+        for interest in opened:
+            if (interest.run, interest.name) not in self._parts:
+                self._add(interest)
 
     async def wait(
         self, branch: Branch, join: Join, patterns: Patterns | None, name: str | None, within_s: float | None
@@ -142,6 +161,7 @@ class Interests:
                 return await tx.runs.set_timer(live.run, live.fence, Timer(live.run.id, key, due_ms))
 
             first_due_ms = await self._store.commit(begin) if interest is not None or due_ms is not None else None
+            self._again(*([] if interest is None else [interest]))
             completed: list[Heard] = []
 
             async def look(tx: Transaction) -> bool | None:

@@ -8,6 +8,7 @@ import msgspec
 
 from workflow_router.core.errors import RouterError, StepFailed
 from workflow_router.core.model import StepRecord
+from workflow_router.core.orchestration.histories import HistoryLimit
 from workflow_router.core.orchestration.live import LiveRun
 from workflow_router.core.orchestration.payloads import PayloadLimit
 from workflow_router.core.ports import Store, Transaction
@@ -67,6 +68,7 @@ class Journal:
         self._store = store
         self._clock = clock
         self.limit = PayloadLimit()
+        self.histories = HistoryLimit()
 
     async def commit(
         self, live: LiveRun, key: str, *, name: str, kind: str, outcome: Outcome, started_ms: int
@@ -94,7 +96,11 @@ class Journal:
             finished_ms=self._clock.now_ms(),
         )
 
+        warning = self.histories.warning(live.run, record.seq)
+
         async def unit(tx: Transaction) -> StepRecord:
+            if warning is not None:
+                tx.record(warning)
             if outcome.also is None:
                 await tx.runs.commit_step(live.run, live.fence, record)
                 return record

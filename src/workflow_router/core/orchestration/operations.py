@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from workflow_router.core.errors import Lost, Nondeterminism, Overloaded, RunCancelled, StoreError
+from workflow_router.core.errors import HistoryTooLong, Lost, Nondeterminism, Overloaded, RunCancelled, StoreError
 from workflow_router.core.model import StepRecord
 from workflow_router.core.orchestration.definitions import Step, fitted
 from workflow_router.core.orchestration.journal import Journal, Outcome, failure
@@ -24,7 +24,7 @@ from workflow_router.utils.codec import from_json, to_json
 Perform = Callable[[LiveRun, str], Awaitable[Outcome]]
 
 # What an operation may raise without being at fault itself: the execution stops, whatever the user's code catches.
-_STOPS = (Lost, StoreError, Overloaded, Nondeterminism)
+_STOPS = (Lost, StoreError, Overloaded, Nondeterminism, HistoryTooLong)
 
 
 def operation_id(run_id: str, key: str) -> str:
@@ -48,6 +48,7 @@ class Operations:
         self._stopping = stopping
         self._journal = journal
         self.limit = journal.limit
+        self.histories = journal.histories
         self.waits = waits
         self.steps = steps
         self._slots = slots
@@ -77,6 +78,7 @@ class Operations:
                 return record
             if live.past is not None:
                 return await live.past(key, kind, name)
+            self.histories.check(live.run, live.seq)
             if live.parked:
                 await self.waits.unpark(live)
             started_ms = self._clock.now_ms()

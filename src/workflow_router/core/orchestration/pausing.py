@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from workflow_router.core.errors import Conflict, NotFound, RouterError
 from workflow_router.core.model import Run, StepRecord, Transition
+from workflow_router.core.orchestration.continuing import last
 from workflow_router.core.orchestration.journal import Problem
 from workflow_router.core.orchestration.live import LiveRun
 from workflow_router.core.ports import Store, Transaction
@@ -55,6 +56,7 @@ class Pausing:
             NotFound. Conflict: it has ended, has not started, or is suspended.
         """
         run = await self._find(run_id)
+        run_id = run.id
         if run.status in RUN_ENDED or run.status in {RunStatus.SUSPENDED, RunStatus.PENDING}:
             raise Conflict(f"Run {run_id} is {run.status}; only a run that goes on can be paused.")
 
@@ -73,6 +75,7 @@ class Pausing:
     async def resume(self, run_id: str, *, actor: str = "code") -> Run:
         """Go on with a suspended run. Raises NotFound, or Conflict where it is not suspended."""
         run = await self._find(run_id)
+        run_id = run.id
         if run.status is not RunStatus.SUSPENDED:
             raise Conflict(f"Run {run_id} is {run.status}, not suspended.")
         left = self._tasks.get(run_id)
@@ -141,7 +144,7 @@ class Pausing:
         await tx.runs.change_status(now, fence, RunStatus.SUSPENDED, error=error)
 
     async def _find(self, run_id: str) -> Run:
-        run = await self._store.read(lambda tx: tx.runs.find(run_id))
+        run = await self._store.read(lambda tx: last(tx, run_id))
         if run is None:
             raise NotFound(f"There is no run {run_id}.", remedy="List them with `wr runs`.")
         return run

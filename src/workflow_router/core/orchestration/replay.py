@@ -13,6 +13,7 @@ import msgspec
 from workflow_router.core.errors import Nondeterminism, RunCancelled
 from workflow_router.core.model import Run, StepRecord
 from workflow_router.core.orchestration.definitions import Workflow
+from workflow_router.core.orchestration.executing import onward_of
 from workflow_router.core.orchestration.journal import Problem
 from workflow_router.core.orchestration.live import LiveRun, enter
 from workflow_router.core.orchestration.ports import Fence, Stop
@@ -149,6 +150,11 @@ class _Replay:
         came_to = THE_END if error is None else f"{type(error).__name__}: {error}"[:500]
         if self._live.unused:
             return self._unused(came_to)
+        onward = onward_of(error) is not None
+        if onward and run.status in {RunStatus.CONTINUED, RunStatus.RUNNING}:
+            return None
+        if run.status is RunStatus.CONTINUED:
+            return self._other("a run that goes on as another", came_to)
         if run.status is RunStatus.CANCELLED or self._from_outside or isinstance(error, RunCancelled):
             return None
         if error is None:

@@ -11,23 +11,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from workflow_router.core.errors import (
-    Lost,
-    Nondeterminism,
-    NotFound,
-    Overloaded,
-    RouterError,
-    RunCancelled,
-    StoreError,
-)
+from workflow_router.core.errors import Lost, NotFound, RouterError, StoreError
 from workflow_router.core.model import Run
-from workflow_router.core.orchestration.cancelling import PATIENCE_S, Cancelling, outcome, recall
+from workflow_router.core.orchestration.cancelling import PATIENCE_S, Cancelling, recall
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.ending import Ended, end
 from workflow_router.core.orchestration.endings import Endings
+from workflow_router.core.orchestration.executing import Executing, Reached
 from workflow_router.core.orchestration.heartbeats import Heartbeats
-from workflow_router.core.orchestration.journal import Journal, Problem
-from workflow_router.core.orchestration.live import LiveRun, enter
+from workflow_router.core.orchestration.journal import Journal
+from workflow_router.core.orchestration.live import LiveRun
 from workflow_router.core.orchestration.operations import Operations
 from workflow_router.core.orchestration.parking import Parking
 from workflow_router.core.orchestration.pausing import Pausing
@@ -38,7 +31,7 @@ from workflow_router.core.orchestration.step_execution_handler import StepExecut
 from workflow_router.core.orchestration.step_slots import StepSlots
 from workflow_router.core.orchestration.stopping import GRACE_S, Stopping
 from workflow_router.core.orchestration.waits import Waits
-from workflow_router.core.ports import Store
+from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.states import RunStatus
 from workflow_router.utils.clock import Clock
 
@@ -50,6 +43,10 @@ RETRY_S = 0.5
 END_OF_TIME_MS = 2**62
 
 
+def _nothing() -> None:
+    """Where nobody wants to hear of it."""
+
+
 class Engine:
     """Executes the runs of the shards this process holds.
 
@@ -57,6 +54,9 @@ class Engine:
         workflows: by name, then by version, oldest first.
         sleep: waits between attempts of a step; seconds.
         random: a number in [0, 1), for jitter.
+
+    Attributes:
+        on_onward: called in each transaction that lets a run go on as another.
     """
 
     def __init__(
@@ -91,10 +91,12 @@ class Engine:
             settle=self._settle,
         )
         self.pausing = Pausing(store, self._live, self._queue, wake=self.woken, sleep=sleep)
-        self._endings = Endings(self.find, self._live, lambda: store.poll_s)
+        self._executing = Executing(workflows, self.operations.limit, self._cancelling.bound, self._nudge.set)
+        self._endings = Endings(store, self.find, self._live)
         self._ticking: asyncio.Task[None] | None = None
         self._stopping = False
         self._missed = False
+        self.on_onward: Callable[[], None] = _nothing
         self.sharing = Sharing(store, self._live, workflows, self._seen, self._look, self.parking.release)
 
     # --- the life of the engine -------------------------------------------------------------------------------------
@@ -282,6 +284,12 @@ class Engine:
             self._endings.tell(run.id, run)
         if ended.woken is not None:
             self.woken(ended.woken)
+        if ended.started is not None:
+            self._cancelling.any = True  # it may have been given a stop that nobody told of
+            self.adopt(ended.started, fresh=True)
+            if (live := self._live.get(ended.started.id)) is not None:
+                live.children = live.traces = True
+            self._nudge.set()
         self._cancelling.tell_soon(ended.asked)
 
     async def resume(self, run_id: str) -> Run:
@@ -289,7 +297,11 @@ class Engine:
         return await self.pausing.resume(run_id)
 
     async def ended(self, run_id: str) -> Run:
-        """Wait until a run has ended or is suspended, whichever process has it. Raises NotFound."""
+        """Wait until a run, or the last of those it goes on as, has ended or is suspended, whichever process has it.
+
+        Raises:
+            NotFound.
+        """
         return await self._endings.wait(run_id)
 
     async def find(self, run_id: str) -> Run:
@@ -303,16 +315,11 @@ class Engine:
         settled: Run | None = None
         try:
             if not live.fresh:
-                history, live.stop = await self._store.read(lambda tx: recall(tx, run.id))
+                history, live.stop, heir = await self._store.read(lambda tx: recall(tx, run.id))
                 live.recall(history)
-            status, output, problem = await self._execute(live)
-
-            fences = {**self._store.fences(), run.shard: live.fence}
-            ended = await self._store.commit(
-                lambda tx: end(
-                    tx, run, fences, status, output=output, error=problem, children=live.children, traces=live.traces
-                )
-            )
+                live.children = live.children or heir
+            reached = await self._executing.execute(live)
+            ended = await self._store.commit(lambda tx: self._end(tx, live, reached))
             settled = ended.runs[0] if ended.runs else None
             self._settle(ended, itself=False)
         except Lost:
@@ -324,6 +331,21 @@ class Engine:
             self._nudge.set()
         finally:
             self._leave(live, settled)
+
+    async def _end(self, tx: Transaction, live: LiveRun, reached: Reached) -> Ended:
+        if reached.onward is not None:
+            self.on_onward()
+        return await end(
+            tx,
+            live.run,
+            {**self._store.fences(), live.run.shard: live.fence},
+            reached.status,
+            output=reached.output,
+            error=reached.error,
+            onward=reached.onward,
+            children=live.children,
+            traces=live.traces,
+        )
 
     def _leave(self, live: LiveRun, settled: Run | None = None) -> None:
         """Forget an execution that is over; one that was let go before it began never came to do so itself."""
@@ -341,55 +363,6 @@ class Engine:
             if (parked := await self.parking.failed(live, error)) is not None:
                 return await self.find(parked.id)
         return None
-
-    async def _execute(self, live: LiveRun) -> tuple[RunStatus, bytes | None, bytes | None]:
-        """Run the workflow to its end; returns the status that it leads to, with output or error."""
-        output: bytes | None = None
-        failed: BaseException | None = None
-        try:
-            output = await self._call(live)
-        except RunCancelled as error:
-            failed = error
-        except BaseExceptionGroup as error:  # of a task group: its parts were told to stop
-            failed = error
-        except asyncio.CancelledError as error:
-            if live.task is None or live.task.cancelling():
-                raise  # the engine lets go of the run, or it was cancelled for good
-            failed = error
-        except Exception as error:  # noqa: BLE001  whatever the user's workflow raises is how the run ends
-            failed = error
-        reason = live.stopped or failed  # what stops an execution outranks what the user's code made of it
-        if live.stopped is None and live.stop is not None and live.stop.given:
-            return outcome(live.stop, failed)
-        if reason is None:
-            return RunStatus.COMPLETED, output, None
-        if isinstance(reason, (Lost, StoreError, Overloaded)):
-            raise reason
-        status = RunStatus.SUSPENDED if isinstance(reason, Nondeterminism) else RunStatus.FAULTED
-        return status, None, Problem.of(reason).to_json()
-
-    async def _call(self, live: LiveRun) -> bytes:
-        run = live.run
-        versions = self._workflows.get(run.workflow, {})
-        workflow = versions.get(run.version)
-        if workflow is None:
-            known = ", ".join(versions) or "none"
-            raise Nondeterminism(
-                f"Run {run.id} needs workflow {run.workflow} version {run.version}; known versions: {known}.",
-                remedy="Add the workflow to the project, restart, then resume the run.",
-            )
-        if await self._cancelling.bound(live, workflow):
-            self._nudge.set()
-        args, kwargs = workflow.arguments(run.input)
-        enter(live)
-        result = workflow.codec.encode(await workflow.function(*args, **kwargs))
-        if live.unused:
-            missing = min((live.history[key] for key in live.unused), key=lambda record: record.seq)
-            raise Nondeterminism(
-                f"Run {run.id} has {missing.kind} {missing.name!r} at {missing.key}, which the code never asked for.",
-                remedy="Run it with the code it began with, then resume it.",
-            )
-        return self.operations.limit.checked(result, f"The result of {workflow.name}")
 
     def _parked(self, live: LiveRun) -> None:
         """Keep a waiting run in memory while there is room beside the others; else the store wakes it."""

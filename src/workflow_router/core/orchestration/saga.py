@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, ParamSpec
 
-from workflow_router.core.errors import CompensationFailed, StepFailed
+from workflow_router.core.errors import CompensationFailed, ContinueAsNew, StepFailed
 from workflow_router.core.orchestration.live import Branch
 
 P = ParamSpec("P")
@@ -32,12 +32,16 @@ class Saga:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Compensate where the block failed; its error goes on.
+        """Compensate where the block failed; its error goes on. To go on as another run is no failure.
 
         Raises:
             CompensationFailed: some compensations failed; the others were done.
         """
-        if error is None or isinstance(error, asyncio.CancelledError | GeneratorExit) or self._live.stopped is not None:
+        if (
+            error is None
+            or isinstance(error, asyncio.CancelledError | GeneratorExit | ContinueAsNew)
+            or self._live.stopped is not None
+        ):
             return
         failures: list[str] = []
         for undo in reversed(self._undo):

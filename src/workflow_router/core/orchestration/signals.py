@@ -11,6 +11,7 @@ import msgspec
 
 from workflow_router.core.errors import Conflict, NotFound, WaitExpired
 from workflow_router.core.model import DEFAULT_TENANT, Run, Signal
+from workflow_router.core.orchestration.continuing import last, wake
 from workflow_router.core.orchestration.journal import Outcome, Problem
 from workflow_router.core.orchestration.live import Branch, LiveRun
 from workflow_router.core.orchestration.operations import operation_id
@@ -26,7 +27,7 @@ async def deliver(tx: Transaction, signal: Signal) -> Run | None:
     """Send a signal to its key, within a transaction; returns the run that this woke."""
     holder = await tx.signals.correlated(tenant=signal.tenant, workflow=signal.workflow or "", key=signal.key or "")
     landed = await tx.signals.send(msgspec.structs.replace(signal, run=holder))
-    return await tx.runs.wake(holder) if landed and holder is not None else None
+    return await wake(tx, holder) if landed and holder is not None else None
 
 
 class Signals:
@@ -63,7 +64,7 @@ class Signals:
             found.clear()
             if not await tx.signals.send(signal):
                 return
-            woken = await tx.runs.wake(run_id)
+            woken = await wake(tx, run_id)
             if woken is None or woken.tenant != tenant:
                 raise _refusal(run_id, await tx.runs.find(run_id), tenant)
             found.append(woken)
@@ -87,15 +88,15 @@ class Signals:
             refusal = self._engine.operations.limit.refusal(value, f"The signal {name}")
             if refusal is not None:
                 return Outcome(error=Problem.of(refusal))
-            found = await self._store.read(lambda tx: tx.runs.find(run_id))
+            found = await self._store.read(lambda tx: last(tx, run_id))
             if found is None or found.status in RUN_ENDED or found.tenant != tenant:
                 return Outcome(error=Problem.of(_refusal(run_id, found, tenant)))
             own_id = operation_id(live.run.id, key)
-            signal = Signal(id=own_id, name=name, value=value, run=run_id, tenant=tenant, cause=live.run.id)
+            signal = Signal(id=own_id, name=name, value=value, run=found.id, tenant=tenant, cause=live.run.id)
 
             async def also(tx: Transaction) -> None:
                 landed = await tx.signals.send(signal)
-                run = await tx.runs.wake(run_id) if landed else None
+                run = await wake(tx, found.id) if landed else None
                 woken[:] = [] if run is None else [run]
 
             return Outcome(output=msgspec.json.encode(own_id), also=also)

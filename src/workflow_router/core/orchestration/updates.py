@@ -26,6 +26,7 @@ from workflow_router.core.errors import (
     WaitExpired,
 )
 from workflow_router.core.model import DEFAULT_TENANT, Run, Signal
+from workflow_router.core.orchestration.continuing import last
 from workflow_router.core.orchestration.journal import Outcome, Problem
 from workflow_router.core.orchestration.live import Branch, LiveRun
 from workflow_router.core.orchestration.ports import Timer, UpdateAnswer
@@ -181,7 +182,7 @@ class Updates:
 
     async def _answer(self, run_id: str, own_id: str, answered: asyncio.Event, tenant: str) -> bytes:
         async def look(tx: Transaction) -> tuple[UpdateAnswer | None, Run | None]:
-            return await tx.updates.answered(tenant, own_id), await tx.runs.find(run_id)
+            return await tx.updates.answered(tenant, own_id), await last(tx, run_id)
 
         while True:
             answered.clear()

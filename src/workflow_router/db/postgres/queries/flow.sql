@@ -76,11 +76,11 @@ SELECT run_id FROM slots WHERE lane = :lane ORDER BY run_id LIMIT 10000;
 
 -- name: sweep_slots
 DELETE FROM slots WHERE NOT EXISTS (
-  SELECT 1 FROM runs AS r WHERE r.id = slots.run_id AND r.status NOT IN ('completed', 'faulted', 'cancelled'));
+  SELECT 1 FROM runs AS r WHERE r.id = slots.run_id AND r.status NOT IN ('completed', 'faulted', 'cancelled', 'continued'));
 
 -- name: sweep_starts
 DELETE FROM starts WHERE NOT EXISTS (
-  SELECT 1 FROM runs AS r WHERE r.id = starts.run_id AND r.status NOT IN ('completed', 'faulted', 'cancelled'));
+  SELECT 1 FROM runs AS r WHERE r.id = starts.run_id AND r.status NOT IN ('completed', 'faulted', 'cancelled', 'continued'));
 
 -- name: start_key
 SELECT run_id, digest FROM start_keys WHERE tenant = :tenant AND workflow = :workflow AND key = :key;

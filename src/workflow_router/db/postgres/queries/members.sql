@@ -23,7 +23,7 @@ SELECT s.shard FROM shards AS s JOIN members AS m ON m.owner = s.owner
  ORDER BY s.shard;
 
 -- name: move_run
-UPDATE runs SET shard = :shard WHERE id = :id AND shard = :old_shard AND status NOT IN ('completed', 'faulted', 'cancelled')
+UPDATE runs SET shard = :shard WHERE id = :id AND shard = :old_shard AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued')
 RETURNING id;
 
 -- name: move_timers

@@ -11,7 +11,7 @@ VALUES (:run_id, :key, :seq, :name, :kind, :status, :output, :error, :attempts, 
 -- name: change_run_status
 -- A run that has ended stays as it is, so the first end wins.
 UPDATE runs SET status = :status, output = :output, error = :error, updated_ms = :now_ms
- WHERE id = :id AND status NOT IN ('completed', 'faulted', 'cancelled')
+ WHERE id = :id AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued')
 RETURNING id;
 
 -- name: delete_timers
@@ -41,7 +41,7 @@ UPDATE runs
    SET wakes = wakes + 1, updated_ms = :now_ms,
        error = CASE WHEN :resume AND status = 'suspended' THEN NULL ELSE error END,
        status = CASE WHEN status = 'waiting' OR (:resume AND status = 'suspended') THEN 'running' ELSE status END
- WHERE id = :id AND status NOT IN ('completed', 'faulted', 'cancelled')
+ WHERE id = :id AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued')
 RETURNING id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes, parent;
 
 -- name: run
@@ -73,11 +73,20 @@ SELECT id, workflow, version, status, input, output, error, tenant, shard, cause
 SELECT workflow, status, count(*) FROM runs WHERE tenant = :tenant GROUP BY workflow, status;
 
 -- name: open_children
-SELECT id FROM runs WHERE parent = :run_id AND status NOT IN ('completed', 'faulted', 'cancelled') ORDER BY id;
+SELECT id FROM runs WHERE parent = :run_id AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued') ORDER BY id;
 
 -- name: has_open_waits
 -- Whether it left something in the store that it waits for.
 SELECT EXISTS (SELECT 1 FROM timers WHERE run_id = :run_id)
     OR EXISTS (SELECT 1 FROM approvals WHERE run_id = :run_id AND status = 'open')
     OR EXISTS (SELECT 1 FROM interests WHERE run_id = :run_id AND name LIKE '=%')
-    OR EXISTS (SELECT 1 FROM runs WHERE parent = :run_id AND status NOT IN ('completed', 'faulted', 'cancelled'));
+    OR EXISTS (SELECT 1 FROM runs WHERE parent = :run_id AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued'));
+
+-- name: open_waits
+SELECT 'approval', name FROM approvals WHERE run_id = :run_id AND status = 'open'
+ UNION ALL
+SELECT 'event', substr(name, 2) FROM interests WHERE run_id = :run_id AND name LIKE '=%'
+ UNION ALL
+SELECT 'run', id FROM runs WHERE parent = :run_id AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued')
+ UNION ALL
+SELECT 'timer', due_ms::text FROM timers WHERE run_id = :run_id;

@@ -17,7 +17,7 @@ SELECT s.shard FROM shards AS s JOIN members AS m ON m.owner = s.owner
  ORDER BY s.shard;
 
 -- name: move_run
-UPDATE runs SET shard = :shard WHERE id = :id AND shard = :old_shard AND status NOT IN ('completed', 'faulted', 'cancelled');
+UPDATE runs SET shard = :shard WHERE id = :id AND shard = :old_shard AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued');
 
 -- name: move_timers
 UPDATE timers SET shard = :shard WHERE run_id = :id;

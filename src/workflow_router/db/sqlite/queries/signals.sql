@@ -6,7 +6,7 @@ SELECT :name;
 -- The run that has the key, as long as it has not ended.
 SELECT c.run_id FROM correlations AS c JOIN runs AS r ON r.id = c.run_id
  WHERE c.tenant = :tenant AND c.workflow = :workflow AND c.key = :key
-   AND r.status NOT IN ('completed', 'faulted', 'cancelled');
+   AND r.status NOT IN ('completed', 'faulted', 'cancelled', 'continued');
 
 -- name: correlate
 INSERT INTO correlations (tenant, workflow, key, run_id) VALUES (:tenant, :workflow, :key, :run_id)

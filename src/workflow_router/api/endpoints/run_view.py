@@ -1,0 +1,76 @@
+"""Owns the door that shows a run: its history, its calls, what it waits for, where it stands. Refuses to change it."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from workflow_router.api.context import Context
+from workflow_router.api.endpoint import endpoint
+from workflow_router.api.endpoints.runs import TAG
+from workflow_router.api.views import ChainView, DispatchView, RunView, StepView, view
+from workflow_router.core.errors import NotFound
+from workflow_router.core.model import DEFAULT_TENANT, DispatchRecord, Run, StepRecord
+from workflow_router.core.orchestration.chain_ports import Chain
+from workflow_router.core.ports import Transaction
+from workflow_router.core.states import RunStatus
+
+DISPATCHES_MAX = 500
+
+
+class _Found(msgspec.Struct, frozen=True):
+    """What the store has of a run."""
+
+    run: Run
+    steps: list[StepRecord]
+    dispatches: list[DispatchRecord]
+    chain: Chain | None
+    waits_for: str | None
+
+
+@endpoint("GET", "/api/runs/{run_id}", tag=TAG, errors=(NotFound,))
+async def get_run(context: Context, run_id: str) -> RunView:
+    """Show a run with its steps and dispatches, and what it waits for."""
+
+    async def unit(tx: Transaction) -> _Found | None:
+        run = await tx.runs.find(run_id)
+        if run is None:
+            return None
+        dispatches = await tx.dispatches.latest(tenant=DEFAULT_TENANT, run=run_id, limit=DISPATCHES_MAX)
+        history, chain = await tx.runs.history(run_id), await tx.chains.of(run_id)
+        return _Found(run, history, dispatches, chain, await _waits_for(tx, run))
+
+    found = await context.runtime.store.read(unit)
+    if found is None:
+        raise NotFound("There is no run of this id.", remedy="List them with GET /api/runs.")
+    return view(
+        RunView,
+        found.run,
+        waits_for=found.waits_for,
+        chain=None if found.chain is None else view(ChainView, found.chain),
+        archived=None,
+        steps=[view(StepView, step) for step in found.steps],
+        dispatches=[view(DispatchView, one) for one in reversed(found.dispatches)],
+    )
+
+
+async def _waits_for(tx: Transaction, run: Run) -> str | None:
+    """What a run waits for, in words."""
+    if run.status is RunStatus.PENDING:
+        return (await tx.starts.reasons([run.id])).get(run.id)
+    if run.status is not RunStatus.WAITING:
+        return None
+    words = [_words(what, which) for what, which in await tx.runs.open_waits(run.id)]
+    return "; ".join(words) or "a signal or an update"
+
+
+def _words(what: str, which: str) -> str:
+    match what:
+        case "timer":
+            return f"{datetime.fromtimestamp(int(which) / 1000, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+        case "event":
+            return f"an event, at step {which}"
+        case _:
+            return f"{what} {which}"
+
+
+ENDPOINTS = (get_run,)
