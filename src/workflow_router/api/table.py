@@ -4,6 +4,7 @@ from workflow_router.api.endpoint import Endpoint
 from workflow_router.api.endpoints import (
     approvals,
     audit,
+    bridges,
     events,
     limits,
     mapping_lint,
@@ -31,6 +32,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *approvals.ENDPOINTS,
     *topics.ENDPOINTS,
     *subscriptions.ENDPOINTS,
+    *bridges.ENDPOINTS,
     *limits.ENDPOINTS,
     *schedules.ENDPOINTS,
     *routes.ENDPOINTS,

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from workflow_router.app.links import links_of
 from workflow_router.app.modules import join_workflows, load_routers
 from workflow_router.app.running import run
 from workflow_router.core.dispatch_route.ports import Transport
@@ -79,6 +80,7 @@ async def open_project(
         prices=prices_of(declared.prices),
         topics=topics_of(project),
         subscriptions=subscriptions_of(project),
+        bridges=links_of(project),
         transport=transport,
         project_file=declared,
         prepare=signing_of(project, url),

@@ -20,6 +20,7 @@ from workflow_router.core.dispatch_route.prices import NO_PRICES, Prices
 from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.forward import forwarding
 from workflow_router.core.limits.model import Limit
+from workflow_router.core.message_broker.bridge_ports import Bridge, Link
 from workflow_router.core.message_broker.ports import Subscription, Topic
 from workflow_router.core.message_targets import TopicTargets
 from workflow_router.core.messaging import handler_of
@@ -59,6 +60,7 @@ async def _declare(
     topics: Iterable[str | Topic],
     subscriptions: Iterable[Subscription],
     mappings: Iterable[Mapping],
+    bridges: Iterable[tuple[Bridge, Link]],
 ) -> None:
     """Tell the engines what was declared, here and by the routers."""
     handlers = {
@@ -67,7 +69,7 @@ async def _declare(
         for name, (function, at_once) in router.handlers.items()
     }
     declared = [one for router in routers for one in router.subscriptions]
-    runtime.broker.declare(topics, [*subscriptions, *declared], handlers)
+    runtime.broker.declare(topics, [*subscriptions, *declared], handlers, bridges)
     runtime.updates.declare(one for router in routers for one in router.updates.values())
     own = [mapping for router in routers for mapping in router.mappings]
     await runtime.ingest.set_mappings([*mappings, *own], author="project")
@@ -96,6 +98,7 @@ async def run(
     topics: Iterable[str | Topic] = (),
     schedules: Iterable[Schedule] = (),
     subscriptions: Iterable[Subscription] = (),
+    bridges: Iterable[tuple[Bridge, Link]] = (),
     clock: Clock | None = None,
     transport: Transport | None = None,
     randomness: random.Random | None = None,
@@ -112,6 +115,7 @@ async def run(
     Args:
         store: its URL, or one that is open and stays so afterwards.
         prepare: called with the runtime before it takes up work.
+        bridges: topics bound to other message servers, each with its link.
         folder: where files that routes name are looked for.
         project_file: what mappings that are made while it runs may refer to; the given topics by default.
         payloads: how large inputs and results may be, and which of them are kept once by their content.
@@ -144,7 +148,7 @@ async def run(
         runtime.ledger.prices = prices
         runtime.payloads.limit.max_bytes = payloads.max_bytes
         await runtime.live.open(limits)
-        await _declare(runtime, routers, topics=topics, subscriptions=subscriptions, mappings=mappings)
+        await _declare(runtime, routers, topics=topics, subscriptions=subscriptions, mappings=mappings, bridges=bridges)
         await _declare_schedules(runtime, routers, schedules, project_file)
         for router in (*routers, own):
             router.join(runtime)
@@ -161,7 +165,7 @@ async def embed(*routers: Router, store: str = "sqlite://", **parts: Any) -> Asy
 
     Args:
         store: `sqlite://` (in memory), `sqlite:///path.db`, or `postgresql://…`.
-        parts: as for `run`: mappings, routes, topics, subscriptions, clock, transport.
+        parts: as for `run`: mappings, routes, topics, subscriptions, bridges, clock, transport.
 
     Example:
         ```python

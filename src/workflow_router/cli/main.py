@@ -26,6 +26,7 @@ COMMANDS = {
     "approvals": "approvals",
     "topics": "topics",
     "subscriptions": "subscriptions",
+    "bridges": "bridges",
     "limits": "limits",
     "budgets": "budgets",
     "keys": "keys",

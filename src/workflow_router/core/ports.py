@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 from workflow_router.core.dispatch_route.journal import DispatchTransitions, RouteTransitions
 from workflow_router.core.event_mappings.ports import EventTransitions, MappingTransitions, TargetTransitions
 from workflow_router.core.limits.ports import LimitTransitions, LiveRules
+from workflow_router.core.message_broker.bridge_ports import BridgeTransitions
 from workflow_router.core.message_broker.ports import (
     BrokerReads,
     MessageTransitions,
@@ -62,6 +63,8 @@ class BrokerVerbs(Protocol):
     def topics(self) -> TopicVerbs: ...
     @property
     def replies(self) -> ReplyTransitions: ...
+    @property
+    def bridges(self) -> BridgeTransitions: ...
 
 
 class FlowVerbs(Protocol):

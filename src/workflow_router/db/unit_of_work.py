@@ -7,6 +7,7 @@ from workflow_router.db.database import Session
 from workflow_router.db.repositories.approvals import Approvals
 from workflow_router.db.repositories.attributes import Attributes
 from workflow_router.db.repositories.blobs import MIN_BYTES, Blobs
+from workflow_router.db.repositories.bridges import Bridges
 from workflow_router.db.repositories.chains import Chains
 from workflow_router.db.repositories.dispatches import Dispatches
 from workflow_router.db.repositories.events import Events
@@ -99,6 +100,7 @@ class UnitOfWork:
         self.members = Members(session, self.record, now_ms, epochs)
         self.messages = Messages(session, self.record, now_ms, min(epochs, default=-1))
         self.replies = Replies(session, now_ms)
+        self.bridges = Bridges(session, self.record, now_ms)
         self.topics = Topics(session, self.record, now_ms, self.messages.settle)
         self.dispatches = Dispatches(session, self.record)
         self.limits = Limits(session, now_ms)

@@ -1,5 +1,6 @@
 """Owns the project folder: `router.yaml` read, checked with lines, and resolved. Refuses to import its modules."""
 
+from workflow_router.settings.bridges import bridges_of
 from workflow_router.settings.checkpoints import signing_of
 from workflow_router.settings.convert import joins_of, mappings_of, routes_of, subscriptions_of, topics_of
 from workflow_router.settings.limits import LimitRule, prices_of
@@ -15,6 +16,7 @@ __all__ = [
     "Reference",
     "Secret",
     "api_keys_of",
+    "bridges_of",
     "check_references",
     "joins_of",
     "load_project",

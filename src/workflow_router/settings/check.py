@@ -3,11 +3,10 @@
 Refuses to judge what only the running system can know: whether a variable is set is a warning here.
 """
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,19 +19,17 @@ from workflow_router.core.event_mappings.target import compile_target
 from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.patterns.filters import translated
-from workflow_router.settings import model, routes, values
+from workflow_router.settings import bridges, model, routes, values
 from workflow_router.settings.bind import did_you_mean, dotted
 from workflow_router.settings.convert import SEEN, moment_ms
 from workflow_router.settings.document import Node, Where, find, line_of
 from workflow_router.settings.schedules import Schedule, schedule_of
+from workflow_router.settings.steps import known, names_of, steps_of
 from workflow_router.settings.targets import MappingTarget, target_fields
 
 _FILE = "router.yaml"
 _ANY_TARGET = compile_target({"start": "x"})
 _ANY_URL = "http://localhost"
-_INDEX = re.compile(r"\[?([0-9]{1,6})\]?")
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 def check(
@@ -73,26 +70,29 @@ class _Checker:
     def router(self, router: model.RouterFile) -> tuple[Path, ...]:
         self._router = router
         self._settings(router.settings)
-        for name, source in _known(router.sources.items()):
+        for name, source in known(router.sources.items()):
             self._source(source, ("sources", name))
-        self._unique("mappings", _names(router.mappings))
-        for at, mapping in _known(enumerate(router.mappings)):
+        self._unique("mappings", names_of(router.mappings))
+        for at, mapping in known(enumerate(router.mappings)):
             self._mapping(mapping, ("mappings", at))
-        self._unique("joins", _names(router.joins))
-        for at, join in _known(enumerate(router.joins)):
+        self._unique("joins", names_of(router.joins))
+        for at, join in known(enumerate(router.joins)):
             self._join(join, ("joins", at))
-        for name, route in _known(router.routes.items()):
+        for name, route in known(router.routes.items()):
             self._route(route, ("routes", name), router.routes)
-        self._unique("limits", _names(router.limits))
-        for at, rule in _known(enumerate(router.limits)):
+        self._unique("limits", names_of(router.limits))
+        for at, rule in known(enumerate(router.limits)):
             self._accepted(("limits", at), rule.limit, "Write one of requests, tokens and money, and a window.")
         if router.prices is not None and router.prices.unknown == "default" and router.prices.default is None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
             self._mistake(("prices", "unknown"), "There is no default price.", "Add `default:` beside `unknown:`.")
-        self._unique("subscriptions", _names(router.subscriptions))
-        for at, subscription in _known(enumerate(router.subscriptions)):
+        self._unique("subscriptions", names_of(router.subscriptions))
+        for at, subscription in known(enumerate(router.subscriptions)):
             self._subscription(subscription, ("subscriptions", at), router.topics)
-        self._unique("schedules", _names(router.schedules))
-        for at, schedule in _known(enumerate(router.schedules)):
+        self._unique("bridges", names_of(router.bridges))
+        for at, bridge in known(enumerate(router.bridges)):
+            self._bridge(bridge, ("bridges", at), router)
+        self._unique("schedules", names_of(router.schedules))
+        for at, schedule in known(enumerate(router.schedules)):
             self._schedule(schedule, ("schedules", at))
         return self._python(router.python)
 
@@ -109,7 +109,7 @@ class _Checker:
     def _source(self, source: model.Source, where: Where) -> None:
         at = (*where, "secret")
         if isinstance(source.secret, list):
-            for index, secret in _known(enumerate(source.secret)):
+            for index, secret in known(enumerate(source.secret)):
                 self._secret(secret, (*at, index))
             if not source.secret:
                 self._mistake(at, f"`{dotted(at)}` is an empty list.", "Write at least one secret.")
@@ -128,7 +128,7 @@ class _Checker:
         self._template(mapping.share_key, (*where, "share_key"), *SEEN)
 
     def _join(self, join: model.Join, where: Where) -> None:
-        for name, part in _known((join.parts or {}).items()):
+        for name, part in known((join.parts or {}).items()):
             at = (*where, "parts", name)
             self._pattern(part.on, (*at, "on"))
             if part.when is not None:
@@ -145,7 +145,7 @@ class _Checker:
 
     def _targets(self, own: MappingTarget, where: Where, others: list[MappingTarget] | None) -> None:
         """The target that stands in the mapping itself, and those in its list."""
-        listed = list(_known(enumerate(others or [])))
+        listed = list(known(enumerate(others or [])))
         itself = target_fields(own)
         if itself is not None or not listed:
             self._target_of_mapping(own, where)
@@ -214,19 +214,36 @@ class _Checker:
         if subscription.begin is not None and moment_ms(subscription.begin) is None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
             self._mistake((*where, "begin"), f"`{subscription.begin}` is no time.", "Mend the date.")
 
-    def _route(self, route: routes.Route, where: Where, known: Mapping[str, routes.Route]) -> None:
-        targets = list(_known(enumerate(route.targets or [])))
+    def _bridge(self, bridge: bridges.Bridge, where: Where, router: model.RouterFile) -> None:
+        self._topic(bridge.topic, (*where, "topic"), router.topics)
+        self._pattern(bridge.filter, (*where, "filter"))
+        self._template(bridge.send, (*where, "send"), "message")
+        if bridge.send is None and bridge.receive is None:
+            self._mistake(where, f"The bridge `{bridge.name}` goes nowhere.", "Write `send`, `receive`, or both.")
+        if bridge.name in names_of(router.subscriptions):
+            self._mistake((*where, "name"), f"`{bridge.name}` is a subscription, too.", "Rename one.")
+        if bridge.begin is not None and moment_ms(bridge.begin) is None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
+            self._mistake((*where, "begin"), f"`{bridge.begin}` is no time.", "Mend the date.")
+        for field in ("servers", "system"):
+            given = getattr(bridge, field)
+            if isinstance(given, values.Reference):
+                self._reference(given, (*where, field))
+            elif isinstance(given, str) and bridges.has_password(given):
+                self._warn((*where, field), f"`{field}` holds a password.", "Write {env: NATS_URL} instead.")
+
+    def _route(self, route: routes.Route, where: Where, declared: Mapping[str, routes.Route]) -> None:
+        targets = list(known(enumerate(route.targets or [])))
         at = (*where, "targets")
-        self._unique(at, _names(route.targets or []))
+        self._unique(at, names_of(route.targets or []))
         for index, target in targets:
             self._target(target, (*at, index))
         if route.policy == "weighted" and targets and not any(target.weight for _, target in targets):
             self._mistake(at, f"Every target of `{dotted(where)}` has weight 0.", "Give one of them a weight.")
-        rules = list(_known(enumerate(route.rules or [])))
+        rules = list(known(enumerate(route.rules or [])))
         for index, rule in rules:
-            if rule.route is not None and rule.route not in known:
+            if rule.route is not None and rule.route not in declared:
                 self._mistake(
-                    (*where, "rules", index), f"There is no route `{rule.route}`.", did_you_mean(rule.route, known)
+                    (*where, "rules", index), f"There is no route `{rule.route}`.", did_you_mean(rule.route, declared)
                 )
         if targets and len(targets) == len(route.targets) and all(target.name for _, target in targets):
             stand_ins = tuple(dispatch.Target(name=target.name, kind="http", url=_ANY_URL) for _, target in targets)
@@ -285,7 +302,7 @@ class _Checker:
             found = sorted(self._folder.glob("*.py"))
             return tuple(path for path in found if not path.name.startswith(("_", "test_")))
         paths: list[Path] = []
-        for at, name in _known(enumerate(listed)):
+        for at, name in known(enumerate(listed)):
             path = self._folder / name
             if path.suffix != ".py" or not path.resolve().is_relative_to(self._folder.resolve()):
                 self._mistake(
@@ -304,7 +321,7 @@ class _Checker:
         try:
             parse(pattern)
         except InvalidPattern as error:
-            at = (*where, *_steps(pattern, error.path))
+            at = (*where, *steps_of(pattern, error.path))
             self._mistake(
                 at, f"`{dotted(at)}`: {error.reason.removesuffix('.')}.", error.remedy or "See docs/patterns.md."
             )
@@ -364,35 +381,3 @@ class _Checker:
     def _warn(self, where: Where, message: str, remedy: str) -> None:
         line = line_of(self._document, where)
         self._warnings.append(Mistake(file=_FILE, line=line, message=message, remedy=remedy))
-
-
-def _known(pairs: Iterable[tuple[K, V]]) -> Iterator[tuple[K, V]]:
-    """Those whose value is no mistake noted already."""
-    return ((key, value) for key, value in pairs if value is not None)
-
-
-def _names(items: Iterable[object]) -> list[str | None]:
-    return [getattr(item, "name", None) for item in items]
-
-
-def _steps(pattern: object, path: str) -> Where:
-    """A pattern's dotted path as keys of that pattern, which may hold dots themselves, as far as they exist."""
-    rest = "" if path == "$" else path
-    steps: list[str | int] = []
-    while rest:
-        if isinstance(pattern, dict):
-            fields = cast("dict[str, object]", pattern)
-            fitting = [key for key in fields if rest == key or rest.startswith((f"{key}.", f"{key}["))]
-            if not fitting:
-                break
-            step: str | int = max(fitting, key=len)
-            rest, pattern = rest[len(step) :].removeprefix("."), fields[step]
-        elif isinstance(pattern, list) and (index := _INDEX.match(rest)):
-            items, step = cast("list[object]", pattern), int(index[1])
-            if step >= len(items):
-                break
-            rest, pattern = rest[index.end() :].removeprefix("."), items[step]
-        else:
-            break
-        steps.append(step)
-    return tuple(steps)

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from workflow_router.core.errors import Mistake
 from workflow_router.settings.audit import Audit
+from workflow_router.settings.bridges import Begin, Bridge
 from workflow_router.settings.document import Node
 from workflow_router.settings.history import History
 from workflow_router.settings.limits import LimitRule, PriceTable
@@ -32,14 +33,6 @@ Store: TypeAlias = Annotated[
     Meta(
         pattern=r"^(sqlite:///.+|postgres(ql)?://.+)$",
         extra={"expects": "sqlite:///PATH or postgresql://…"},
-    ),
-]
-
-Begin: TypeAlias = Annotated[
-    str,
-    Meta(
-        pattern=r"^(now|beginning|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)$",
-        extra={"expects": "now, beginning, or a time such as 2026-05-01T00:00:00Z"},
     ),
 ]
 
@@ -146,6 +139,7 @@ class RouterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     prices: PriceTable = PriceTable()
     topics: dict[Name, Topic] = {}
     subscriptions: list[Subscription] = []
+    bridges: list[Bridge] = []
     schedules: list[Schedule] = []
 
 

@@ -11,6 +11,7 @@ from workflow_router.api.metrics import MEDIA_TYPE as METRICS
 from workflow_router.api.metrics import Family
 from workflow_router.api.request import JSON, Response
 from workflow_router.core.errors import StoreError, StoreUnavailable
+from workflow_router.core.message_broker.bridge_ports import BridgeState
 from workflow_router.core.message_broker.ports import Progress
 
 TAG = "operations"
@@ -61,7 +62,9 @@ async def get_metrics(context: Context) -> Response:
         "observers": ("Open streams of transitions.", float(context.observers)),
         "audit_position": ("Position of the last audit entry.", float(await context.runtime.observation.head())),
     }
-    return Response(context.metrics.text(gauges, await _subscriptions(context)), content_type=METRICS)
+    return Response(
+        context.metrics.text(gauges, [*await _subscriptions(context), *await _bridges(context)]), content_type=METRICS
+    )
 
 
 async def _subscriptions(context: Context) -> list[Family]:
@@ -81,6 +84,24 @@ async def _subscriptions(context: Context) -> list[Family]:
         family("leased", "Messages that consumers have.", lambda one: one.leased),
         family("dead", "Dead letters.", lambda one: one.dead),
         family("stuck", "1 where messages wait and nobody takes them.", lambda one: one.name in stuck),
+    ]
+
+
+async def _bridges(context: Context) -> list[Family]:
+    bridges = context.runtime.broker.bridges
+    if not bridges.bridges:
+        return []
+    states = (await bridges.states()).values()
+
+    def family(name: str, help_text: str, value: Callable[[BridgeState], float]) -> Family:
+        return Family(f"bridge_{name}", help_text, [({"bridge": one.name}, float(value(one))) for one in states])
+
+    return [
+        family("sent", "Messages that the other server confirmed.", lambda one: one.sent),
+        family("received", "Messages that came in.", lambda one: one.received),
+        family("duplicates", "Messages that came in again, and were dropped.", lambda one: one.duplicates),
+        family("echoes", "Messages that would have gone back to where they came from.", lambda one: one.echoes),
+        family("down", "1 while the bridge stands still.", lambda one: one.error is not None),
     ]
 
 

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Literal
 
 from workflow_router.core.errors import Conflict, InvalidInput, StoreError
+from workflow_router.core.message_broker.bridge_ports import Bridge, Link
+from workflow_router.core.message_broker.bridges import Bridges
 from workflow_router.core.message_broker.consume import Consumer, Handle
 from workflow_router.core.message_broker.deliver import Deliveries
 from workflow_router.core.message_broker.ports import Progress, Subscription, Topic
@@ -76,6 +78,9 @@ class Broker:
         self.redelivery = Redelivery(store, clock, self.topics, on_due=self.deliveries.published, random=random)
         self.requests = Requests(store, clock, self.topics, self.publisher, self.deliveries, on_woken)
         self.streams = Streams(store, self.topics, self.deliveries, ids)
+        self.bridges = Bridges(
+            store, ids, self.topics, self.publisher, self.deliveries, consumer=self._consumer, random=random
+        )
         self.stuck: set[str] = set()
         self._declared: tuple[list[Topic], list[Subscription]] = ([], [])
         self._handlers: dict[str, tuple[Handle, int]] = {}
@@ -91,10 +96,11 @@ class Broker:
         topics: Iterable[str | Topic],
         subscriptions: Iterable[Subscription],
         handlers: Mapping[str, tuple[Handle, int]] | None = None,
+        bridges: Iterable[tuple[Bridge, Link]] = (),
     ) -> None:
         """Say what the project declares, before `open`. Raises InvalidInput, InvalidPattern, InvalidExpression."""
         known = [Topic(name=topic) if isinstance(topic, str) else topic for topic in topics]
-        self._declared = known, list(subscriptions)
+        self._declared = known, [*subscriptions, *self.bridges.declare(bridges)]
         self._handlers = dict(handlers or {})
         self.topics.replace(*self._declared)
 
@@ -105,11 +111,13 @@ class Broker:
         await self.refresh()
         self._is_open = True
         self._deliver()
+        self.bridges.open()
         self._upkeep = asyncio.get_running_loop().create_task(self._keep_up(), name="broker upkeep")
 
     async def close(self) -> None:
         """Stop delivering; what this process held is free once it has left."""
         self._is_open = False
+        await self.bridges.close()
         tasks = [*(task for _, task in self._tasks.values()), *([self._upkeep] if self._upkeep else [])]
         self._tasks, self._upkeep = {}, None
         for task in tasks:
