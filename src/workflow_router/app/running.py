@@ -36,6 +36,7 @@ from workflow_router.settings.model import RouterFile
 from workflow_router.settings.model import Topic as DeclaredTopic
 from workflow_router.settings.route_rules import route_compiler
 from workflow_router.settings.rules import rule_compiler
+from workflow_router.settings.secrets import commands_of
 from workflow_router.utils.clock import Clock, SystemClock
 from workflow_router.utils.ids import Ids
 
@@ -134,7 +135,8 @@ async def run(
             store = await opening(clock=clock, owner=ids.new(), blob_min_bytes=payloads.blob_min_bytes)
             stack.push_async_callback(store.close)
         transports = Transports(transport, python=_functions(routers))
-        dispatcher = Dispatcher(routes, transports, LocalSecrets(), clock, ids, chance.random, sleep)
+        commands = commands_of(project_file.secrets, folder or Path()) if project_file is not None else {}
+        dispatcher = Dispatcher(routes, transports, LocalSecrets(commands=commands), clock, ids, chance.random, sleep)
         own = forwarding()
         workflows = join_workflows([*routers, own])
         compile_rule = rule_compiler(project_file or _embedded(topics), workflows)

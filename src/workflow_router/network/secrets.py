@@ -1,12 +1,14 @@
-"""Owns where secrets come from: the environment and files. Refuses to keep them and to name their values anywhere."""
+"""Owns where secrets come from: environment, files, commands. Refuses to store them and to tell their values."""
 
 import asyncio
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import monotonic
 
 from workflow_router.core.dispatch_route.ports import TransportFailed
+from workflow_router.network.secret_commands import Command, SecretCommands
 
 SECRET_MAX_BYTES = 64 * 1024
 
@@ -14,10 +16,19 @@ _VISIBLE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
 class LocalSecrets:
-    """Resolves `env:NAME` and `file:/path`, each time anew; blanks round the secret are no part of it."""
+    """Resolves `env:NAME` and `file:/path`, each time anew, and `command:NAME`, whose answer lasts a while.
 
-    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+    Blanks round the secret are no part of it.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str] = os.environ,
+        commands: Mapping[str, Command] | None = None,
+        now_s: Callable[[], float] = monotonic,
+    ) -> None:
         self._environment = environment
+        self._commands = SecretCommands(commands or {}, now_s)
 
     async def resolve(self, reference: str) -> str:
         """The secret. Raises TransportFailed of kind `secret`, naming the reference only."""
@@ -26,12 +37,21 @@ class LocalSecrets:
             text = self._environment.get(name, "")
         elif kind == "file":
             text = await asyncio.to_thread(_content, Path(name))
+        elif kind == "command":
+            text = await self._commands.ask(name)
         else:
-            raise TransportFailed("secret", f"{kind!r} is no source of secrets; use env:NAME or file:/path", sent=False)
+            reason = f"{kind!r} is no source of secrets; use env:NAME, file:/path or command:NAME"
+            raise TransportFailed("secret", reason, sent=False)
         text = text.strip()
         if not _VISIBLE.fullmatch(text):  # also keeps line breaks out of the header it goes into
             raise TransportFailed("secret", f"{reference} holds no secret on one line of ASCII", sent=False)
         return text
+
+    def doubt(self, reference: str) -> None:
+        """See `Secrets.doubt`."""
+        kind, _, name = reference.partition(":")
+        if kind == "command":
+            self._commands.doubt(name)
 
 
 def _content(path: Path) -> str:

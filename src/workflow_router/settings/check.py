@@ -23,6 +23,7 @@ from workflow_router.settings import bridges, model, routes, values
 from workflow_router.settings.bind import did_you_mean, dotted
 from workflow_router.settings.convert import SEEN, moment_ms
 from workflow_router.settings.document import Node, Where, find, line_of
+from workflow_router.settings.references import References
 from workflow_router.settings.schedules import Schedule, schedule_of
 from workflow_router.settings.steps import known, names_of, steps_of
 from workflow_router.settings.targets import MappingTarget, target_fields
@@ -61,14 +62,15 @@ class _Checker:
     ) -> None:
         self._folder = folder
         self._document = document
-        self._environ = environ
         self._mistakes = mistakes
         self._warnings = warnings
-        self._unset: set[str] = set()
+        self._references = References(folder, environ, (), self._mistake, self._warn)
+        self._environ = environ
         self._router = model.RouterFile(name="x")
 
     def router(self, router: model.RouterFile) -> tuple[Path, ...]:
         self._router = router
+        self._references = References(self._folder, self._environ, router.secrets.keys(), self._mistake, self._warn)
         self._settings(router.settings)
         for name, source in known(router.sources.items()):
             self._source(source, ("sources", name))
@@ -100,7 +102,7 @@ class _Checker:
         if settings.address[1] > 65_535:
             self._mistake(("settings", "listen"), "The port of `settings.listen` is above 65535.", "Write a lower one.")
         if isinstance(settings.store, values.Reference):
-            self._reference(settings.store, ("settings", "store"))
+            self._references.value(settings.store, ("settings", "store"))
         elif urlsplit(settings.store).password:
             self._warn(
                 ("settings", "store"), "`settings.store` holds a password.", "Write {env: DATABASE_URL} instead."
@@ -110,11 +112,11 @@ class _Checker:
         at = (*where, "secret")
         if isinstance(source.secret, list):
             for index, secret in known(enumerate(source.secret)):
-                self._secret(secret, (*at, index))
+                self._references.secret(secret, (*at, index))
             if not source.secret:
                 self._mistake(at, f"`{dotted(at)}` is an empty list.", "Write at least one secret.")
         elif source.secret is not None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
-            self._secret(source.secret, at)
+            self._references.secret(source.secret, at)
 
     def _mapping(self, mapping: model.Mapping, where: Where) -> None:
         given = [name for name in ("on", "filters") if find(self._document, (*where, name)) is not None]
@@ -208,7 +210,7 @@ class _Checker:
             remedy = did_you_mean(subscription.route, self._router.routes)
             self._mistake((*where, "route"), f"There is no route `{subscription.route}`.", remedy)
         if subscription.secret is not None:
-            self._secret(subscription.secret, (*where, "secret"), inline=False)
+            self._references.dispatched(subscription.secret, (*where, "secret"))
             if subscription.route is None:
                 self._mistake((*where, "secret"), "Only webhooks are signed.", "Write a `route`, or no `secret`.")
         if subscription.begin is not None and moment_ms(subscription.begin) is None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
@@ -269,7 +271,7 @@ class _Checker:
     def _target(self, target: routes.Target, where: Where) -> None:
         url = target.url
         if isinstance(url, values.Reference):
-            self._reference(url, (*where, "url"))
+            self._references.value(url, (*where, "url"))
             url = url.value or url.default
         address, key_header, headers = url or _ANY_URL, target.key_header, tuple(target.pass_headers)
         inside = target.kind in dispatch.INSIDE
@@ -283,7 +285,7 @@ class _Checker:
                 lambda names=names: dispatch.Target(name="x", kind="http", url=_ANY_URL, pass_headers=names),
             )
         if target.key is not None:
-            self._secret(target.key, (*where, "key"), inline=False)
+            self._references.dispatched(target.key, (*where, "key"))
 
     def _accepted(self, where: Where, make: Callable[[], object], remedy: str = "") -> None:
         """Let the engine's own struct judge, so that what passes here is accepted there."""
@@ -349,30 +351,6 @@ class _Checker:
                 self._mistake(
                     (*where, second, "name"), f"The name `{name}` stands twice in `{dotted(where)}`.", "Rename one."
                 )
-
-    def _secret(self, secret: values.Reference, where: Where, *, inline: bool = True) -> None:
-        self._reference(secret, where)
-        if secret.default is not None:
-            self._mistake((*where, "default"), "A secret has no default.", "Set it where `env` says.")
-        if secret.value is not None and not inline:
-            self._mistake(
-                (*where, "value"), "A key is not written into the file.", "Write {env: NAME} or {file: PATH}."
-            )
-        elif secret.value is not None:
-            self._warn((*where, "value"), "A secret stands in the file.", "Write {env: NAME} or {file: PATH} instead.")
-
-    def _reference(self, reference: values.Reference, where: Where) -> None:
-        given = [name for name in ("env", "file", "value") if getattr(reference, name) is not None]
-        if len(given) != 1:
-            self._mistake(where, f"`{dotted(where)}` names {len(given)} of env, file and value.", "Write one of them.")
-        elif reference.default is not None and reference.env is None:
-            self._mistake((*where, "default"), "Only `env` can have a default.", "Remove it.")
-        elif reference.env is not None and reference.default is None and not self._environ.get(reference.env):
-            if reference.env not in self._unset:  # once is enough for a key that many targets share
-                self._unset.add(reference.env)
-                self._warn(where, f"The variable {reference.env} is not set.", "Set it before the router starts.")
-        elif reference.file is not None and not (self._folder / reference.file).is_file():
-            self._warn(where, f"There is no file `{reference.file}`.", "Put it there before the router starts.")
 
     def _mistake(self, where: Where, message: str, remedy: str) -> None:
         line = line_of(self._document, where)

@@ -24,6 +24,7 @@ from workflow_router.settings.limits import serving_of
 from workflow_router.settings.model import Project
 from workflow_router.settings.resolve import unresolved, value_of
 from workflow_router.settings.routes import Target as RouteTarget
+from workflow_router.settings.secrets import reference_of
 from workflow_router.settings.targets import MappingTarget, target_fields
 from workflow_router.settings.values import Reference
 from workflow_router.utils.backoff import Backoff
@@ -157,7 +158,7 @@ def subscriptions_of(project: Project) -> list[Subscription]:
             signal=subscription.signal,
             workflow=subscription.workflow,
             route=subscription.route,
-            secret=_secret(project.folder, subscription.secret),
+            secret=reference_of(project.folder, subscription.secret),
             filter=None if subscription.filter is None else to_json(subscription.filter),
             input=to_json(subscription.input),
             max_deliveries=topics[subscription.topic].max_deliveries,
@@ -182,14 +183,8 @@ def moment_ms(begin: str) -> Literal["now", "beginning"] | int | None:
         return None
 
 
-def _secret(folder: Path, secret: Reference | None) -> str | None:
-    if secret is None:
-        return None
-    return f"env:{secret.env}" if secret.env is not None else f"file:{folder / (secret.file or '')}"
-
-
 def _target(folder: Path, target: RouteTarget, url: str) -> dispatch.Target:
-    key = _secret(folder, target.key)
+    key = reference_of(folder, target.key)
     limit_s = target.timeout_s
     return dispatch.Target(
         name=target.name,

@@ -18,6 +18,7 @@ from workflow_router.settings.limits import LimitRule, PriceTable
 from workflow_router.settings.payloads import Payloads
 from workflow_router.settings.routes import Route
 from workflow_router.settings.schedules import Schedule
+from workflow_router.settings.secrets import SecretCommand
 from workflow_router.settings.targets import Join, MappingTarget
 from workflow_router.settings.values import Count, Name, Percent, Reference, Seconds, Text
 
@@ -131,6 +132,7 @@ class RouterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: Name
     settings: Settings = Settings()
     python: list[Text] | None = None
+    secrets: dict[Name, SecretCommand] = {}
     sources: dict[Name, Source] = {}
     mappings: list[Mapping] = []
     joins: list[Join] = []

@@ -98,6 +98,8 @@ def value_of(project: Project, reference: Reference, where: Where, environ: Mapp
         if value:
             return value
         raise unresolved(project, where, f"The variable {reference.env} is not set.", "Set it, then start again.")
+    if reference.command is not None:
+        raise unresolved(project, where, "A command serves keys of targets only.", "Write {env: NAME} or {file: PATH}.")
     path = project.folder / (reference.file or "")
     try:
         with path.open("rb") as file:

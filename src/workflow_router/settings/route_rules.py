@@ -32,7 +32,7 @@ def route_compiler(
         document = _node({"name": router.name, "routes": {name: given}})
         bound = bind(document, RouterFile, f"route {name}", mistakes)
         routes = {**router.routes, **bound.routes}
-        bare = RouterFile(name=router.name, routes=routes, python=[])
+        bare = RouterFile(name=router.name, routes=routes, python=[], secrets=router.secrets)
         if not mistakes:
             check(where, bare, document, environ={}, mistakes=mistakes, warnings=[])
         if not mistakes:

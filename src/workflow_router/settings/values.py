@@ -26,10 +26,14 @@ Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a value is to be had: exactly one of `env` (with an optional `default`), `file` and `value`."""
+    """Where a value is to be had: exactly one of `env` (with an optional `default`), `file`, `command` and `value`.
+
+    `command` names one that is declared under `secrets`; it serves keys of targets and secrets of subscriptions.
+    """
 
     env: Text | None = None
     file: Text | None = None
+    command: Text | None = None
     value: Text | None = None
     default: str | None = None
 
@@ -37,4 +41,6 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Where it is, never what it is."""
         if self.env is not None:
             return f"Reference(env={self.env!r})"
+        if self.command is not None:
+            return f"Reference(command={self.command!r})"
         return f"Reference(file={self.file!r})" if self.file is not None else "Reference(value=<hidden>)"

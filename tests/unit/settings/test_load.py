@@ -118,7 +118,12 @@ MAPPING = "name: p\nmappings:\n  - name: m\n    on: {type: [x]}\n"
         ("name: p\nsettings:\n  listen: here\n", 3, "such as 127.0.0.1:8787", "Write an address"),
         ("name: p\nsettings:\n  listen: a:70000\n", 3, "above 65535", "lower"),
         ("name: p\nsettings:\n  store: mysql://x\n", 3, "is not sqlite:///PATH", "postgresql://"),
-        ("name: p\nsettings:\n  store: {env: A, file: b}\n", 3, "names 2 of env, file and value", "one of them"),
+        (
+            "name: p\nsettings:\n  store: {env: A, file: b}\n",
+            3,
+            "names 2 of env, file, command and value",
+            "one of them",
+        ),
         ("name: p\nsettings: [1]\n", 2, "`settings` is a list, not a map", "Write a map"),
         ("name: p\nsettings:\n", 2, "`settings` is empty, not a map", "remove the key"),
         ("name: a b\n", 1, "is not a name", "letters"),

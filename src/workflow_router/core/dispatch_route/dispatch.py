@@ -370,6 +370,8 @@ class Dispatcher:
             trial.breaker.told_to_wait(self._clock.monotonic_s(), *hint)
         if status == 429:  # a target that says when to come back is well; one that only refuses is not
             trial.judge("bad" if hint is None else "good", "answered 429")
+        elif status == 401 and trial.target.key is not None:
+            self._secrets.doubt(trial.target.key)
         elif status >= 500 and status != 501:
             trial.judge("bad", f"answered {status}")
 

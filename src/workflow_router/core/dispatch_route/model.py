@@ -103,7 +103,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             `python` and `topic` it is made of kind and name: `python:NAME`.
         model: the model's name at this target; None leaves the body as it came.
         weight: share of calls under the `weighted` policy; 0 takes none.
-        key: reference of the secret (`env:NAME`, `file:/path`), resolved at each call, never stored; None sends none.
+        key: reference of the secret (`env:NAME`, `file:/path`, `command:NAME`), resolved at each call, never stored;
+            None sends none.
         key_header: where the secret goes: `authorization` as a bearer token (RFC 6750), any other name as it is.
         pass_headers: names of the caller's headers to pass on besides the usual ones.
         allow_private: whether the address may be private or loopback (RFC 1918, 4193, 6598).

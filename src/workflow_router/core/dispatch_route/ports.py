@@ -74,8 +74,12 @@ class Transport(Protocol):
 
 
 class Secrets(Protocol):
-    """Turns the reference of a secret into the secret, at each call, so that a rotated key is used at once."""
+    """Turns the reference of a secret into the secret, at each call, so that a rotated key is used soon."""
 
     async def resolve(self, reference: str) -> str:
         """Raises TransportFailed of kind `secret` where there is none."""
+        ...
+
+    def doubt(self, reference: str) -> None:
+        """The target refused the secret; where it was remembered, it may be out of date."""
         ...
