@@ -15,7 +15,9 @@ from workflow_router.api.openapi import GATEWAY
 from workflow_router.api.table import ENDPOINTS
 from workflow_router.core.dispatch_route.model import Call, Caller, Route, Target
 from workflow_router.core.dispatch_route.model import Retry as RouteRetry
+from workflow_router.core.dispatch_route.redact import KeepBodies
 from workflow_router.core.dispatch_route.request import METHODS as DISPATCHED
+from workflow_router.core.dispatch_route.serving import Serving
 from workflow_router.core.errors import DispatchFailed
 
 Document = dict[str, Any]
@@ -95,6 +97,7 @@ async def busy(door: Door) -> dict[str, str]:
     with contextlib.suppress(DispatchFailed):
         await door.runtime.dispatch("billing", Call(), Caller(run=run))
     dispatch = (await door.get("/api/dispatches"))[0]["id"]
+    await door.runtime.bodies.idle()
     event = (await door.get("/api/events"))["events"][0]["id"]
     return {
         "run_id": run,
@@ -120,7 +123,8 @@ def office() -> tuple[Router, list[Route]]:
 
     router.on({"type": ["x"]}, start=ask, name="audit")
     target = Target(name="main", kind="http", url="http://127.0.0.1:9", allow_private=True)
-    return router, [Route(name="billing", targets=(target,), retry=RouteRetry(attempts=1))]
+    kept = Serving(keep_bodies=KeepBodies())
+    return router, [Route(name="billing", targets=(target,), retry=RouteRetry(attempts=1), serving=kept)]
 
 
 BODIES: dict[str, object] = {

@@ -4,6 +4,7 @@ import msgspec
 
 from tests.conformance.conftest import Backend
 from tests.conformance.support import added, dispatch
+from workflow_router.core.dispatch_route.journal import KeptBodies
 from workflow_router.core.dispatch_route.model import Attempt
 from workflow_router.core.states import DispatchStatus
 from workflow_router.db.store import SqlStore
@@ -78,5 +79,33 @@ def test_counts_are_by_target(backend: Backend) -> None:
             "b": {"succeeded": 1, "failed": 1, "failovers": 0},
         }
         assert await store.read(lambda tx: tx.dispatches.counts(tenant="other")) == {}
+
+    backend.run(scenario)
+
+
+def test_bodies_are_kept_once_and_forgotten_when_due(backend: Backend) -> None:
+    def bodies(number: int, expires_ms: int, request: str | None = "{}") -> KeptBodies:
+        return KeptBodies(
+            dispatch=f"dispatch-{number}",
+            tenant="default",
+            request=request,
+            answer=None,
+            note="why",
+            readers=("admin", "b"),
+            created_ms=1,
+            expires_ms=expires_ms,
+        )
+
+    async def scenario(store: SqlStore) -> None:
+        kept = [bodies(1, 10), bodies(2, 20), bodies(3, 30), bodies(1, 99, "again")]
+        _, entries = await added(store, lambda tx: tx.dispatches.keep(kept))
+        assert entries == []
+        assert await store.read(lambda tx: tx.dispatches.kept("dispatch-1")) == bodies(1, 10)
+        assert await store.read(lambda tx: tx.dispatches.kept("dispatch-9")) is None
+        assert await store.commit(lambda tx: tx.dispatches.forget(20, limit=1)) == 1
+        assert await store.read(lambda tx: tx.dispatches.kept("dispatch-1")) is None
+        assert await store.commit(lambda tx: tx.dispatches.forget(20, limit=9)) == 1
+        assert await store.commit(lambda tx: tx.dispatches.forget(20, limit=9)) == 0
+        assert await store.read(lambda tx: tx.dispatches.kept("dispatch-3")) == bodies(3, 30)
 
     backend.run(scenario)

@@ -71,12 +71,19 @@ def admit(live: Live, access: Access, headers: asgi.Headers) -> None:
 
     Raises Unauthorized, Forbidden.
     """
-    token = token_of([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers if name in _SHOWN])
-    if token.startswith(PREFIX):
-        if live.key_of(token) is None:
-            raise Unauthorized("There is no such key.", remedy="Send one made with `wr keys create`.")
-    elif access.identify(headers) is None and live.asks_for_keys:
+    if virtual_key(live, headers) is None and access.identify(headers) is None and live.asks_for_keys:
         raise Unauthorized("This needs a key.", remedy="Send the header Authorization: Bearer KEY.")
+
+
+def virtual_key(live: Live, headers: asgi.Headers) -> Key | None:
+    """The virtual key that was shown; None where none was. Raises Unauthorized for one that opens nothing."""
+    token = token_of([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers if name in _SHOWN])
+    if not token.startswith(PREFIX):
+        return None
+    key = live.key_of(token)
+    if key is None:
+        raise Unauthorized("There is no such key.", remedy="Send one made with `wr keys create`.")
+    return key
 
 
 def _short(agent: str | None) -> str | None:

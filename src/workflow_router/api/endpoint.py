@@ -33,6 +33,7 @@ class Endpoint:
         consumes: type by media type, of a body that the function reads itself; None where it is no JSON.
         produces: the same of the answer.
         public: open to callers without a key.
+        virtual: open to virtual keys too, for what is their tenant's.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Endpoint:
         status: int,
         errors: tuple[type[RouterError], ...],
         public: bool,
+        virtual: bool,
         consumes: Mapping[str, object] | None,
         produces: Mapping[str, object] | None,
     ) -> None:
@@ -56,6 +58,7 @@ class Endpoint:
         self.status = status
         self.errors = errors
         self.public = public
+        self.virtual = virtual
         self.name: str = function.__name__
         self.documentation = (function.__doc__ or "").strip()
         answer = hints.pop("return")
@@ -94,6 +97,7 @@ def endpoint(
     status: int = 200,
     errors: tuple[type[RouterError], ...] = (),
     public: bool = False,
+    virtual: bool = False,
     consumes: Mapping[str, object] | None = None,
     produces: Mapping[str, object] | None = None,
 ) -> Callable[[Function], Endpoint]:
@@ -108,6 +112,7 @@ def endpoint(
             status=status,
             errors=errors,
             public=public,
+            virtual=virtual,
             consumes=consumes,
             produces=produces,
         )

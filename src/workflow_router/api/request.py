@@ -36,15 +36,24 @@ class Request:
 
     Attributes:
         caller: name of the key it was sent with; None where no keys are configured.
+        only_tenant: of a virtual key: nothing of other tenants may be told; None for all other callers.
         body_max_bytes: a longer body is refused as soon as that is known.
     """
 
-    __slots__ = ("_receive", "_scope", "body_max_bytes", "caller")
+    __slots__ = ("_receive", "_scope", "body_max_bytes", "caller", "only_tenant")
 
-    def __init__(self, scope: Message, receive: Receive, caller: str | None, body_max_bytes: int) -> None:
+    def __init__(
+        self,
+        scope: Message,
+        receive: Receive,
+        caller: str | None,
+        body_max_bytes: int,
+        only_tenant: str | None = None,
+    ) -> None:
         self._scope = scope
         self._receive = receive
         self.caller = caller
+        self.only_tenant = only_tenant
         self.body_max_bytes = body_max_bytes
 
     @property

@@ -9,13 +9,14 @@ from collections.abc import Callable, Collection, Mapping
 
 from workflow_router.api.access import LOOPBACK, Access
 from workflow_router.api.asgi import Headers, Message, Mounted, Receive, Send
-from workflow_router.api.callers import admit
+from workflow_router.api.callers import admit, virtual_key
 from workflow_router.api.context import Context
 from workflow_router.api.problems import MEDIA_TYPE, MethodNotAllowed, Unexpected, problem_of
 from workflow_router.api.request import Request, Response
 from workflow_router.api.routing import Routes
 from workflow_router.api.stream import send_stream
 from workflow_router.api.table import ENDPOINTS
+from workflow_router.core.dispatch_route.live import Key
 from workflow_router.core.errors import NotFound, RouterError
 from workflow_router.core.event_mappings.webhooks import Source
 from workflow_router.core.runtime import Runtime
@@ -72,12 +73,16 @@ class Api:
         response: Response | None = None
         try:
             caller: str | None = None
+            key: Key | None = None
             if mounted is not None:
                 admit(self._context.runtime.live, self._access, scope["headers"])
+            elif one is not None and one.virtual and (key := virtual_key(self._context.runtime.live, scope["headers"])):
+                caller = key.name
             elif one is None or not one.public:
                 caller = self._access.identify(scope["headers"])
             if one is not None:
-                request = Request(scope, receive, caller, self._body_max_bytes)
+                only = None if key is None else key.tenant
+                request = Request(scope, receive, caller, self._body_max_bytes, only)
                 response = await one.respond(self._context, request, found.parameters)
             elif found.methods:
                 raise MethodNotAllowed(method, ", ".join(sorted(found.methods)))

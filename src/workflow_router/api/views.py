@@ -134,6 +134,7 @@ class ExplainedView(DispatchView, frozen=True, kw_only=True):
 
     tenant: str
     explanation: list[str]
+    bodies_kept: bool
 
 
 class ChainView(msgspec.Struct, frozen=True, kw_only=True):

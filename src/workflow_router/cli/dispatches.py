@@ -30,8 +30,17 @@ def list_dispatches(client: Client, printer: Printer, run: str | None, tenant: s
 
 @command.command("show")
 @click.argument("dispatch")
+@click.option("--bodies", is_flag=True, help="Its bodies too, redacted, where its route keeps them.")
 @talks
-def show(client: Client, printer: Printer, dispatch: str) -> None:
+def show(client: Client, printer: Printer, dispatch: str, bodies: bool) -> None:
     """Explain the dispatch DISPATCH in words."""
     found = client.get(f"/api/dispatches/{segment(dispatch)}")
-    printer.say("\n".join(cast("list[str]", found["explanation"])), found)
+    lines = list(cast("list[str]", found["explanation"]))
+    if bodies:
+        kept = client.get(f"/api/dispatches/{segment(dispatch)}/bodies")
+        found = {**found, "bodies": kept}
+        shown = ("request", "answer", "note")
+        lines += [f"{name.capitalize()}: {kept[name]}" for name in shown if kept[name]]
+    elif found["bodies_kept"]:
+        lines.append("Its bodies are kept; see them with --bodies.")
+    printer.say("\n".join(lines), found)

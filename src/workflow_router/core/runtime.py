@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from workflow_router.core.dispatch_route.bodies import BodyKeeper
 from workflow_router.core.dispatch_route.cache import Cache
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
 from workflow_router.core.dispatch_route.entry import Entry
@@ -125,6 +126,7 @@ class Runtime:
         self.explainer = Explainer(store, self.mappings, self.ingest.matcher)
         self.archive = Archive(store, clock, self.ingest, sleep=sleep)
         self.recorder = Recorder(store, sleep)
+        self.bodies = BodyKeeper(store, clock, sleep)
         self.cache = Cache(dispatcher, clock.monotonic_s)
         self.routes = LivingRoutes(store, dispatcher, sleep=sleep)
         self.ledger = Ledger(store, clock, ids.new(), self.recorder.later, sleep)
@@ -144,6 +146,7 @@ class Runtime:
         self.scheduler.open()
         self.mappings.open()
         self.dispatcher.open()
+        self.bodies.open()
         self.archive.open()
         self.payloads.open()
         self.dispatcher.facts.state = self.state.snapshot
@@ -176,6 +179,7 @@ class Runtime:
         await self.live.close()
         await self.ledger.close()
         await self.recorder.close()
+        await self.bodies.close()
         await self.checkpoints.close()
 
     @property
@@ -322,6 +326,7 @@ class Runtime:
         dispatcher.facts.state = self.state.snapshot
         dispatcher.lanes.cost_of = self.ledger.cost_of
         dispatcher.shadows.on_record = self.recorder.later
+        dispatcher.keep = self.bodies.take
 
     def _live_state(self) -> dict[str, object]:
         """What of `state` is asked for at the moment: the backlog of runs, and targets by route."""

@@ -229,7 +229,7 @@ class _Checker:
         for field in ("servers", "system"):
             given = getattr(bridge, field)
             if isinstance(given, values.Reference):
-                self._reference(given, (*where, field))
+                self._references.value(given, (*where, field))
             elif isinstance(given, str) and bridges.has_password(given):
                 self._warn((*where, field), f"`{field}` holds a password.", "Write {env: NATS_URL} instead.")
 

@@ -122,7 +122,7 @@ def route_of(project: Project, name: str, *, environ: Mapping[str, str] = os.env
         hedge=route.hedge,
         outlier=route.outlier,
         deadline_s=route.deadline_s,
-        serving=serving_of(route.record, route.queue, route.cache),
+        serving=serving_of(route.record, route.queue, route.cache, route.keep_bodies),
     )
     try:
         Steering.of(made)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from workflow_router.core.dispatch_route import prices, serving
+from workflow_router.core.dispatch_route.redact import KeepBodies
 from workflow_router.core.limits import model as limits
 from workflow_router.core.limits.model import NANO, Scope, Unit, Window
 
@@ -101,10 +102,12 @@ def window_of(span: str, *, rolling: bool) -> Window:
     return Window(kind="rolling" if rolling else "fixed", span_s=int(found[1]) * _SECONDS[found[2]])
 
 
-def serving_of(record: serving.Record | None, queue: QueueRule, cache: serving.CacheRule | None) -> serving.Serving:
+def serving_of(
+    record: serving.Record | None, queue: QueueRule, cache: serving.CacheRule | None, keep_bodies: KeepBodies | None
+) -> serving.Serving:
     """How a route serves, in the engine's words."""
     waiting = serving.Queue(wait_s=queue.wait_s, size=queue.size, weights=dict(queue.weights))
-    return serving.Serving(record=record, queue=waiting, cache=cache)
+    return serving.Serving(record=record, queue=waiting, cache=cache, keep_bodies=keep_bodies)
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from workflow_router.core.dispatch_route.model import BreakerPolicy, Concurrency, Kind, Policy, Timeouts
 from workflow_router.core.dispatch_route.options import Experiment, Hedge, Outlier, Probe, Rule, Share
+from workflow_router.core.dispatch_route.redact import KeepBodies
 from workflow_router.core.dispatch_route.serving import CacheRule, Record
 from workflow_router.settings.limits import QueueRule
 from workflow_router.settings.values import Name, Reference, Seconds, Text
@@ -70,3 +71,4 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     record: Record | None = None
     queue: QueueRule = QueueRule()
     cache: CacheRule | None = None
+    keep_bodies: KeepBodies | None = None

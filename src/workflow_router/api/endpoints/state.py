@@ -1,4 +1,4 @@
-"""Owns the doors of observation: transitions as they happen, counts, routes and dispatches. Refuses changes."""
+"""Owns the doors of observation: transitions as they happen, counts and routes. Refuses changes."""
 
 from collections.abc import AsyncGenerator
 from typing import Annotated
@@ -11,9 +11,8 @@ from workflow_router.api.endpoint import endpoint
 from workflow_router.api.endpoints.audit import AuditHead
 from workflow_router.api.request import Request, Response
 from workflow_router.api.target_views import TargetView, target_views
-from workflow_router.api.views import DispatchView, ExplainedView, line_of, view
-from workflow_router.core.dispatch_route.words import explained
-from workflow_router.core.errors import InvalidInput, InvalidPattern, NotFound, Overloaded
+from workflow_router.api.views import line_of
+from workflow_router.core.errors import InvalidInput, InvalidPattern, Overloaded
 from workflow_router.core.model import DEFAULT_TENANT
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Transaction
@@ -34,14 +33,6 @@ class RouteView(msgspec.Struct, frozen=True):
     name: str
     policy: str
     targets: list[TargetView]
-
-
-class DispatchQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which dispatches to list."""
-
-    run: str | None = None
-    tenant: str = DEFAULT_TENANT
-    limit: Limit = 50
 
 
 class StateView(msgspec.Struct, frozen=True):
@@ -73,24 +64,6 @@ async def list_routes(context: Context) -> list[RouteView]:
     """List the dispatch routes with their targets' health."""
     dispatcher = context.runtime.dispatcher
     return [RouteView(name, route.policy, target_views(dispatcher, route)) for name, route in dispatcher.routes.items()]
-
-
-@endpoint("GET", "/api/dispatches", tag=TAG)
-async def list_dispatches(context: Context, query: DispatchQuery) -> list[DispatchView]:
-    """List dispatches, newest first, of one run or of all."""
-    found = await context.runtime.store.read(
-        lambda tx: tx.dispatches.latest(tenant=query.tenant, run=query.run, limit=query.limit)
-    )
-    return [view(DispatchView, one) for one in found]
-
-
-@endpoint("GET", "/api/dispatches/{dispatch_id}", tag=TAG, errors=(NotFound,))
-async def get_dispatch(context: Context, dispatch_id: str) -> ExplainedView:
-    """Show a dispatch: where it went, and why, in words too."""
-    found = await context.runtime.store.read(lambda tx: tx.dispatches.find(dispatch_id))
-    if found is None:
-        raise NotFound("There is no dispatch of this id.", remedy="List them with GET /api/dispatches.")
-    return view(ExplainedView, found, explanation=explained(found))
 
 
 @endpoint("GET", "/api/state", tag=TAG)
@@ -151,8 +124,6 @@ async def _server_sent(context: Context, after: int | None, pattern: Pattern | N
 
 ENDPOINTS = (
     list_routes,
-    list_dispatches,
-    get_dispatch,
     get_state,
     observe,
 )

@@ -30,6 +30,7 @@ from workflow_router.core.dispatch_route.shadow import Shadows
 from workflow_router.core.dispatch_route.slots import Slots, room
 from workflow_router.core.dispatch_route.steer import Facts
 from workflow_router.core.dispatch_route.stream import OnFinal, Stream
+from workflow_router.core.dispatch_route.tape import Tape
 from workflow_router.core.errors import DispatchFailed
 from workflow_router.core.model import DispatchRecord
 from workflow_router.core.states import DispatchStatus
@@ -68,6 +69,7 @@ class Dispatcher:
         self._ids = ids
         self._randomness = randomness
         self._sleep = sleep
+        self.keep: Callable[[Flight], None] = lambda _: None  # told of calls that are over whose bodies are kept
         self.facts = Facts()
         self.shadows = Shadows(self)
         self._probes: Probes | None = None
@@ -135,8 +137,11 @@ class Dispatcher:
         if flight.target is not None and flight.target.kind == "openai":
             flight.usage = usage_of(reached.body)
         status = reached.answer.status
+        if flight.tape is not None:
+            flight.tape.begin(reached.answer.headers)
+            flight.tape.add(reached.body)
         record = flight.record(DispatchStatus.SUCCEEDED if status < 400 else DispatchStatus.FAILED)
-        self._told(record, on_final)
+        self._told(flight, record, on_final)
         return Dispatched(record=record, status=status, headers=returned(reached.answer.headers), body=reached.body)
 
     def remembered(self, route: str, call: Call, caller: Caller) -> DispatchRecord:
@@ -165,12 +170,16 @@ class Dispatcher:
         """
         flight = self._begin(route, call, caller)
         trial, answer, first = await self._guarded(flight, on_intent, on_final, whole=False)
-        if self.lanes.steered:
+        if flight.tape is not None:
+            flight.tape.begin(answer.headers)
+        if self.lanes.steered or flight.tape is not None:
             own = on_final
-            on_final = lambda record: self._told(record, own)  # noqa: E731  said where it is needed
+            on_final = lambda record: self._told(flight, record, own)  # noqa: E731  said where it is needed
         return Stream(flight, trial, answer, first, on_final)
 
-    def _told(self, record: DispatchRecord, on_final: OnFinal | None) -> None:
+    def _told(self, flight: Flight, record: DispatchRecord, on_final: OnFinal | None) -> None:
+        if flight.tape is not None:
+            self.keep(flight)
         if self.lanes.steered:
             self.facts.tell(record)
         if on_final is not None:
@@ -186,6 +195,8 @@ class Dispatcher:
         lane.retries.earn()
         if lane.hedges is not None:
             lane.hedges.earn()
+        if lane.route.serving.keep_bodies is not None:
+            flight.tape = Tape(lane.route.serving.keep_bodies.max_bytes)
         if lane.route.deadline_s is not None:
             flight.deadline_s = self._clock.monotonic_s() + lane.route.deadline_s
         return flight
@@ -202,7 +213,7 @@ class Dispatcher:
             record = flight.record(DispatchStatus.FAILED if failed else DispatchStatus.ABANDONED)
             if isinstance(error, DispatchFailed):
                 error.record = record
-            self._told(record, on_final)
+            self._told(flight, record, on_final)
             raise
 
     async def _reach(self, flight: Flight, on_intent: OnIntent | None, *, whole: bool) -> _Reached:
@@ -299,6 +310,8 @@ class Dispatcher:
         if target.key is not None:
             try:
                 secret = await self._secrets.resolve(target.key)
+                if flight.tape is not None:
+                    flight.hidden.append(secret)
             except TransportFailed as failed:
                 refusal = failed
         outgoing = None if refusal else build(target, flight.call, key, secret, flight.caller)

@@ -8,6 +8,7 @@ from workflow_router.core.dispatch_route.retry_budget import RetryBudget
 from workflow_router.core.dispatch_route.slots import Slots
 from workflow_router.core.dispatch_route.standing import Standing, Verdict
 from workflow_router.core.dispatch_route.steer import Steering
+from workflow_router.core.dispatch_route.tape import Tape
 from workflow_router.core.model import DispatchRecord
 from workflow_router.core.states import DispatchStatus
 from workflow_router.utils.clock import Clock
@@ -26,7 +27,7 @@ class Lane(NamedTuple):
 
 
 class Flight:
-    """One dispatch. Nothing in it but `call` holds content or secrets, and no record is made of `call`."""
+    """One dispatch. Nothing in it but `call` and `hidden` holds content or secrets, and no record is made of these."""
 
     def __init__(self, dispatch_id: str, lane: Lane, call: Call, caller: Caller, clock: Clock) -> None:
         self.id = dispatch_id
@@ -39,6 +40,8 @@ class Flight:
         self.target: Target | None = None
         self.seat: Slots | None = None  # room that was waited for, until an attempt takes it
         self.usage: bytes | None = None
+        self.tape: Tape | None = None  # of calls whose bodies are kept
+        self.hidden: list[str] = []  # secrets of targets, of calls whose bodies are kept: they are taken out of them
         self.attempts: list[Attempt] = []
         self._considered: dict[str, Considered] = {}
         self._clock = clock

@@ -1,5 +1,6 @@
 """What dispatch records and living routes need of the store. The dispatcher never sees it: its callers commit."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -29,6 +30,36 @@ class DispatchTransitions(Protocol):
     async def counts(self, *, tenant: str) -> dict[str, dict[str, int]]:
         """By target: `succeeded`, `failed` (attempts that went there), and by `failovers` how many calls moved on."""
         ...
+
+    async def keep(self, bodies: Sequence["KeptBodies"]) -> None:
+        """Store redacted bodies, for as long as they say."""
+        ...
+
+    async def kept(self, dispatch_id: str) -> "KeptBodies | None":
+        """The bodies of a dispatch, if some are kept."""
+        ...
+
+    async def forget(self, now_ms: int, *, limit: int) -> int:
+        """Delete bodies whose time is over, at most so many; returns how many."""
+        ...
+
+
+class KeptBodies(msgspec.Struct, frozen=True, kw_only=True):
+    """The bodies of a call, redacted.
+
+    Attributes:
+        request, answer: None where it is not kept; `note` says why.
+        readers: names of the API keys that may read them; empty lets all of them.
+    """
+
+    dispatch: str
+    tenant: str
+    request: str | None
+    answer: str | None
+    note: str
+    readers: tuple[str, ...]
+    created_ms: int
+    expires_ms: int
 
 
 class RouteVersion(msgspec.Struct, frozen=True, kw_only=True):

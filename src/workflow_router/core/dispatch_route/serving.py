@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from workflow_router.core.dispatch_route.redact import KeepBodies
+
 Record = Literal["before", "batched"]
 
 
@@ -51,8 +53,10 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             `before` for calls of runs and wherever a limit holds, else `batched`. Where a limit holds it is always
             `before`, because what is reserved must be durable.
         cache: None keeps no answers.
+        keep_bodies: None keeps no bodies.
     """
 
     record: Record | None = None
     queue: Queue = Queue()
     cache: CacheRule | None = None
+    keep_bodies: KeepBodies | None = None

@@ -64,6 +64,8 @@ class Stream:
                 raise
         if chunk:
             self._bytes += len(chunk)
+            if self._flight.tape is not None:
+                self._flight.tape.add(chunk)
             if self._events is not None:
                 self._events.feed(chunk)
             return chunk

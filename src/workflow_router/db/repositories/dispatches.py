@@ -1,10 +1,16 @@
 """Storage verbs of dispatch records (`DispatchTransitions`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import msgspec
+
+from workflow_router.core.dispatch_route.journal import KeptBodies
 from workflow_router.core.model import DispatchRecord, Transition
 from workflow_router.core.states import DispatchStatus
 from workflow_router.db.database import Row, Session, Value
+from workflow_router.utils.codec import to_json
+
+_readers = msgspec.json.Decoder(tuple[str, ...])
 
 
 def _values(record: DispatchRecord) -> dict[str, Value]:
@@ -79,6 +85,39 @@ class Dispatches:
     async def counts(self, *, tenant: str) -> dict[str, dict[str, int]]:
         rows = await self._session.fetch("attempt_counts", tenant=tenant)
         return {row[0]: dict(zip(("succeeded", "failed", "failovers"), row[1:], strict=True)) for row in rows}
+
+    async def keep(self, bodies: Sequence[KeptBodies]) -> None:
+        for one in bodies:
+            await self._session.execute(
+                "insert_dispatch_bodies",
+                dispatch_id=one.dispatch,
+                tenant=one.tenant,
+                request=one.request,
+                answer=one.answer,
+                note=one.note,
+                readers=to_json(one.readers).decode(),
+                created_ms=one.created_ms,
+                expires_ms=one.expires_ms,
+            )
+
+    async def kept(self, dispatch_id: str) -> KeptBodies | None:
+        rows = await self._session.fetch("dispatch_bodies", dispatch_id=dispatch_id)
+        if not rows:
+            return None
+        dispatch, tenant, request, answer, note, readers, created_ms, expires_ms = rows[0]
+        return KeptBodies(
+            dispatch=dispatch,
+            tenant=tenant,
+            request=request,
+            answer=answer,
+            note=note,
+            readers=_readers.decode(readers),
+            created_ms=created_ms,
+            expires_ms=expires_ms,
+        )
+
+    async def forget(self, now_ms: int, *, limit: int) -> int:
+        return len(await self._session.fetch("delete_dispatch_bodies", now_ms=now_ms, limit=limit))
 
     def _tell(self, record: DispatchRecord) -> None:
         self._record(

@@ -36,3 +36,17 @@ WITH attempts AS (
 SELECT target, count(*) FILTER (WHERE succeeded), count(*) FILTER (WHERE NOT succeeded),
        count(*) FILTER (WHERE next_target <> target)
   FROM attempts GROUP BY target;
+
+-- name: insert_dispatch_bodies
+INSERT INTO dispatch_bodies (dispatch_id, tenant, request, answer, note, readers, created_ms, expires_ms)
+VALUES (:dispatch_id, :tenant, :request, :answer, :note, :readers, :created_ms, :expires_ms)
+ON CONFLICT (dispatch_id) DO NOTHING;
+
+-- name: dispatch_bodies
+SELECT dispatch_id, tenant, request, answer, note, readers, created_ms, expires_ms
+  FROM dispatch_bodies WHERE dispatch_id = :dispatch_id;
+
+-- name: delete_dispatch_bodies
+DELETE FROM dispatch_bodies WHERE dispatch_id IN (
+  SELECT dispatch_id FROM dispatch_bodies WHERE expires_ms <= :now_ms ORDER BY expires_ms LIMIT :limit)
+RETURNING dispatch_id;
