@@ -54,6 +54,10 @@ def _functions(routers: Iterable[Router]) -> Functions:
     return functions
 
 
+def _secrets(project_file: RouterFile | None, folder: Path | None) -> LocalSecrets:
+    return LocalSecrets(commands={} if project_file is None else commands_of(project_file.secrets, folder or Path()))
+
+
 async def _declare(
     runtime: Runtime,
     routers: Sequence[Router],
@@ -135,8 +139,7 @@ async def run(
             store = await opening(clock=clock, owner=ids.new(), blob_min_bytes=payloads.blob_min_bytes)
             stack.push_async_callback(store.close)
         transports = Transports(transport, python=_functions(routers))
-        commands = commands_of(project_file.secrets, folder or Path()) if project_file is not None else {}
-        dispatcher = Dispatcher(routes, transports, LocalSecrets(commands=commands), clock, ids, chance.random, sleep)
+        dispatcher = Dispatcher(routes, transports, _secrets(project_file, folder), clock, ids, chance.random, sleep)
         own = forwarding()
         workflows = join_workflows([*routers, own])
         compile_rule = rule_compiler(project_file or _embedded(topics), workflows)

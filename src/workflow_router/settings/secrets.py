@@ -17,7 +17,7 @@ class SecretCommand(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """
 
     command: Annotated[list[Text], Meta(min_length=1, max_length=100)]
-    timeout_s: Annotated[float, Meta(gt=0, le=300)] = 10.0
+    timeout_s: Annotated[float, Meta(gt=0, le=120)] = 10.0
     ttl_s: Annotated[float, Meta(ge=0, le=86_400)] = 300.0
 
 
