@@ -139,14 +139,15 @@ def test_a_full_router_says_when_to_come_back_and_has_written_nothing(monkeypatc
 @pytest.mark.parametrize(
     ("members", "named"),
     [
-        ({"type": "router.join.completed"}, "router.join.completed"),
-        ({"type": "io.workflow-router.run.completed"}, "io.workflow-router.run.completed"),
+        ({"type": "dev.workflow-router.join.completed"}, "dev.workflow-router.join.completed"),
+        ({"type": "dev.workflow-router.run.completed"}, "dev.workflow-router.run.completed"),
         ({"type": "dev.workflow-router.schedule.due"}, "dev.workflow-router.schedule.due"),
         ({"routerchain": ""}, "routerchain"),
         ({"routerchain": "orders"}, "routerchain"),
         ({"source": "/webhooks/github"}, "/webhooks/github"),
         ({"source": "/schedules/nightly", "id": "2026-11-23T00:00:00Z"}, "/schedules/nightly"),
         ({"source": "/joins/both"}, "/joins/both"),
+        ({"source": "/topics/orders"}, "/topics/orders"),
         ({"source": "/workflow-router"}, "/workflow-router"),
     ],
 )
@@ -236,9 +237,9 @@ def test_a_webhook_does_not_speak_in_the_routers_name() -> None:
     headers = {"x-signature": hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()}
 
     async def main() -> None:
-        async with served(shop(), senders={"router": "hmac", "shop": "hmac"}) as door:
-            refused = await door.call("POST", "/webhooks/router", body, headers)
-            assert "'router.join.completed'" in refused.problem(400, "invalid-event")
+        async with served(shop(), senders={"dev.workflow-router": "hmac", "shop": "hmac"}) as door:
+            refused = await door.call("POST", "/webhooks/dev.workflow-router", body, headers)
+            assert "'dev.workflow-router.join.completed'" in refused.problem(400, "invalid-event")
             assert await _accepted(door) == 0
             assert (await door.call("POST", "/webhooks/shop", body, headers)).status == 202
 

@@ -26,6 +26,7 @@ from workflow_router.settings import (
     schedules_of,
     secrets_of,
     signing_of,
+    sources_of,
     starts_of,
     store_of,
     subscriptions_of,
@@ -81,6 +82,7 @@ async def open_project(
         topics=topics_of(project),
         subscriptions=subscriptions_of(project),
         bridges=links_of(project),
+        sources=sources_of(project),
         transport=transport,
         project_file=declared,
         prepare=signing_of(project, url),
@@ -94,6 +96,7 @@ async def open_project(
                 name, source.scheme, lambda name=name: [secret.reveal() for secret in secrets_of(project, name)]
             )
             for name, source in declared.sources.items()
+            if source.scheme is not None
         }
         api = Api(
             runtime,

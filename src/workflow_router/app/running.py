@@ -18,6 +18,8 @@ from workflow_router.core.dispatch_route.model import Route
 from workflow_router.core.dispatch_route.ports import Transport
 from workflow_router.core.dispatch_route.prices import NO_PRICES, Prices
 from workflow_router.core.event_mappings.mapping import Mapping
+from workflow_router.core.event_sources.sources import LifecycleSource
+from workflow_router.core.event_sources.topics import TopicSource
 from workflow_router.core.forward import forwarding
 from workflow_router.core.limits.model import Limit
 from workflow_router.core.message_broker.bridge_ports import Bridge, Link
@@ -74,7 +76,8 @@ async def _declare(
         for name, (function, at_once) in router.handlers.items()
     }
     declared = [one for router in routers for one in router.subscriptions]
-    runtime.broker.declare(topics, [*subscriptions, *declared], handlers, bridges)
+    declared += runtime.sources.subscriptions()
+    runtime.broker.declare(topics, [*subscriptions, *declared], handlers | runtime.sources.handlers(), bridges)
     runtime.updates.declare(one for router in routers for one in router.updates.values())
     own = [mapping for router in routers for mapping in router.mappings]
     await runtime.ingest.set_mappings([*mappings, *own], author="project")
@@ -91,6 +94,14 @@ async def _declare_schedules(
         await runtime.scheduler.declare(declared, owner=owner)
 
 
+def _join(stack: contextlib.AsyncExitStack, runtime: Runtime, routers: Iterable[Router]) -> None:
+    """Let the routers' verbs act on the runtime until the stack is left, where it is closed."""
+    for router in routers:
+        router.join(runtime)
+        stack.callback(router.join, None)
+    stack.push_async_callback(runtime.close)
+
+
 @contextlib.asynccontextmanager
 async def run(
     routers: Sequence[Router],
@@ -101,6 +112,7 @@ async def run(
     limits: Iterable[Limit] = (),
     prices: Prices = NO_PRICES,
     topics: Iterable[str | Topic] = (),
+    sources: Iterable[TopicSource | LifecycleSource] = (),
     schedules: Iterable[Schedule] = (),
     subscriptions: Iterable[Subscription] = (),
     bridges: Iterable[tuple[Bridge, Link]] = (),
@@ -119,6 +131,7 @@ async def run(
 
     Args:
         store: its URL, or one that is open and stays so afterwards.
+        sources: topics and transitions that are read as events.
         prepare: called with the runtime before it takes up work.
         bridges: topics bound to other message servers, each with its link.
         folder: where files that routes name are looked for.
@@ -153,12 +166,10 @@ async def run(
         runtime.ledger.prices = prices
         runtime.payloads.limit.max_bytes = payloads.max_bytes
         await runtime.live.open(limits)
+        runtime.sources.declare(sources)
         await _declare(runtime, routers, topics=topics, subscriptions=subscriptions, mappings=mappings, bridges=bridges)
         await _declare_schedules(runtime, routers, schedules, project_file)
-        for router in (*routers, own):
-            router.join(runtime)
-            stack.callback(router.join, None)
-        stack.push_async_callback(runtime.close)
+        _join(stack, runtime, [*routers, own])
         prepare(runtime)
         await runtime.open()
         yield runtime

@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "check",
     "runs": "runs",
     "schedules": "schedules",
+    "sources": "sources",
     "events": "events",
     "mappings": "mappings",
     "approvals": "approvals",

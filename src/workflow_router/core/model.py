@@ -15,6 +15,8 @@ from workflow_router.core.states import (
 )
 
 DEFAULT_TENANT = "default"
+# What the types of all events begin with that the router makes itself.
+OWN_TYPE = "dev.workflow-router."
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from workflow_router.core.event_mappings.archive import Archive
 from workflow_router.core.event_mappings.explain import Explainer
 from workflow_router.core.event_mappings.ingest import Accepted, Ingest
 from workflow_router.core.event_mappings.living import Compile, cannot_compile
+from workflow_router.core.event_sources.sources import EventSources
 from workflow_router.core.message_broker.broker import Broker
 from workflow_router.core.message_webhooks import Webhooks
 from workflow_router.core.model import DEFAULT_TENANT, AuditEntry, Event, NewMessage, NewRun, Run
@@ -122,6 +123,7 @@ class Runtime:
             state=self.state.snapshot,
             sleep=sleep,
         )
+        self.sources = EventSources(store, self.ingest, self.observation, sleep)
         self.mappings = self.ingest.living
         self.explainer = Explainer(store, self.mappings, self.ingest.matcher)
         self.archive = Archive(store, clock, self.ingest, sleep=sleep)
@@ -153,6 +155,7 @@ class Runtime:
         self.state.open()
         self.checkpoints.open()
         self.ingest.open()
+        self.sources.open()
 
     async def drain(self, within_s: float) -> None:
         """Take no new work, let the steps in flight end within so many seconds, and give the rest to other processes.
@@ -165,6 +168,7 @@ class Runtime:
 
     async def close(self) -> None:
         """Let go of everything; what is committed stays, what is not has not happened."""
+        await self.sources.close()
         await self.state.close()
         await self.archive.close()
         await self.payloads.close()

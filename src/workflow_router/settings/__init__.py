@@ -2,7 +2,7 @@
 
 from workflow_router.settings.bridges import bridges_of
 from workflow_router.settings.checkpoints import signing_of
-from workflow_router.settings.convert import joins_of, mappings_of, routes_of, subscriptions_of, topics_of
+from workflow_router.settings.convert import joins_of, mappings_of, routes_of, sources_of, subscriptions_of, topics_of
 from workflow_router.settings.limits import LimitRule, prices_of
 from workflow_router.settings.load import FILE, check_references, load_project
 from workflow_router.settings.model import Project, Reference
@@ -26,6 +26,7 @@ __all__ = [
     "schedules_of",
     "secrets_of",
     "signing_of",
+    "sources_of",
     "starts_of",
     "store_of",
     "subscriptions_of",

@@ -10,19 +10,12 @@ import msgspec
 from msgspec import Meta
 
 from workflow_router.core.message_broker import bridge_ports as core
-from workflow_router.settings.values import Count, Name, Reference, Seconds, Text
+from workflow_router.settings.values import Begin, Count, Name, Reference, Seconds, Text
 from workflow_router.utils.codec import to_json
 
 if TYPE_CHECKING:
     from workflow_router.settings.model import Project
 
-Begin = Annotated[
-    str,
-    Meta(
-        pattern=r"^(now|beginning|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)$",
-        extra={"expects": "now, beginning, or a time such as 2026-05-01T00:00:00Z"},
-    ),
-]
 
 Plain = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9_-]{1,100}$", extra={"expects": "a name of letters, digits, `_` and `-`"})

@@ -21,10 +21,12 @@ from workflow_router.core.patterns import Pattern
 from workflow_router.core.patterns.filters import translated
 from workflow_router.settings import bridges, model, routes, values
 from workflow_router.settings.bind import did_you_mean, dotted
-from workflow_router.settings.convert import SEEN, moment_ms
+from workflow_router.settings.convert import SEEN
 from workflow_router.settings.document import Node, Where, find, line_of
+from workflow_router.settings.modules import modules_of
 from workflow_router.settings.references import References
 from workflow_router.settings.schedules import Schedule, schedule_of
+from workflow_router.settings.sources import Source, check_source
 from workflow_router.settings.steps import known, names_of, steps_of
 from workflow_router.settings.targets import MappingTarget, target_fields
 
@@ -73,7 +75,7 @@ class _Checker:
         self._references = References(self._folder, self._environ, router.secrets.keys(), self._mistake, self._warn)
         self._settings(router.settings)
         for name, source in known(router.sources.items()):
-            self._source(source, ("sources", name))
+            self._source(name, source, ("sources", name))
         self._unique("mappings", names_of(router.mappings))
         for at, mapping in known(enumerate(router.mappings)):
             self._mapping(mapping, ("mappings", at))
@@ -96,7 +98,7 @@ class _Checker:
         self._unique("schedules", names_of(router.schedules))
         for at, schedule in known(enumerate(router.schedules)):
             self._schedule(schedule, ("schedules", at))
-        return self._python(router.python)
+        return modules_of(self._folder, router.python, self._mistake)
 
     def _settings(self, settings: model.Settings) -> None:
         if settings.address[1] > 65_535:
@@ -108,15 +110,21 @@ class _Checker:
                 ("settings", "store"), "`settings.store` holds a password.", "Write {env: DATABASE_URL} instead."
             )
 
-    def _source(self, source: model.Source, where: Where) -> None:
-        at = (*where, "secret")
-        if isinstance(source.secret, list):
-            for index, secret in known(enumerate(source.secret)):
-                self._references.secret(secret, (*at, index))
-            if not source.secret:
-                self._mistake(at, f"`{dotted(at)}` is an empty list.", "Write at least one secret.")
-        elif source.secret is not None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
-            self._references.secret(source.secret, at)
+    def _source(self, name: str, source: Source, where: Where) -> None:
+        check_source(
+            name,
+            source,
+            written=lambda field: find(self._document, (*where, field)) is not None,
+            topics=self._router.topics,
+            subscriptions=names_of(self._router.subscriptions),
+            mistaken=lambda at, message, remedy: self._mistake((*where, *at), message, remedy),
+        )
+        several = isinstance(source.secret, list)
+        for index, secret in known(enumerate(source.secrets)):
+            self._references.secret(secret, (*where, "secret", index) if several else (*where, "secret"))
+        if several and not source.secrets:
+            at = (*where, "secret")
+            self._mistake(at, f"`{dotted(at)}` is an empty list.", "Write at least one secret.")
 
     def _mapping(self, mapping: model.Mapping, where: Where) -> None:
         given = [name for name in ("on", "filters") if find(self._document, (*where, name)) is not None]
@@ -213,7 +221,7 @@ class _Checker:
             self._references.dispatched(subscription.secret, (*where, "secret"))
             if subscription.route is None:
                 self._mistake((*where, "secret"), "Only webhooks are signed.", "Write a `route`, or no `secret`.")
-        if subscription.begin is not None and moment_ms(subscription.begin) is None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
+        if subscription.begin is not None and values.moment_ms(subscription.begin) is None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
             self._mistake((*where, "begin"), f"`{subscription.begin}` is no time.", "Mend the date.")
 
     def _bridge(self, bridge: bridges.Bridge, where: Where, router: model.RouterFile) -> None:
@@ -224,7 +232,7 @@ class _Checker:
             self._mistake(where, f"The bridge `{bridge.name}` goes nowhere.", "Write `send`, `receive`, or both.")
         if bridge.name in names_of(router.subscriptions):
             self._mistake((*where, "name"), f"`{bridge.name}` is a subscription, too.", "Rename one.")
-        if bridge.begin is not None and moment_ms(bridge.begin) is None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
+        if bridge.begin is not None and values.moment_ms(bridge.begin) is None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
             self._mistake((*where, "begin"), f"`{bridge.begin}` is no time.", "Mend the date.")
         for field in ("servers", "system"):
             given = getattr(bridge, field)
@@ -298,24 +306,6 @@ class _Checker:
                 remedy
                 or ("Write it as in https://HOST/PATH." if where[-1] == "url" else "Write names such as x-api-key."),
             )
-
-    def _python(self, listed: list[str] | None) -> tuple[Path, ...]:
-        if listed is None:
-            found = sorted(self._folder.glob("*.py"))
-            return tuple(path for path in found if not path.name.startswith(("_", "test_")))
-        paths: list[Path] = []
-        for at, name in known(enumerate(listed)):
-            path = self._folder / name
-            if path.suffix != ".py" or not path.resolve().is_relative_to(self._folder.resolve()):
-                self._mistake(
-                    ("python", at), f"`{name}` is no Python file of this folder.", "Write it as workflows.py."
-                )
-            elif not path.is_file():
-                here = [found.name for found in self._folder.glob("*.py")]
-                self._mistake(("python", at), f"There is no file `{name}`.", did_you_mean(name, here))
-            else:
-                paths.append(path)
-        return tuple(dict.fromkeys(paths))
 
     def _pattern(self, pattern: object, where: Where, parse: Callable[[object], object] = Pattern.parse) -> None:
         if pattern is None:

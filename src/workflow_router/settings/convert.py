@@ -2,9 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -16,17 +14,20 @@ from workflow_router.core.event_mappings.bulk import in_bulk
 from workflow_router.core.event_mappings.ingest import specification_of
 from workflow_router.core.event_mappings.joining import join_mappings
 from workflow_router.core.event_mappings.target import Target, compile_target
+from workflow_router.core.event_sources.sources import LifecycleSource
+from workflow_router.core.event_sources.topics import TopicSource
 from workflow_router.core.expressions import compile_condition, compile_template
 from workflow_router.core.message_broker.ports import Subscription, Topic
 from workflow_router.core.patterns.filters import pattern_of
-from workflow_router.settings import model
+from workflow_router.settings import model, sources
 from workflow_router.settings.limits import serving_of
 from workflow_router.settings.model import Project
 from workflow_router.settings.resolve import unresolved, value_of
 from workflow_router.settings.routes import Target as RouteTarget
 from workflow_router.settings.secrets import reference_of
+from workflow_router.settings.sources import TopicLimits
 from workflow_router.settings.targets import MappingTarget, target_fields
-from workflow_router.settings.values import Reference
+from workflow_router.settings.values import Reference, moment_ms
 from workflow_router.utils.backoff import Backoff
 from workflow_router.utils.codec import to_json
 
@@ -147,6 +148,15 @@ def topics_of(project: Project) -> list[Topic]:
     ]
 
 
+def sources_of(project: Project) -> list[TopicSource | LifecycleSource]:
+    """The sources that the router reads by itself."""
+    limits = {
+        name: TopicLimits(topic.max_deliveries, int(topic.lease_s * 1000))
+        for name, topic in project.router.topics.items()
+    }
+    return sources.sources_of(project.router.sources, limits)
+
+
 def subscriptions_of(project: Project) -> list[Subscription]:
     """The subscriptions as the broker takes them, each with the limits of its topic."""
     topics = project.router.topics
@@ -169,18 +179,6 @@ def subscriptions_of(project: Project) -> list[Subscription]:
         )
         for subscription in project.router.subscriptions
     ]
-
-
-def moment_ms(begin: str) -> Literal["now", "beginning"] | int | None:
-    """Where a subscription begins as the broker takes it: a word, or a wall time in milliseconds; None for no time."""
-    if begin == "now":
-        return "now"
-    if begin == "beginning":
-        return "beginning"
-    try:
-        return int(datetime.fromisoformat(begin).timestamp() * 1000)
-    except ValueError:
-        return None
 
 
 def _target(folder: Path, target: RouteTarget, url: str) -> dispatch.Target:

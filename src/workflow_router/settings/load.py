@@ -7,6 +7,7 @@ from pathlib import Path
 from workflow_router.core.errors import InvalidProject, Mistake
 from workflow_router.settings.bind import bind, did_you_mean
 from workflow_router.settings.check import check
+from workflow_router.settings.circles import circles
 from workflow_router.settings.document import BYTES_MAX, Where, line_of, read_document
 from workflow_router.settings.model import Join, Project, RouterFile
 from workflow_router.settings.model import Mapping as MappingRule
@@ -44,7 +45,7 @@ def check_references(project: Project, workflows: Collection[str]) -> list[Mista
         for field in ("start", "workflow")
     ]
     named += [(("schedules", at, "start"), schedule.start) for at, schedule in enumerate(project.router.schedules)]
-    return [
+    unknown = [
         Mistake(
             file=FILE,
             line=line_of(project.document, where),
@@ -54,6 +55,7 @@ def check_references(project: Project, workflows: Collection[str]) -> list[Mista
         for where, start in named
         if start is not None and start not in workflows
     ]
+    return unknown + circles(project, FILE)
 
 
 def _named_workflows(section: str, rules: Sequence[MappingRule | Join]) -> list[tuple[Where, str | None]]:

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from workflow_router.core.errors import Mistake
 from workflow_router.settings.audit import Audit
-from workflow_router.settings.bridges import Begin, Bridge
+from workflow_router.settings.bridges import Bridge
 from workflow_router.settings.document import Node
 from workflow_router.settings.history import History
 from workflow_router.settings.limits import LimitRule, PriceTable
@@ -19,8 +19,9 @@ from workflow_router.settings.payloads import Payloads
 from workflow_router.settings.routes import Route
 from workflow_router.settings.schedules import Schedule
 from workflow_router.settings.secrets import SecretCommand
+from workflow_router.settings.sources import Source
 from workflow_router.settings.targets import Join, MappingTarget
-from workflow_router.settings.values import Count, Name, Percent, Reference, Seconds, Text
+from workflow_router.settings.values import Begin, Count, Name, Percent, Reference, Seconds, Text
 
 Listen: TypeAlias = Annotated[
     str,
@@ -60,13 +61,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Host and port to listen on."""
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
-
-
-class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A sender of webhooks: how it signs, and its secret; several while one replaces another."""
-
-    scheme: Literal["github", "standard-webhooks", "slack", "stripe", "hmac"]
-    secret: Reference | list[Reference]
 
 
 class Mapping(MappingTarget, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -40,11 +40,9 @@ def secrets_of(project: Project, source: str, *, environ: Mapping[str, str] = os
     Raises:
         InvalidProject: none of them can be had; while one secret replaces another, one is enough.
     """
-    given = project.router.sources[source].secret
-    references = given if isinstance(given, list) else [given]
     found: list[Secret] = []
     problems: list[Mistake] = []
-    for reference in references:
+    for reference in project.router.sources[source].secrets:
         try:
             value = value_of(project, reference, ("sources", source, "secret"), environ)
         except InvalidProject as error:

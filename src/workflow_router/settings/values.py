@@ -1,6 +1,7 @@
 """Owns the kinds of values that all parts of the model share. Refuses to know what they are used for."""
 
-from typing import Annotated, TypeAlias
+from datetime import datetime
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +24,25 @@ Duration: TypeAlias = Annotated[
     ),
 ]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0)]
+Begin: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^(now|beginning|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)$",
+        extra={"expects": "now, beginning, or a time such as 2026-05-01T00:00:00Z"},
+    ),
+]
+
+
+def moment_ms(begin: str) -> Literal["now", "beginning"] | int | None:
+    """Where a subscription begins as the broker takes it: a word, or a wall time in milliseconds; None for no time."""
+    if begin == "now":
+        return "now"
+    if begin == "beginning":
+        return "beginning"
+    try:
+        return int(datetime.fromisoformat(begin).timestamp() * 1000)
+    except ValueError:
+        return None
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

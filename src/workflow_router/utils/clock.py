@@ -4,6 +4,7 @@ Every component takes a `Clock`, so a simulation can replace it and no test slee
 """
 
 import time
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -27,3 +28,8 @@ class SystemClock:
 
     def monotonic_s(self) -> float:
         return time.monotonic()
+
+
+def rfc3339(time_ms: int) -> str:
+    """A wall time as CloudEvents write it, such as `2026-05-01T08:00:00.000Z`."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

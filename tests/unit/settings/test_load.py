@@ -104,6 +104,7 @@ def test_a_name_is_enough(tmp_path: Path) -> None:
 
 
 SUBSCRIPTION = "name: p\ntopics: {t: {}}\nsubscriptions:\n  - name: s\n    topic: t\n"
+SOURCE = "name: p\ntopics: {t: {}}\nsources:\n  s: "
 MAPPING = "name: p\nmappings:\n  - name: m\n    on: {type: [x]}\n"
 
 
@@ -133,7 +134,7 @@ MAPPING = "name: p\nmappings:\n  - name: m\n    on: {type: [x]}\n"
         ("name: p\npython:\n  - ../up.py\n", 3, "no Python file of this folder", "workflows.py"),
         ("name: p\npython:\n  - workflow.py\n", 3, "no file", "Did you mean `workflows.py`?"),
         ("name: p\nsources:\n  g: {scheme: githup, secret: {env: A}}\n", 3, "one of github", "mean `github`?"),
-        ("name: p\nsources:\n  g:\n    scheme: github\n", 4, "`sources.g` has no `secret`", "Add `secret:`"),
+        ("name: p\nsources:\n  g:\n    scheme: github\n", 3, "The source `g` has no `secret`", "Add `secret:`"),
         ("name: p\nsources:\n  g:\n    scheme: github\n    secret: abc\n", 5, "is not a map or a list", "Write"),
         ("name: p\nsources:\n  g:\n    scheme: hmac\n    secret: []\n", 5, "empty list", "at least one"),
         ("name: p\nsources:\n  g:\n    scheme: hmac\n    secret: {}\n", 5, "names 0 of env", "one of them"),
@@ -204,6 +205,27 @@ MAPPING = "name: p\nmappings:\n  - name: m\n    on: {type: [x]}\n"
         (SUBSCRIPTION + "    begin: 2026-13-01T00:00:00Z\n", 6, "is no time", "Mend the date"),
         (SUBSCRIPTION + "    begin: soon\n", 6, "now, beginning, or a time", ""),
         ("name: p\ntopics:\n  t: {max_deliveries: 0}\n", 3, "at least 1", "Write a whole number"),
+        (SOURCE + "{}\n", 4, "nothing to read", "one of `scheme`, `topic` and `lifecycle`"),
+        (SOURCE + "{topic: t, lifecycle: [run.completed]}\n", 4, "both `topic` and `lifecycle`", ""),
+        (SOURCE + "{scheme: hmac}\n", 4, "has no `secret`", "unsigned webhooks are refused"),
+        (SOURCE + "{topic: t, secret: {env: S}}\n", 4, "does not stand beside `topic`", "Remove it"),
+        (SOURCE + "{topic: u}\n", 4, "no topic `u`", "Known here: t"),
+        (SOURCE + "{topic: t, begin: 2026-13-01T00:00:00Z}\n", 4, "is no time", "Mend the date"),
+        (SOURCE + "{topic: t, type: '${ event.x }'}\n", 4, "event", ""),
+        (SOURCE + "{topic: t, type: dev.workflow-router.run.completed}\n", 4, "the router's own", "another type"),
+        (SOURCE + "{lifecycle: [run.completed, event.accepted]}\n", 4, "no transition that can be an event", "run.*"),
+        (
+            "name: p\nsources:\n  router: {scheme: hmac, secret: {env: MODEL_KEY}}\n",
+            3,
+            "`router` is the router's own name",
+            "after its sender",
+        ),
+        (
+            SUBSCRIPTION.replace("name: s", "name: source.s") + "sources:\n  s: {topic: t}\n",
+            7,
+            "A subscription is named `source.s`",
+            "otherwise",
+        ),
         ("name: p\nname: q\n", 2, "`name` stands twice; first on line 1", "Remove one"),
     ],
 )

@@ -108,7 +108,7 @@ class Ingest:
             deliver=deliver,
             take_in=self._take_in_emitted,
         )
-        self._later = Later(store, clock, self._performing, self._tell, sleep)
+        self._later = Later(store, clock, self._performing, self.tell, sleep)
 
     def open(self) -> None:
         """Begin to do what mappings do later."""
@@ -157,7 +157,7 @@ class Ingest:
         taken, done = await self._store.commit(unit)
         if taken is not None:
             return Accepted(id=taken, duplicate=True, matched=[], runs=[])
-        self._tell(done)
+        self.tell(done)
         return Accepted(id=accepted.id, duplicate=False, matched=made.matched, runs=[run.id for run in done.started])
 
     def _plan(
@@ -255,11 +255,27 @@ class Ingest:
             done.woken += await self._hear(tx, accepted.event, accepted.id, accepted.tenant)
         return None
 
-    async def _take_in_emitted(self, tx: Transaction, event: Event, effect: Effect, done: Performed) -> None:
-        accepted, made = self._plan(event, effect.tenant, effect.correlation)
+    async def take_within(
+        self, tx: Transaction, event: Event, done: Performed, *, tenant: str, correlation: str | None
+    ) -> None:
+        """Take an event in, once, within somebody else's commit, after which `tell` is to be called.
+
+        Args:
+            done: gathers what is to be told.
+            correlation: id at the root of what the event belongs to; itself where None.
+        """
+        accepted, made = self._plan(event, tenant, correlation)
         await self._take_in(tx, accepted, made, done)
 
-    def _tell(self, done: Performed) -> None:
+    def keep_chains(self, *, keep: bool) -> None:
+        """Say whether events come of what mappings start and publish, so that circles are to be seen."""
+        self._performing.keep_chains = keep
+
+    async def _take_in_emitted(self, tx: Transaction, event: Event, effect: Effect, done: Performed) -> None:
+        await self.take_within(tx, event, done, tenant=effect.tenant, correlation=effect.correlation)
+
+    def tell(self, done: Performed) -> None:
+        """Tell whom it concerns what was done, once it is committed."""
         for run in done.started:
             self._on_started(run)
         for topic in done.topics:

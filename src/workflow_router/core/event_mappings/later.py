@@ -19,6 +19,7 @@ BATCH = 100
 RETRY_S = 1.0
 FORGET_EVERY_S = 3_600.0
 ONCE_MS = 7 * 86_400_000  # how long an idempotency key is remembered
+CHAINS_MS = 30 * 86_400_000  # and which mappings led to a run or a message
 
 
 class Later:
@@ -87,7 +88,11 @@ class Later:
         now_s = self._clock.monotonic_s()
         if self._forgot_s is None or now_s - self._forgot_s >= FORGET_EVERY_S:
             self._forgot_s = now_s
-            await self._store.commit(lambda tx: tx.targets.forget(tx.now_ms - ONCE_MS))
+            await self._store.commit(self._forget_old)
+
+    async def _forget_old(self, tx: Transaction) -> None:
+        await tx.targets.forget(tx.now_ms - ONCE_MS)
+        await tx.targets.forget_chains(tx.now_ms - CHAINS_MS)
 
     async def _idle(self) -> None:
         """Wait until the next is due, for something new, or for what other processes may have held."""

@@ -6,13 +6,10 @@ the chain that ends a circle of mappings cannot be written, and so neither cut n
 
 from workflow_router.core.errors import InvalidEvent
 from workflow_router.core.event_mappings.plan import CHAIN
-from workflow_router.core.model import Event
-
-OWN_TYPES = ("router.", "io.workflow-router.", "dev.workflow-router.")
-
+from workflow_router.core.model import OWN_TYPE, Event
 
 # Events are known by source and id, so one sent under such a source could pass for the router's own, or forestall it.
-OWN_SOURCES = ("/webhooks/", "/schedules/", "/joins/", "/mappings/", "/workflow-router")
+OWN_SOURCES = ("/webhooks/", "/topics/", "/schedules/", "/joins/", "/mappings/", "/classes/", "/workflow-router")
 
 
 def check_outside(event: Event, *, verified: bool = False) -> None:
@@ -29,10 +26,10 @@ def check_outside(event: Event, *, verified: bool = False) -> None:
             f"The source {event.source[:100]!r} is one that the router gives itself.",
             remedy=f"Choose a source that does not begin with {', '.join(OWN_SOURCES[:-1])} or {OWN_SOURCES[-1]}.",
         )
-    if event.type.startswith(OWN_TYPES):
+    if event.type.startswith(OWN_TYPE):
         raise InvalidEvent(
             f"The type {event.type!r} belongs to events that the router makes itself.",
-            remedy=f"Choose a type that does not begin with {', '.join(OWN_TYPES[:-1])} or {OWN_TYPES[-1]}",
+            remedy=f"Choose a type that does not begin with {OWN_TYPE}",
         )
     if CHAIN in event.extensions:
         raise InvalidEvent(f"The attribute {CHAIN} is set by the router alone.", remedy="Send the event without it.")

@@ -13,7 +13,7 @@ from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.event_mappings.plan import CHAIN, Paced, Plan, placed
 from workflow_router.core.event_mappings.target import Effect, stable_id
 from workflow_router.core.joins import EMPTY, Held, Item, Join, advance, due_ms, expire
-from workflow_router.core.model import Event, NewMessage, NewRun, Run, Signal, Transition
+from workflow_router.core.model import OWN_TYPE, Event, NewMessage, NewRun, Run, Signal, Transition
 from workflow_router.core.pacing import Batch, Decision, Policy, Verdict, decide
 from workflow_router.core.pacing import Held as HeldBack
 from workflow_router.core.pacing.policies import HELD_BYTES_MAX, HeldItem
@@ -23,7 +23,7 @@ from workflow_router.utils.codec import to_json
 
 PACED, JOINED = "mapping", "join"  # whose holds they are
 FORWARD = "router.dispatch"  # the workflow of a call
-JOIN_COMPLETED = "router.join.completed"
+JOIN_COMPLETED = OWN_TYPE + "join.completed"
 JOIN_ITEM_BYTES_MAX = 65_536
 EMITTED_MAX = 256  # events that one event may lead to in one commit
 
@@ -74,6 +74,7 @@ class Performing:
         self._deliver = deliver
         self._take_in = take_in
         self._find = find
+        self.keep_chains = False  # set while events come of what mappings start and publish
 
     async def perform(self, tx: Transaction, made: Plan, done: Performed) -> None:
         """Perform what was planned; what cannot be is recorded, the rest goes on."""
@@ -136,6 +137,8 @@ class Performing:
             await self._one(tx, effect, done)
 
     async def _one(self, tx: Transaction, effect: Effect, done: Performed) -> None:
+        if self.keep_chains and effect.does in {"start", "dispatch", "publish"}:
+            await tx.targets.keep_chain(effect.id, ",".join(effect.chain))
         try:
             if effect.does in {"start", "dispatch"}:
                 run = await tx.runs.start(self._run(effect))

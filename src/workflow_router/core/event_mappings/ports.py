@@ -135,6 +135,18 @@ class TargetTransitions(Protocol):
         """Forget the claims that are older."""
         ...
 
+    async def keep_chain(self, made: str, chain: str) -> None:
+        """Keep which mappings, comma between them, led to the run or message of this id."""
+        ...
+
+    async def chain(self, made: str) -> str | None:
+        """Which mappings led to it; None where none did, or this was not kept."""
+        ...
+
+    async def forget_chains(self, before_ms: int) -> None:
+        """Forget the chains that are older."""
+        ...
+
     async def cursor(self, source: str) -> int | None:
         """How far a source was read, and until this transaction ends nobody else reads it; None where never."""
         ...

@@ -7,14 +7,13 @@ reader that comes back with its last position has missed nothing.
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from workflow_router.core.model import AuditEntry, Event
+from workflow_router.core.model import OWN_TYPE, AuditEntry, Event
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Store
 from workflow_router.utils.codec import to_json
 
 PAGE = 200
 SOURCE = "/workflow-router"
-TYPE_PREFIX = "io.workflow-router."
 
 
 def as_event(entry: AuditEntry) -> Event:
@@ -26,7 +25,7 @@ def as_event(entry: AuditEntry) -> Event:
     return Event(
         id=str(entry.position),
         source=SOURCE,
-        type=TYPE_PREFIX + transition.kind,
+        type=OWN_TYPE + transition.kind,
         subject=transition.subject,
         datacontenttype="application/json",
         data=to_json(transition.detail),
@@ -59,7 +58,7 @@ class Observation:
         """Entries after a position, or from now on, that match the pattern as CloudEvents; ends when closed."""
         cursor = await self.head() if after is None else after
         while True:
-            news = self._next_news()
+            news = self.news()
             entries = await self._store.read(lambda tx, a=cursor: tx.audit.entries(after=a, limit=PAGE))
             for entry in entries:
                 cursor = entry.position
@@ -68,7 +67,8 @@ class Observation:
             if not entries:
                 await asyncio.shield(news)
 
-    def _next_news(self) -> asyncio.Future[None]:
+    def news(self) -> asyncio.Future[None]:
+        """What is done at the next commit of this process."""
         if self._news is None:
             self._news = asyncio.get_running_loop().create_future()
         return self._news

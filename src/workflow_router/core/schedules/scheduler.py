@@ -8,17 +8,16 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
 
 from workflow_router.core.errors import NotFound, RouterError
-from workflow_router.core.model import Event
+from workflow_router.core.model import OWN_TYPE, Event
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.schedules.ports import ScheduleState
 from workflow_router.core.schedules.schedule import Schedule
-from workflow_router.utils.clock import Clock
+from workflow_router.utils.clock import Clock, rfc3339
 from workflow_router.utils.codec import to_json
 
-TYPE = "dev.workflow-router.schedule.due"
+TYPE = OWN_TYPE + "schedule.due"
 CLAIM_MS = 30_000
 AGAIN_MS = 1_000
 POLL_S = 30.0
@@ -34,7 +33,7 @@ def source_of(name: str) -> str:
 
 def moment_id(moment_ms: int) -> str:
     """A moment as RFC 3339 text in UTC."""
-    return datetime.fromtimestamp(moment_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(moment_ms)
 
 
 class Scheduler:

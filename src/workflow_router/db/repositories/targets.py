@@ -16,6 +16,16 @@ class Targets:
     async def forget(self, before_ms: int) -> None:
         await self._session.execute("forget_effects", before_ms=before_ms)
 
+    async def forget_chains(self, before_ms: int) -> None:
+        await self._session.execute("forget_chains", before_ms=before_ms)
+
+    async def keep_chain(self, made: str, chain: str) -> None:
+        await self._session.execute("keep_chain", id=made, chain=chain, now_ms=self._now_ms)
+
+    async def chain(self, made: str) -> str | None:
+        rows = await self._session.fetch("chain", id=made)
+        return rows[0][0] if rows else None
+
     async def cursor(self, source: str) -> int | None:
         rows = await self._session.fetch("source_cursor", source=source)
         return rows[0][0] if rows else None

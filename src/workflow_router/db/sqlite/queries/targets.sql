@@ -13,3 +13,13 @@ SELECT position FROM source_cursors WHERE source = :source;
 -- name: move_source_cursor
 INSERT INTO source_cursors (source, position) VALUES (:source, :position)
 ON CONFLICT (source) DO UPDATE SET position = excluded.position;
+
+-- name: keep_chain
+INSERT INTO mapping_chains (id, chain, made_ms) VALUES (:id, :chain, :now_ms)
+ON CONFLICT (id) DO NOTHING;
+
+-- name: chain
+SELECT chain FROM mapping_chains WHERE id = :id;
+
+-- name: forget_chains
+DELETE FROM mapping_chains WHERE made_ms < :before_ms;
