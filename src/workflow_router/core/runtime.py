@@ -22,7 +22,7 @@ from workflow_router.core.errors import DispatchFailed, NotFound, Overloaded
 from workflow_router.core.event_mappings.archive import Archive
 from workflow_router.core.event_mappings.explain import Explainer
 from workflow_router.core.event_mappings.ingest import Accepted, Ingest
-from workflow_router.core.event_mappings.living import Compile, cannot_compile
+from workflow_router.core.event_mappings.living import Compile, LivingMappings, cannot_compile
 from workflow_router.core.event_sources.sources import EventSources
 from workflow_router.core.message_broker.broker import Broker
 from workflow_router.core.message_webhooks import Webhooks
@@ -124,8 +124,7 @@ class Runtime:
             sleep=sleep,
         )
         self.sources = EventSources(store, self.ingest, self.observation, sleep)
-        self.mappings = self.ingest.living
-        self.explainer = Explainer(store, self.mappings, self.ingest.matcher)
+        self.explainer = Explainer(store, self.ingest.living, self.ingest.matcher)
         self.archive = Archive(store, clock, self.ingest, sleep=sleep)
         self.recorder = Recorder(store, sleep)
         self.bodies = BodyKeeper(store, clock, sleep)
@@ -185,6 +184,11 @@ class Runtime:
         await self.recorder.close()
         await self.bodies.close()
         await self.checkpoints.close()
+
+    @property
+    def mappings(self) -> LivingMappings:
+        """The mappings in force, and their versions."""
+        return self.ingest.living
 
     @property
     def time_machine(self) -> TimeMachine:
