@@ -82,3 +82,9 @@ async def bodies(runtime: Runtime, topic: str) -> list[bytes]:
     while page := await runtime.broker.peek(topic, after=len(found), limit=500):
         found += [one.body for one in page]
     return found
+
+
+async def published(runtime: Runtime, topic: str) -> int:
+    """How many messages a topic was ever given."""
+    counts = await runtime.store.read(lambda tx: tx.topics.counts())
+    return counts.get(topic, {}).get("published", 0)

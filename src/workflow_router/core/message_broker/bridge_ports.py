@@ -102,7 +102,7 @@ class Link(Protocol):
         ...
 
     async def settled(self) -> Mapping[str, int]:
-        """By origin, up to which position nothing will ever come again. Raises LinkDown."""
+        """By origin, up to which position all was confirmed by us. Raises LinkDown."""
         ...
 
     async def broken(self) -> str:
@@ -170,7 +170,7 @@ class BridgeTransitions(Protocol):
         ...
 
     async def settle(self, name: str, origin: str, position: int) -> None:
-        """Up to here nothing comes again: the inbox forgets it, and all of other origins."""
+        """All up to here is ours, should it come again: the inbox forgets it one by one, and all of other origins."""
         ...
 
     async def tell(self, name: str, epoch: int, counted: Counted, warnings: Sequence[str] | None = None) -> None:

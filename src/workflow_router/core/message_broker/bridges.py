@@ -158,7 +158,7 @@ class Bridges:
 
     async def _run(self, crossing: "_Crossing") -> None:
         """Send and receive for as long as the bridge is ours and its link holds."""
-        bridge, link, epoch = crossing.bridge, crossing.link, crossing.epoch
+        bridge, epoch = crossing.bridge, crossing.epoch
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._stay(bridge.name, epoch))
@@ -170,13 +170,15 @@ class Bridges:
                 if bridge.source is not None:
                     group.create_task(self._receive(crossing))
         finally:
-            await asyncio.shield(self._leave(bridge, link, epoch))
+            await asyncio.shield(self._leave(crossing))
 
-    async def _leave(self, bridge: Bridge, link: Link, epoch: int) -> None:
-        await link.close()
+    async def _leave(self, crossing: "_Crossing") -> None:
+        bridge, epoch = crossing.bridge, crossing.epoch
+        await crossing.link.close()
         try:
             if bridge.to is not None:
                 await self._deliveries.release(bridge.name, self._deliveries.holder)
+            await crossing.tell()
             await self._store.commit(lambda tx: tx.bridges.let_go(bridge.name, epoch))
         except StoreError as error:
             _log.warning("The bridge %s is let go when its time is over: %s", bridge.name, error)
@@ -288,9 +290,13 @@ class _Crossing:
         """Write down what was counted, now and then."""
         while True:
             await asyncio.sleep(TELL_S)
-            counted, self.counted = self.counted, Counted()
-            if counted != Counted():
-                await self._store.commit(lambda tx, c=counted: tx.bridges.tell(self.bridge.name, self.epoch, c))
+            await self.tell()
+
+    async def tell(self) -> None:
+        """Write down what was counted since it was last told."""
+        counted, self.counted = self.counted, Counted()
+        if counted != Counted():
+            await self._store.commit(lambda tx: tx.bridges.tell(self.bridge.name, self.epoch, counted))
 
     async def send(self, delivery: Delivery) -> None:
         """Send a message until the other server has confirmed it; what it refuses for good becomes a dead letter."""

@@ -33,12 +33,15 @@ class Bridges:
         rows = await self._session.fetch("bridge_epoch", name=name)
         if not rows or rows[0][0] != epoch:
             raise Lost(f"The bridge {name} belongs to another process now.")
+        _, settled_origin, settled = rows[0]
+        open_ones = [one for one in positions if origin != settled_origin or one > settled]
         entered = await self._session.fetch(
-            "enter_inbox", bridge=name, origin=origin, positions=to_json(list(positions)).decode()
+            "enter_inbox", bridge=name, origin=origin, positions=to_json(open_ones).decode()
         )
         return {position for (position,) in entered}
 
     async def settle(self, name: str, origin: str, position: int) -> None:
+        await self._session.execute("settle_bridge", bridge=name, origin=origin, position=position)
         await self._session.execute("settle_inbox", bridge=name, origin=origin, position=position)
 
     async def tell(self, name: str, epoch: int, counted: Counted, warnings: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
--- Bridges to other message servers: who has each, and what happened on it.
+-- Bridges to other message servers: who has each, and what happened on it. Up to `settled` all of `origin` is ours.
 CREATE TABLE bridges (
   name       TEXT PRIMARY KEY,
   owner      TEXT NOT NULL,
@@ -9,6 +9,8 @@ CREATE TABLE bridges (
   received   BIGINT NOT NULL DEFAULT 0,
   duplicates BIGINT NOT NULL DEFAULT 0,
   echoes     BIGINT NOT NULL DEFAULT 0,
+  origin     TEXT,
+  settled    BIGINT NOT NULL DEFAULT 0,
   warnings   TEXT NOT NULL DEFAULT '[]',
   error      TEXT,
   error_ms   BIGINT

@@ -18,12 +18,16 @@ SELECT mark FROM bridge_mark;
 
 -- name: bridge_epoch
 -- Nobody takes it before this transaction has ended.
-SELECT epoch FROM bridges WHERE name = :name FOR SHARE;
+SELECT epoch, origin, settled FROM bridges WHERE name = :name FOR SHARE;
 
 -- name: enter_inbox
 INSERT INTO bridge_inbox (bridge, origin, position)
 SELECT :bridge::text, :origin::text, value::bigint FROM json_array_elements_text(:positions::json) ORDER BY 3
 ON CONFLICT DO NOTHING RETURNING position;
+
+-- name: settle_bridge
+UPDATE bridges SET origin = :origin, settled = :position
+ WHERE name = :bridge AND (origin IS NULL OR origin <> :origin OR settled < :position);
 
 -- name: settle_inbox
 DELETE FROM bridge_inbox WHERE bridge = :bridge AND (origin <> :origin OR position <= :position);

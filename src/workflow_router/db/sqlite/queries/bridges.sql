@@ -16,12 +16,16 @@ INSERT INTO bridge_mark (one, mark) VALUES (1, :mark) ON CONFLICT DO NOTHING;
 SELECT mark FROM bridge_mark;
 
 -- name: bridge_epoch
-SELECT epoch FROM bridges WHERE name = :name;
+SELECT epoch, origin, settled FROM bridges WHERE name = :name;
 
 -- name: enter_inbox
 INSERT INTO bridge_inbox (bridge, origin, position)
 SELECT :bridge, :origin, value FROM json_each(:positions) WHERE true
 ON CONFLICT DO NOTHING RETURNING position;
+
+-- name: settle_bridge
+UPDATE bridges SET origin = :origin, settled = :position
+ WHERE name = :bridge AND (origin IS NULL OR origin <> :origin OR settled < :position);
 
 -- name: settle_inbox
 DELETE FROM bridge_inbox WHERE bridge = :bridge AND (origin <> :origin OR position <= :position);
