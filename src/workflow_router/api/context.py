@@ -16,6 +16,7 @@ class Context:
         closing: set when the server is about to stop; streams end then.
         description: the OpenAPI document, made at first use.
         observers: how many streams of transitions are open.
+        readers: how many streams of runs are read.
         streams: how many streams of messages are open.
     """
 
@@ -27,4 +28,5 @@ class Context:
         self.closing = asyncio.Event()
         self.description: bytes | None = None
         self.observers = 0
+        self.readers = 0
         self.streams = 0

@@ -90,6 +90,7 @@ async def open_project(
         payloads=declared.settings.payloads.limits(),
     ) as runtime:
         runtime.engine.operations.histories.histories = declared.settings.history.limits()
+        runtime.engine.streams.limits = declared.settings.streams.limits()
         runtime.archive.retention_days = declared.settings.keep_events_days
         sources = {
             name: Source(

@@ -32,10 +32,11 @@ RouterError
 ├── HistoryTooLong              500   (a run has more steps than are allowed)
 ├── QueueTimeout                504   (a run's turn came too late for it to begin)
 ├── Permanent                   500   (a step says that another try is pointless)
+│   └── StreamTooLong           413   (a chunk, or all of a stream, above its limit)
 ├── RetryLater                  503   (a step says when another try may be worth it)
 └── ApprovalRejected            403
 
-RunCancelled and ContinueAsNew are no RouterErrors: they are BaseExceptions, so that `except Exception` lets them pass.
+RunCancelled is no RouterError: it is a BaseException, so that `except Exception` lets it pass.
 """
 
 from collections.abc import Sequence
@@ -349,6 +350,13 @@ class Permanent(RouterError):
     type = "permanent"
 
 
+class StreamTooLong(Permanent):
+    """A chunk, or all of a run's stream, is larger than is allowed."""
+
+    type = "stream-too-long"
+    status = 413
+
+
 class RetryLater(RouterError):
     """Raised by a step: another try is worth it no sooner than `retry_after_s`.
 
@@ -381,17 +389,3 @@ class RunCancelled(BaseException):
     def __init__(self, reason: str) -> None:
         super().__init__(f"The run is to end: {reason}.")
         self.reason = reason
-
-
-class ContinueAsNew(BaseException):
-    """Raised by a workflow to end its run and go on as another one; `Router.continue_as_new` makes it.
-
-    Attributes:
-        run_id: of the run that goes on.
-        input: its input, JSON.
-    """
-
-    def __init__(self, run_id: str, given: bytes) -> None:
-        super().__init__(f"The run goes on as {run_id}.")
-        self.run_id = run_id
-        self.input = given

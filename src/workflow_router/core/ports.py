@@ -35,6 +35,7 @@ from workflow_router.core.orchestration.ports import (
     UpdateTransitions,
     VitalTransitions,
 )
+from workflow_router.core.orchestration.stream_ports import StreamTransitions
 from workflow_router.core.pacing.ports import HoldTransitions
 from workflow_router.core.runtime_state.ports import ApprovalTransitions, AuditReads, AuditTransitions
 from workflow_router.core.schedules.ports import ScheduleTransitions
@@ -114,6 +115,8 @@ class SharedVerbs(Protocol):
     def blobs(self) -> BlobTransitions: ...
     @property
     def members(self) -> MemberTransitions: ...
+    @property
+    def streams(self) -> StreamTransitions: ...
 
 
 class EventVerbs(Protocol):

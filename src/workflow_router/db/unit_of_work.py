@@ -26,6 +26,7 @@ from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.repositories.schedules import Schedules
 from workflow_router.db.repositories.signals import Signals
 from workflow_router.db.repositories.stops import Stops, Vitals
+from workflow_router.db.repositories.streams import Streams
 from workflow_router.db.repositories.targets import Targets
 from workflow_router.db.repositories.topics import Topics
 from workflow_router.db.repositories.updates import Updates
@@ -90,6 +91,7 @@ class UnitOfWork:
         self.keys = Keys(session, self.runs)
         self.holds = Holds(session, now_ms)
         self.stops = Stops(session, self.record, now_ms, epochs)
+        self.streams = Streams(session, epochs)
         self.pauses = Pauses(session)
         self.chains = Chains(session, self.runs, epochs)
         self.attributes = Attributes(session, self.runs, epochs)

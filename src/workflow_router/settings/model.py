@@ -20,6 +20,7 @@ from workflow_router.settings.routes import Route
 from workflow_router.settings.schedules import Schedule
 from workflow_router.settings.secrets import SecretCommand
 from workflow_router.settings.sources import Source
+from workflow_router.settings.streams import Streams
 from workflow_router.settings.targets import Join, MappingTarget
 from workflow_router.settings.values import Begin, Count, Name, Percent, Reference, Seconds, Text
 
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit: Audit = Audit()
     payloads: Payloads = Payloads()
     history: History = History()
+    streams: Streams = Streams()
     drain_s: Annotated[float, Meta(ge=0, le=30)] = 20.0
 
     @property

@@ -7,7 +7,6 @@ from typing import Any, cast
 import msgspec
 
 from workflow_router.core.errors import (
-    ContinueAsNew,
     HistoryTooLong,
     Lost,
     Nondeterminism,
@@ -18,6 +17,7 @@ from workflow_router.core.errors import (
 from workflow_router.core.model import NewRun
 from workflow_router.core.orchestration.cancelling import outcome
 from workflow_router.core.orchestration.definitions import Workflow
+from workflow_router.core.orchestration.histories import ContinueAsNew
 from workflow_router.core.orchestration.journal import Problem
 from workflow_router.core.orchestration.live import LiveRun, enter
 from workflow_router.core.orchestration.payloads import PayloadLimit

@@ -1,7 +1,7 @@
 """Owns how long a run's history may grow: from some length on it is told of, at another one the run is suspended.
 
-A run is replayed from its whole history, so one that never ends has to go on as another now and then. Refuses to cut a
-history short.
+A run is replayed from its whole history, so one that never ends has to go on as another now and then, by raising
+`ContinueAsNew`. Refuses to cut a history short.
 """
 
 import logging
@@ -15,6 +15,22 @@ WARN_STEPS, MAX_STEPS = 10_000, 50_000
 REMEDY = "Let it `raise router.continue_as_new(...)` now and then, or work in child runs"
 
 _log = logging.getLogger(__name__)
+
+
+class ContinueAsNew(BaseException):
+    """Raised by a workflow to end its run and go on as another one; `Router.continue_as_new` makes it.
+
+    It is no error: `except Exception` lets it pass.
+
+    Attributes:
+        run_id: of the run that goes on.
+        input: its input, JSON.
+    """
+
+    def __init__(self, run_id: str, given: bytes) -> None:
+        super().__init__(f"The run goes on as {run_id}.")
+        self.run_id = run_id
+        self.input = given
 
 
 class Histories(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ from workflow_router.core.orchestration.sharing import Sharing
 from workflow_router.core.orchestration.step_execution_handler import StepExecutionHandler
 from workflow_router.core.orchestration.step_slots import StepSlots
 from workflow_router.core.orchestration.stopping import GRACE_S, Stopping
+from workflow_router.core.orchestration.streams import Streams
 from workflow_router.core.orchestration.waits import Waits
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.states import RunStatus
@@ -74,8 +75,9 @@ class Engine:
         self._nudge = asyncio.Event()
         waits = Waits(store, clock, self._parked)
         self._processes = Processes()
+        self.streams = Streams(store)
         stopping = Stopping(store, clock, self._nudge.set)
-        steps = StepExecutionHandler(sleep, random, clock, Heartbeats(store), self._processes)
+        steps = StepExecutionHandler(sleep, random, clock, Heartbeats(store), self._processes, self.streams)
         self.operations = Operations(clock, Journal(store, clock), waits, steps, stopping, StepSlots(store))
         self._live: dict[str, LiveRun] = {}
         self._queue: deque[Run] = deque()
@@ -282,6 +284,7 @@ class Engine:
             if live is not None:
                 live.let_go()
             self._endings.tell(run.id, run)
+            self.streams.tell(run.id)
         if ended.woken is not None:
             self.woken(ended.woken)
         if ended.started is not None:
@@ -318,6 +321,7 @@ class Engine:
                 history, live.stop, heir = await self._store.read(lambda tx: recall(tx, run.id))
                 live.recall(history)
                 live.children = live.children or heir
+                await self.streams.take_up(live)
             reached = await self._executing.execute(live)
             ended = await self._store.commit(lambda tx: self._end(tx, live, reached))
             settled = ended.runs[0] if ended.runs else None
@@ -354,6 +358,7 @@ class Engine:
                 del self._live[live.run.id]
             live.end()
             self._endings.tell(live.run.id, settled)
+            self.streams.tell(live.run.id)
             while self._queue and len(self._live) < LIVE_MAX and not self._stopping:
                 self.adopt(self._queue.popleft())
 

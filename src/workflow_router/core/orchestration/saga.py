@@ -9,7 +9,8 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, ParamSpec
 
-from workflow_router.core.errors import CompensationFailed, ContinueAsNew, StepFailed
+from workflow_router.core.errors import CompensationFailed, StepFailed
+from workflow_router.core.orchestration.histories import ContinueAsNew
 from workflow_router.core.orchestration.live import Branch
 
 P = ParamSpec("P")

@@ -19,6 +19,7 @@ from workflow_router.core.orchestration.heartbeats import Beating, Heartbeats
 from workflow_router.core.orchestration.journal import Also, Outcome, Problem
 from workflow_router.core.orchestration.live import LiveRun, come_back, leave
 from workflow_router.core.orchestration.processes import Processes
+from workflow_router.core.orchestration.streams import Streams, Writing, writing
 from workflow_router.utils.clock import Clock
 
 SYSTEM_LINKS = ("slot", "interceptors", "telemetry")
@@ -127,6 +128,7 @@ class StepExecutionHandler:
         sleep: waits between attempts; seconds.
         random: a number in [0, 1), for jitter.
         processes: where steps declared with `cpu=True` run.
+        streams: what steps write to.
     """
 
     def __init__(
@@ -136,12 +138,14 @@ class StepExecutionHandler:
         clock: Clock,
         heartbeats: Heartbeats,
         processes: Processes,
+        streams: Streams,
     ) -> None:
         self._sleep = sleep
         self._random = random
         self._clock = clock
         self._heartbeats = heartbeats
         self._processes = processes
+        self._streams = streams
         self._system: dict[str, Middleware] = {}
         self._system_links: tuple[Middleware, ...] = ()
 
@@ -154,6 +158,10 @@ class StepExecutionHandler:
 
     async def run(self, live: LiveRun, call: StepCall, chain: Chain) -> Outcome:
         """Try the step until it succeeds, may not be tried again, or has used up its attempts or its time."""
+        with Writing(self._streams, live, call.key) as written:
+            return await self._within_deadline(live, call, chain, written)
+
+    async def _within_deadline(self, live: LiveRun, call: StepCall, chain: Chain, written: Writing) -> Outcome:
         step = call.step
         beating = None if step.heartbeat_timeout_s is None else await self._heartbeats.begin(live, call.key)
         also = None if beating is None else beating.drop
@@ -167,6 +175,7 @@ class StepExecutionHandler:
         except TimeoutError:
             if not deadline.expired():  # pragma: no cover  the attempts keep their own errors
                 raise
+            await written.failed()
             message = f"The step was not done within {step.deadline_s} s, its attempts and waits included."
             problem = Problem(type="TimeoutError", message=message, attempts=max(1, len(tries)))
             return Outcome(error=problem, attempts=problem.attempts, also=also)
@@ -181,6 +190,7 @@ class StepExecutionHandler:
     ) -> Outcome:
         step, retry = call.step, call.step.retry
         attempt = 1
+        written = writing()
         began_s = 0.0 if retry.elapsed_s is None else self._clock.monotonic_s()
         while True:
             if tries is not None:
@@ -188,10 +198,14 @@ class StepExecutionHandler:
             left = leave()
             try:
                 result = await self._attempt(call, chain, beating)
+                if written is not None and written.begun:
+                    await written.succeeded()
                 return Outcome(output=step.codec.encode(result), attempts=attempt, also=also)
             except (Lost, StoreError):
                 raise  # the store's failures are not the step's
             except Exception as error:  # noqa: BLE001  whatever a step raises is its failure, to be tried again
+                if written is not None and written.begun:
+                    await written.failed()
                 wait_s = self._wait_s(call, error, attempt, began_s)
                 if wait_s is None:
                     return Outcome(error=Problem.of(error, attempt), attempts=attempt, also=also)
