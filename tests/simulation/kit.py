@@ -19,11 +19,11 @@ from workflow_router.core.orchestration.ports import RunFilter
 from workflow_router.core.runtime import Runtime
 from workflow_router.core.runtime_state.approvals import Decision
 from workflow_router.core.states import ApprovalStatus
-from workflow_router.db.migrate import load_migrations, migrate
 from workflow_router.db.sqlite.connection import SqliteDatabase, SqliteSession
 from workflow_router.db.store import SqlStore
 from workflow_router.db.verify_audit import verify_audit
 from workflow_router.testing import VirtualClock
+from workflow_router.testing.memory import fresh_database
 from workflow_router.utils.codec import from_json, to_json
 
 # Most seeds are small, so that many are played; what only many runs do together takes a few large ones.
@@ -227,8 +227,7 @@ async def simulate(seed: int, *, lies: bool = False) -> None:
     Raises AssertionError where a promise was broken.
     """
     world = World(seed)
-    inner = SqliteDatabase(None, commit_in_thread=False)
-    await migrate(inner, load_migrations("sqlite"))
+    inner = await fresh_database()
     for life in range(3):
         powered = Powered(
             inner, world.chance.randrange(2, 16 + 2 * world.events), after=world.chance.random() < 0.5, lies=lies

@@ -1,11 +1,15 @@
 """Owns loading of `.sql` files: `-- name: insert_event` starts a query, the comment below it says what it is for."""
 
+from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 
 _MARK = "-- name:"
 
 
-def load_queries(dialect: str) -> dict[str, str]:
+@cache  # they cannot change while the code runs, and a test opens many stores
+def load_queries(dialect: str) -> Mapping[str, str]:
     """The queries of `db/<dialect>/queries/*.sql` by name. Raises ValueError where a name stands twice."""
     found: dict[str, str] = {}
     folder = files("workflow_router.db") / dialect / "queries"
@@ -19,4 +23,4 @@ def load_queries(dialect: str) -> dict[str, str]:
                 raise ValueError(f"The query {name} stands twice in {dialect}/queries.")
             lines = [line for line in body.splitlines() if line.strip() and not line.lstrip().startswith("--")]
             found[name] = "\n".join(lines).rstrip().removesuffix(";")
-    return found
+    return MappingProxyType(found)

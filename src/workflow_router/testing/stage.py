@@ -19,9 +19,9 @@ from workflow_router.core.ports import Transaction
 from workflow_router.core.router import Router
 from workflow_router.core.runtime import Runtime
 from workflow_router.core.states import RunStatus
-from workflow_router.db.migrate import load_migrations, migrate
 from workflow_router.db.sqlite.connection import SqliteDatabase, SqliteSession
 from workflow_router.db.store import SqlStore
+from workflow_router.testing.memory import fresh_database
 from workflow_router.testing.targets import FakeTargets
 from workflow_router.testing.virtual_time import VirtualClock, run_virtually
 
@@ -231,8 +231,7 @@ def play(
     """
 
     async def main() -> T:
-        database = SqliteDatabase(None, commit_in_thread=False)
-        await migrate(database, load_migrations("sqlite"))
+        database = await fresh_database()
         stage = Stage(database, routers, {"transport": targets or FakeTargets(), **parts})
         try:
             await stage.open()

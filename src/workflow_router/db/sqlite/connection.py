@@ -60,6 +60,8 @@ class _Connection(Protocol):
     def executemany(self, statements: str, sequenceofbindings: Iterable[Sequence[Value]]) -> _Cursor: ...
     def changes(self) -> int: ...
     def set_busy_timeout(self, milliseconds: int) -> None: ...
+    def serialize(self, name: str) -> bytes: ...
+    def deserialize(self, name: str, contents: bytes) -> None: ...
     def close(self) -> None: ...
 
 
@@ -211,6 +213,18 @@ class SqliteDatabase:
             yield self._reading
         finally:
             self._reader.execute("COMMIT")
+
+    def image(self) -> bytes:
+        """All that is committed, as one value; see `load`."""
+        return self._connection.serialize("main")
+
+    def load(self, image: bytes) -> None:
+        """Become what `image` was taken of, however this database began. Nothing else may use it meanwhile."""
+        source = cast("_Connection", apsw.Connection(":memory:"))
+        source.deserialize("main", image)
+        with cast("apsw.Connection", self._connection).backup("main", cast("apsw.Connection", source), "main") as copying:
+            copying.step()
+        source.close()
 
     async def close(self) -> None:
         if self._thread is not None:
