@@ -271,7 +271,7 @@ def main(folder: Path, stride: int, *, lying: bool) -> None:
             print(*(wrong or ()), kills, sep="\n")  # noqa: T201  the parent reads it
             return
         for what in wrong:
-            print(f"boundary {deadly}: {what}", flush=True)  # noqa: T201  likewise
+            print(f"boundary {deadly}: {what}", flush=True)  # noqa: T201  the parent reads this, too
 
 
 if __name__ == "__main__":

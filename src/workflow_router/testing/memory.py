@@ -1,4 +1,4 @@
-"""Owns databases in memory that are ready at once: the schema is made once a process, and copied. Refuses to keep data."""
+"""Owns databases in memory that are ready at once: a schema made once a process, and copied. Refuses to keep data."""
 
 from workflow_router.db.migrate import load_migrations, migrate
 from workflow_router.db.sqlite.connection import SqliteDatabase

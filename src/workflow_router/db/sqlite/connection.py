@@ -220,9 +220,9 @@ class SqliteDatabase:
 
     def load(self, image: bytes) -> None:
         """Become what `image` was taken of, however this database began. Nothing else may use it meanwhile."""
-        source = cast("_Connection", apsw.Connection(":memory:"))
-        source.deserialize("main", image)
-        with cast("apsw.Connection", self._connection).backup("main", cast("apsw.Connection", source), "main") as copying:
+        source = apsw.Connection(":memory:")
+        cast("_Connection", source).deserialize("main", image)
+        with cast("apsw.Connection", self._connection).backup("main", source, "main") as copying:
             copying.step()
         source.close()
 
