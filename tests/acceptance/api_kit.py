@@ -17,6 +17,7 @@ from workflow_router import Router, embed
 from workflow_router.api.callers import Callers
 from workflow_router.api.gateway import Gateway
 from workflow_router.api.server import Api
+from workflow_router.api.websocket import FRAME_MAX_BYTES
 from workflow_router.core.event_mappings.webhooks import Scheme, Source
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.proofs.checkpoint import Signer
@@ -131,7 +132,14 @@ async def served(router: Router, *, keys: Mapping[str, str] | None = None, **par
             listener.bind(("127.0.0.1", 0))
             listener.listen()
             config = uvicorn.Config(
-                api, http="httptools", loop="none", ws="none", lifespan="off", log_level="error", access_log=False
+                api,
+                http="httptools",
+                loop="none",
+                ws="websockets-sansio",
+                ws_max_size=FRAME_MAX_BYTES,
+                lifespan="off",
+                log_level="error",
+                access_log=False,
             )
             server = uvicorn.Server(config)
             serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -11,11 +11,13 @@ from workflow_router.api.access import LOOPBACK, Access
 from workflow_router.api.asgi import Headers, Message, Mounted, Receive, Send
 from workflow_router.api.callers import admit, virtual_key
 from workflow_router.api.context import Context
+from workflow_router.api.endpoints.subscriptions import stream
 from workflow_router.api.problems import MEDIA_TYPE, MethodNotAllowed, Unexpected, problem_of
 from workflow_router.api.request import Request, Response
 from workflow_router.api.routing import Routes
 from workflow_router.api.stream import send_stream
 from workflow_router.api.table import ENDPOINTS
+from workflow_router.api.websocket import check_origin, consume, refuse
 from workflow_router.core.dispatch_route.live import Key
 from workflow_router.core.errors import NotFound, RouterError
 from workflow_router.core.event_mappings.webhooks import Source
@@ -62,6 +64,9 @@ class Api:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        if scope["type"] == "websocket":
+            await self._serve_websocket(scope, receive, send)
+            return
         if scope["type"] != "http":
             raise RuntimeError(f"Only HTTP is served here, not {scope['type']}.")
         method: str = scope["method"]
@@ -100,6 +105,19 @@ class Api:
         label = ("", "other", response.status) if one is None else (one.method, one.path, response.status)
         self._context.metrics.requests[label] += 1
         await self._send(response, receive, send, head=method == "HEAD")
+
+    async def _serve_websocket(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve the one path that can be a WebSocket: the stream of a subscription."""
+        raw_path: bytes = scope["raw_path"]
+        found = self._routes.find(raw_path.partition(b"?")[0].decode("latin-1"))  # some servers leave the query in it
+        try:
+            self._access.identify(scope["headers"])
+            check_origin(scope["headers"])
+            if found.methods.get("GET") is not stream:
+                raise NotFound("There is no WebSocket under this path.", remedy="See docs/howto/publish-subscribe.md.")
+            await consume(self._context, found.parameters["name"], scope, receive, send)
+        except RouterError as error:
+            await refuse(error, scope, send)
 
     async def _send(self, response: Response, receive: Receive, send: Send, *, head: bool) -> None:
         body = response.body

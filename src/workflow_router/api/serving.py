@@ -14,6 +14,7 @@ from types import FrameType
 import uvicorn
 
 from workflow_router.api.asgi import Message, Receive, Send
+from workflow_router.api.websocket import FRAME_MAX_BYTES, PING_S
 from workflow_router.core.errors import Conflict
 
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
@@ -46,7 +47,9 @@ def only_operations(api: Application) -> Application:
     """The application with its paths of operation alone; nothing answers under the others."""
 
     async def serve(scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] not in OPERATIONS:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+        elif scope["type"] == "http" and scope["path"] not in OPERATIONS:
             await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})
         else:
@@ -83,7 +86,11 @@ async def serve_http(
     config = uvicorn.Config(
         api,
         http="httptools",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=FRAME_MAX_BYTES,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        ws_per_message_deflate=False,  # what it saves is not worth what a hostile frame may cost
         lifespan="off",
         log_level="warning",
         access_log=False,

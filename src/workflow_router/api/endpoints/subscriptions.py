@@ -186,7 +186,7 @@ async def delete_subscription(context: Context, name: str) -> Named:
 @endpoint("POST", "/api/subscriptions/{name}/pull", tag=TAG, errors=(NotFound, Conflict))
 async def pull(context: Context, name: str, body: Pull) -> list[DeliveryView]:
     """Lease messages of a subscription that nobody is pushed. What is not acknowledged in time is delivered again."""
-    _check_pulled(context, name)
+    check_pulled(context, name)
     pulled = await context.runtime.deliveries.pull(name, limit=body.limit, wait_s=body.wait_s)
     return [view(DeliveryView, one) for one in pulled]
 
@@ -199,11 +199,11 @@ async def pull(context: Context, name: str, body: Pull) -> list[DeliveryView]:
     produces={EVENT_STREAM: DeliveryView},
 )
 async def stream(context: Context, name: str, query: StreamQuery) -> Response:
-    """Stream messages as server-sent events while they come; acknowledge each with its token.
+    """Stream messages as server-sent events while they come; acknowledge each with its token. Also as a WebSocket.
 
     Leases last for as long as the stream is open, and are free at once when it ends.
     """
-    _check_pulled(context, name)
+    check_pulled(context, name)
     if context.streams >= STREAMS_MAX:
         raise Overloaded(f"{STREAMS_MAX} consumers are here already.", remedy="Come back later.")
     deliveries = context.runtime.broker.streams.open(name, prefetch=query.prefetch)
@@ -295,7 +295,8 @@ async def purge(context: Context, name: str) -> Named:
     return Named(name)
 
 
-def _check_pulled(context: Context, name: str) -> None:
+def check_pulled(context: Context, name: str) -> None:
+    """Raise Conflict for a subscription that consumers cannot take from, NotFound for none."""
     subscription = context.runtime.topics.subscription(name)
     if subscription.pushed:
         raise Conflict(f"The messages of {name} are pushed.", remedy="Pull from one without a target.")
