@@ -15,24 +15,44 @@ _DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
 _PICO = 1_000_000  # dollars for a million tokens, in millionths, are trillionths of a dollar for one
 
 
-class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Dollars for a million tokens. `cached_input` is for input that the provider had cached; None costs as `input`."""
+class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Dollars for a million tokens.
+
+    Attributes:
+        cached_input: for input that the provider had cached; None costs as `input`.
+        cache_write: for input that the provider caches from now on; None costs as `input`.
+    """
 
     input: float
     output: float = 0.0
     cached_input: float | None = None
+    cache_write: float | None = None
 
     def __post_init__(self) -> None:
-        if not all(0 <= value <= 1_000_000 for value in (self.input, self.output, self.cached_input or 0.0)):
+        given = (self.input, self.output, self.cached_input or 0.0, self.cache_write or 0.0)
+        if not all(0 <= value <= 1_000_000 for value in given):
             raise ValueError("A price is 0 or more dollars for a million tokens.")
 
 
+class LongRate(Rate, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The rate of all tokens of a call whose input, cached or not, is `above` so many tokens."""
+
+    above: int
+
+
+class Price(Rate, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model costs; `long` is for calls with long input, None where they cost the same."""
+
+    long: LongRate | None = None
+
+
 class Tokens(msgspec.Struct, frozen=True, kw_only=True):
-    """How many tokens a call used. `cached` are those of `input` that the provider had cached."""
+    """How many tokens a call used; of `input`, the provider had cached `cached`, and caches `written` from now on."""
 
     input: int = 0
     output: int = 0
     cached: int = 0
+    written: int = 0
 
     @property
     def total(self) -> int:
@@ -85,11 +105,14 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
     def cost(self, model: str, tokens: Tokens) -> int:
         """Billionths of a dollar. Raises PriceUnknown."""
         price = self.of(model)
-        cached = price.input if price.cached_input is None else price.cached_input
+        rate = price.long if price.long is not None and tokens.input > price.long.above else price
+        cached = rate.input if rate.cached_input is None else rate.cached_input
+        written = rate.input if rate.cache_write is None else rate.cache_write
         pico = (
-            (tokens.input - tokens.cached) * round(price.input * _PICO)
+            (tokens.input - tokens.cached - tokens.written) * round(rate.input * _PICO)
             + tokens.cached * round(cached * _PICO)
-            + tokens.output * round(price.output * _PICO)
+            + tokens.written * round(written * _PICO)
+            + tokens.output * round(rate.output * _PICO)
         )
         return -(-pico // 1_000)
 
@@ -137,9 +160,10 @@ def tokens_of(usage: bytes | None) -> Tokens | None:
     details = found.prompt_tokens_details or found.input_tokens_details
     within = (details.cached_tokens or 0) if details else 0
     beside = found.cache_read_input_tokens or 0
-    created = found.cache_creation_input_tokens or 0
-    given = max(given or 0, 0) + beside + created
-    return Tokens(input=given, output=max(made or 0, 0), cached=min(max(within + beside, 0), given))
+    created = max(found.cache_creation_input_tokens or 0, 0)
+    given = max(given or 0, 0) + max(beside, 0) + created
+    cached = min(max(within + beside, 0), given - created)
+    return Tokens(input=given, output=max(made or 0, 0), cached=cached, written=created)
 
 
 class _Bounded(msgspec.Struct):
@@ -172,4 +196,5 @@ def estimate(body: bytes, path: str) -> Tokens:
     except (msgspec.DecodeError, RecursionError):
         return Tokens(input=given, output=OUTPUT_TOKENS)
     most = bound.max_completion_tokens or bound.max_output_tokens or bound.max_tokens or OUTPUT_TOKENS
-    return Tokens(input=given, output=max(most, 0) * max(bound.n or 1, 1))
+    written = given if b'"cache_control"' in body else 0
+    return Tokens(input=given, written=written, output=max(most, 0) * max(bound.n or 1, 1))
