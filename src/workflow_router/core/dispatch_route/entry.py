@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from workflow_router.core.dispatch_route.model import Attempt, Call, Caller, Route
-from workflow_router.core.dispatch_route.prices import Prices, PriceUnknown, Tokens, tokens_of
+from workflow_router.core.dispatch_route.prices import Prices, Tokens, cost_of, tokens_of
 from workflow_router.core.dispatch_route.schedule import Place
 from workflow_router.core.errors import LimitReached
 from workflow_router.core.limits.model import Claim, Settlement, Unit
@@ -177,10 +177,8 @@ class Entry:
         return named or self._call.model or self._route.name
 
     def _cost(self, model: str, tokens: Tokens) -> int | None:
-        try:
-            return self._books.prices.cost(model, tokens)
-        except PriceUnknown:
-            return None
+        price = self._books.prices.find(model)
+        return None if price is None else cost_of(price, tokens)
 
     def _settlement(self, record: DispatchRecord) -> Settlement:
         """What was used in truth. What nobody can know stays as reserved, since it may have cost."""

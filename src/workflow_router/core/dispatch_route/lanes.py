@@ -130,10 +130,13 @@ class Lanes:
         route = lane.route
         if route.outlier is not None:
             eject_outliers(route.outlier, lane.standings.values(), now_s)
+        if lane.steering is None and flight.steer is FREE and route.policy == "failover":
+            for one in lane.standings.values():  # a loop, and no map: every plain call passes here
+                if one.health(now_s) is not HEALTHY:
+                    break
+            else:
+                return lane.usual
         states = health(lane, now_s)
-        free = lane.steering is None and flight.steer is FREE
-        if free and route.policy == "failover" and all(state is HEALTHY for state in states.values()):
-            return lane.usual
         loads = None
         if route.policy in _COMPARED:
             loads = {

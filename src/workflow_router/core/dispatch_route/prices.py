@@ -5,6 +5,7 @@ Prices are dollars for a million tokens, as providers publish them; costs are wh
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -13,6 +14,11 @@ from workflow_router.core.errors import InvalidInput
 
 _DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
 _PICO = 1_000_000  # dollars for a million tokens, in millionths, are trillionths of a dollar for one
+
+
+@lru_cache(maxsize=4096)
+def _undated(model: str) -> str:
+    return _DATED.sub("", model)
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,18 +86,23 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
     unknown: Literal["refuse", "zero", "default"] = "refuse"
     default: Price | None = None
 
-    def of(self, model: str) -> Price:
+    def find(self, model: str) -> Price | None:
         """The price of a model; a dated name (`gpt-4o-2024-08-06`) has that of the name without its date.
 
-        Raises PriceUnknown where the policy is to refuse.
+        None where it has none, and the policy is to refuse.
         """
-        found = self.models.get(model) or self.models.get(_DATED.sub("", model))
+        found = self.models.get(model) or self.models.get(_undated(model))
         if found is not None:
             return found
         if self.unknown == "default" and self.default is not None:
             return self.default
-        if self.unknown == "zero":
-            return _FREE
+        return _FREE if self.unknown == "zero" else None
+
+    def of(self, model: str) -> Price:
+        """The price of a model, as `find` says it. Raises PriceUnknown where it has none."""
+        found = self.find(model)
+        if found is not None:
+            return found
         raise PriceUnknown(
             f"The model {model[:100]!r} has no price, and a budget holds for this call.",
             remedy="Add it under `prices: models:`, or set `prices: unknown:` to zero or default.",
@@ -99,22 +110,26 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
 
     def compared(self, model: str | None) -> float | None:
         """What a million tokens in and a million out cost, to compare models; None where the table has none."""
-        found = None if model is None else self.models.get(model) or self.models.get(_DATED.sub("", model))
+        found = None if model is None else self.models.get(model) or self.models.get(_undated(model))
         return None if found is None else found.input + found.output
 
     def cost(self, model: str, tokens: Tokens) -> int:
         """Billionths of a dollar. Raises PriceUnknown."""
-        price = self.of(model)
-        rate = price.long if price.long is not None and tokens.input > price.long.above else price
-        cached = rate.input if rate.cached_input is None else rate.cached_input
-        written = rate.input if rate.cache_write is None else rate.cache_write
-        pico = (
-            (tokens.input - tokens.cached - tokens.written) * round(rate.input * _PICO)
-            + tokens.cached * round(cached * _PICO)
-            + tokens.written * round(written * _PICO)
-            + tokens.output * round(rate.output * _PICO)
-        )
-        return -(-pico // 1_000)
+        return cost_of(self.of(model), tokens)
+
+
+def cost_of(price: Price, tokens: Tokens) -> int:
+    """What so many tokens cost, billionths of a dollar."""
+    rate = price.long if price.long is not None and tokens.input > price.long.above else price
+    cached = rate.input if rate.cached_input is None else rate.cached_input
+    written = rate.input if rate.cache_write is None else rate.cache_write
+    pico = (
+        (tokens.input - tokens.cached - tokens.written) * round(rate.input * _PICO)
+        + tokens.cached * round(cached * _PICO)
+        + tokens.written * round(written * _PICO)
+        + tokens.output * round(rate.output * _PICO)
+    )
+    return -(-pico // 1_000)
 
 
 _FREE = Price(input=0.0)
