@@ -2,15 +2,18 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from tests.conformance.conftest import Backend
 from tests.conformance.support import SUBSCRIPTION, added, lease, message, publish
 from workflow_router.core.message_broker.ports import OFFSET_BITS
 from workflow_router.core.model import Delivery, NewMessage
+from workflow_router.core.ports import Transaction
 from workflow_router.core.states import DeliveryStatus
 from workflow_router.db.repositories.messages import WINDOW
 from workflow_router.db.store import SqlStore
+from workflow_router.utils.ids import Ids
 
 NAME = SUBSCRIPTION.name
 
@@ -217,5 +220,26 @@ def test_many_messages_behind_one_key_hide_no_others(backend: Backend) -> None:
         assert await lease(store, tag="third") == []
         assert await acknowledge(store, first)
         assert ids(await lease(store, tag="fourth")) == ["m0002"]
+
+    backend.run(scenario)
+
+
+def test_a_message_of_a_large_batch_is_found_by_its_correlation(backend: Backend) -> None:
+    async def scenario(store: SqlStore) -> None:
+        ids = Ids(backend.clock)
+        batch = [msgspec.structs.replace(message(number), id=ids.new()) for number in range(100)]
+
+        async def publish_all(tx: Transaction) -> None:
+            for one in batch:
+                await tx.messages.publish(one)
+
+        await publish(store, message(1))
+        await store.commit(publish_all)
+        for one in (batch[0], batch[57]):
+            (entry,) = await store.read(lambda tx, one=one: tx.audit.of_correlation(one.id, limit=9))
+            assert entry.transition.kind == "message.published"
+            assert entry.transition.detail["count"] == 100
+        assert await store.read(lambda tx: tx.audit.of_correlation(ids.new(), limit=9)) == []
+        assert await store.read(lambda tx: tx.audit.of_correlation("no id", limit=9)) == []
 
     backend.run(scenario)

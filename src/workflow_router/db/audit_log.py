@@ -23,6 +23,10 @@ from workflow_router.core.proofs.merkle import (
     rows_above,
 )
 from workflow_router.db.database import Row, Session, Value
+from workflow_router.utils.ids import time_of
+
+# How long after its id a message may be committed: it waits for a commit, or for a topic that is full.
+GATHERED_MS = 60_000
 
 TILE_LEVELS = 8
 TILE = 1 << TILE_LEVELS
@@ -130,7 +134,18 @@ class AuditLog:
 
     async def of_correlation(self, correlation: str, *, limit: int) -> list[AuditEntry]:
         rows = await self._session.fetch("audit_entries_of", correlation=correlation, limit=limit)
-        return [entry_of(row) for row in rows]
+        gathered = await self._gathered(correlation, limit)
+        return [entry_of(row) for row in sorted([*gathered, *rows])[:limit]]
+
+    async def _gathered(self, message_id: str, limit: int) -> Sequence[Row]:
+        """Entries that tell of many messages at once, this one among them: they were written soon after its id."""
+        made_ms = time_of(message_id)
+        if made_ms is None:
+            return []
+        (head, _) = await self.head()
+        after = await self._before(made_ms - GATHERED_MS, head)
+        last = await self._before(made_ms + GATHERED_MS, head)
+        return await self._session.fetch("audit_gathered", id=message_id, after=after, last=last, limit=limit)
 
     async def search(self, wanted: AuditFilter) -> list[AuditEntry]:
         (position, _) = await self.head()

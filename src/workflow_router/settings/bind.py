@@ -153,7 +153,9 @@ def _may_be_empty(kind: Kind) -> bool:
 def _describe(kind: Kind) -> str:
     """What is expected, in words."""
     if get_origin(kind) in (Union, UnionType):
-        return " or ".join(dict.fromkeys(_describe(part) for part in get_args(kind) if part is not NoneType))
+        return " or ".join(
+            dict.fromkeys(_describe(part) for part in get_args(kind) if part not in (NoneType, msgspec.UnsetType))
+        )
     if get_origin(kind) is Literal:
         return f"one of {', '.join(get_args(kind))}"
     if get_origin(kind) is Annotated:

@@ -9,11 +9,16 @@ from workflow_router.settings.values import Duration, Name, Text
 
 
 class Publish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A message to publish for each matching event; `key` and `body` are templates over `event`."""
+    """A message to publish for each matching event; `key` and `body` are templates over `event`.
+
+    It is delivered `delay` after it was published; those with a `priority` (to 9) before others that wait.
+    """
 
     topic: Name
     key: str | None = None
     body: object = "${ event.data }"
+    priority: Annotated[int, Meta(ge=0, le=9)] | msgspec.UnsetType = msgspec.UNSET  # unset ones are in no version
+    delay: Duration | msgspec.UnsetType = msgspec.UNSET
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -39,3 +39,12 @@ class Ids:
         number = (self._last_ms << 80) | _VERSION | (self._counter << 64) | _VARIANT | self._randbits(_RANDOM_B_BITS)
         text = f"{number:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def time_of(text: str) -> int | None:
+    """When an id was made, milliseconds since the epoch; None for what is no UUIDv7."""
+    try:
+        number = int(text.replace("-", ""), 16)
+    except ValueError:
+        return None
+    return number >> 80 if len(text) == 36 and (number >> 76) & 0xF == 7 else None

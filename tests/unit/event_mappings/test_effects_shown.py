@@ -2,12 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from workflow_router import Event, Router, embed
+from workflow_router.core.errors import InvalidInput
 from workflow_router.core.event_mappings.explain import effects_of
 from workflow_router.core.event_mappings.match import scope_of
+from workflow_router.core.message_broker.ports import Subscription
+from workflow_router.settings import load_project, mappings_of
+from workflow_router.testing import VirtualClock
 from workflow_router.utils.codec import from_json, to_json
 
 EVENT = Event(id="1", source="/s", type="order", subject="s-1", data=b'{"n": 7}')
@@ -67,3 +72,24 @@ def test_an_unknown_workflow_is_recorded_and_the_others_go_on() -> None:
             assert counts["orders"]["published"] == 1
 
     asyncio.run(main())
+
+
+def test_a_mapping_publishes_with_priority_and_delay(tmp_path: Path) -> None:
+    (tmp_path / "router.yaml").write_text(
+        "name: x\ntopics: {orders: {}}\nmappings:\n"
+        "  - {name: later, on: {type: [order]}, publish: {topic: orders, body: later, delay: 1h}}\n"
+        "  - {name: plain, on: {type: [order]}, publish: {topic: orders, body: plain}}\n"
+        "  - {name: urgent, on: {type: [order]}, publish: {topic: orders, body: urgent, priority: 9}}\n"
+    )
+    mappings = mappings_of(load_project(tmp_path))
+    reader = Subscription(name="reader", topic="orders")
+
+    async def main() -> None:
+        clock = VirtualClock()
+        async with embed(Router("r"), topics=["orders"], mappings=mappings, subscriptions=[reader], clock=clock) as one:
+            await one.accept(EVENT)
+            assert [found.body for found in await one.deliveries.pull("reader", limit=9)] == [b'"urgent"', b'"plain"']
+
+    asyncio.run(main())
+    with pytest.raises(InvalidInput, match="priority"):
+        Router("r").on({"type": ["order"]}, publish={"topic": "orders", "priority": 10}, name="m")

@@ -266,6 +266,8 @@ def _message(effect: Effect) -> NewMessage:
         tenant=effect.tenant,
         cause=effect.cause,
         correlation=effect.correlation,
+        priority=effect.priority,
+        delay_ms=effect.delay_ms,
     )
 
 

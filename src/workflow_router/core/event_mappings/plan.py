@@ -92,6 +92,8 @@ def plan(
                     path=target.path,
                     method=target.method,
                     part=target.part,
+                    priority=target.priority,
+                    delay_ms=target.delay_ms,
                     tenant=tenant,
                 )
                 if target.pace is None:

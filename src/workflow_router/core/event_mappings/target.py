@@ -37,6 +37,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         workflow: whose run a signal is for.
         path, method: of a call.
         part: of a join.
+        priority, delay_ms: of a message.
     """
 
     does: Does
@@ -49,6 +50,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     path: str | None = None
     method: str = "POST"
     part: str = ""
+    priority: int = 0
+    delay_ms: int = 0
 
 
 class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -75,6 +78,8 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     path: str | None = None
     method: str = "POST"
     part: str = ""
+    priority: int = 0
+    delay_ms: int = 0
     tenant: str = DEFAULT_TENANT
 
 
@@ -85,11 +90,12 @@ def stable_id(*parts: str) -> str:
 
 _FIELDS: dict[str, tuple[set[str], set[str]]] = {  # by target: fields it needs, fields it may have
     "start": (set(), {"input"}),
-    "publish": ({"topic"}, {"key", "body"}),
+    "publish": ({"topic"}, {"key", "body", "priority", "delay"}),
     "signal": ({"workflow", "name", "key"}, {"value"}),
     "dispatch": ({"route"}, {"body", "path", "method"}),
     "emit": ({"type"}, {"subject", "data"}),
 }
+PRIORITY_MAX = 9
 _COMMON = {"once", "delay", "debounce", "throttle", "batch"}
 
 
@@ -135,7 +141,17 @@ def compile_target(rule: Mapping[str, object], *, variables: Collection[str] = (
         workflow=str(fields["workflow"]) if does == "signal" else None,
         path=None if fields.get("path") is None else str(fields["path"]),
         method=str(fields.get("method", "POST")),
+        priority=_priority(fields.get("priority")) if does == "publish" else 0,
+        delay_ms=round(duration_s(fields.get("delay") or 0) * 1000) if does == "publish" else 0,
     )
+
+
+def _priority(given: object) -> int:
+    if given is None:
+        return 0
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= PRIORITY_MAX:
+        raise InvalidInput(f"The priority {given!r} is not one.", remedy=f"Choose from 0 to {PRIORITY_MAX}.")
+    return given
 
 
 def compile_pace(rule: Mapping[str, object], *, variables: Collection[str] = ("event",)) -> Pace | None:

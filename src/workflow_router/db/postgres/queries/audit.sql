@@ -37,6 +37,12 @@ SELECT position, time_ms, body, private, salt, hash FROM audit_log WHERE positio
 -- name: audit_entries_of
 SELECT position, time_ms, body, private, salt, hash FROM audit_log WHERE correlation = :correlation ORDER BY position LIMIT :limit;
 
+-- name: audit_gathered
+-- Entries between two positions that tell of several messages at once, one of which has this id.
+SELECT position, time_ms, body, private, salt, hash FROM audit_log
+ WHERE position > :after AND position <= :last AND kind = 'message.published' AND correlation IS NULL AND strpos(private, :id) > 0
+ ORDER BY position LIMIT :limit;
+
 -- name: audit_time
 -- When the first entry after a position was committed.
 SELECT time_ms FROM audit_log WHERE position > :after ORDER BY position LIMIT 1;
