@@ -5,6 +5,7 @@ from workflow_router.api.endpoints import (
     approvals,
     audit,
     bridges,
+    console,
     dispatches,
     events,
     limits,
@@ -45,4 +46,5 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *state.ENDPOINTS,
     *audit.ENDPOINTS,
     *operations.ENDPOINTS,
+    *console.ENDPOINTS,
 )

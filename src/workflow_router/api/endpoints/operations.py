@@ -1,7 +1,6 @@
-"""Owns the doors of operation: alive, ready, metrics, the description of the API, and a first page. Refuses secrets."""
+"""Owns the doors of operation: alive, ready, metrics, and the description of the API. Refuses secrets."""
 
 from collections.abc import Callable
-from html import escape
 
 import msgspec
 
@@ -15,22 +14,6 @@ from workflow_router.core.message_broker.bridge_ports import BridgeState
 from workflow_router.core.message_broker.ports import Progress
 
 TAG = "operations"
-HTML = "text/html; charset=utf-8"
-PAGE_HEADERS = ((b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),)
-LINKS = (
-    ("/api/state", "counts"),
-    ("/api/runs", "runs"),
-    ("/api/approvals?status=open", "open approvals"),
-    ("/api/events", "events"),
-    ("/api/dispatches", "dispatches"),
-    ("/api/topics", "topics"),
-    ("/api/routes", "routes"),
-    ("/api/mappings", "mappings"),
-    ("/api/workflows", "workflows"),
-    ("/api/audit", "audit log"),
-    ("/metrics", "metrics"),
-    ("/openapi.json", "the API, described"),
-)
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -116,17 +99,4 @@ async def get_openapi(context: Context) -> Response:
     return Response(context.description)
 
 
-@endpoint("GET", "/", tag=TAG, produces={HTML: None})
-async def get_page(context: Context) -> Response:
-    """Show a page of links."""
-    links = "".join(f'<li><a href="{path}">{path}</a> {text}' for path, text in LINKS)
-    page = (
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Workflow Router</title>"
-        f"<h1>Workflow Router {escape(context.version())}</h1>"
-        "<p>It is running. There is no console here yet; these are the doors that can be looked through:"
-        f"<ul>{links}</ul>"
-    )
-    return Response(page.encode(), content_type=HTML, headers=PAGE_HEADERS)
-
-
-ENDPOINTS = (get_health, get_readiness, get_metrics, get_openapi, get_page)
+ENDPOINTS = (get_health, get_readiness, get_metrics, get_openapi)

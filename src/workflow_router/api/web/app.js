@@ -1,0 +1,130 @@
+// Owns the frame: navigation, which page a path is, signing in, light and dark. Refuses to know what pages show.
+
+import { connection, listen, start } from "./live.js";
+import { signIn, signOut, signedIn } from "./api.js";
+import { Button, Dialog, html, Notices, useData, useEffect, useState } from "./ui.js";
+import { render } from "./vendor/preact-htm.js";
+import { NotFound, PAGES } from "./pages.js";
+
+const ICONS = {
+  home: "M3 11 12 4l9 7M5 10v10h14V10", events: "M13 2 4 14h7l-1 8 9-12h-7z", mappings: "M4 6h6l4 6h6M4 18h6l4-6",
+  runs: "M6 4v16l14-8z", routes: "M5 19V9a4 4 0 0 1 4-4h10m-4-4 4 4-4 4M5 19h14m-4-4 4 4-4 4", broker: "M4 5h16v14H4zM4 9l8 5 8-5",
+  approvals: "M9 12l2 2 4-5M12 3l8 3v6c0 5-3.5 8-8 9-4.500-1-8-4-8-9V6z", audit: "M7 3h10v18H7zM10 8h4M10 12h4M10 16h2", hold: "M8 5v14M16 5v14",
+};
+
+const Icon = ({ of }) => html`<svg viewBox="0 0 24 24" aria-hidden="true"><path d=${ICONS[of]} /></svg>`;
+
+/** The page of `location.hash`: `#/runs/ID?tab=x` is page `runs`, `["ID"]`, `{tab: "x"}`. */
+function here() {
+  const [path, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [name, ...rest] = path.split("/").map(decodeURIComponent);
+  return { name: name || "home", rest, parameters: Object.fromEntries(new URLSearchParams(search)) };
+}
+
+function useHere() {
+  const [found, setFound] = useState(here());
+  useEffect(() => {
+    const follow = () => {
+      setFound(here());
+      scrollTo(0, 0);
+    };
+    addEventListener("hashchange", follow);
+    return () => removeEventListener("hashchange", follow);
+  }, []);
+  return found;
+}
+
+function useConnection() {
+  const [state, setState] = useState(connection.state);
+  useEffect(() => listen((one) => one === null && setState(connection.state)), []);
+  return state;
+}
+
+const THEMES = ["system", "light", "dark"];
+
+function Theme() {
+  const [theme, setTheme] = useState(localStorage.getItem("theme") || "system");
+  const next = () => {
+    const chosen = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+    if (chosen === "system") {
+      localStorage.removeItem("theme");
+      delete document.documentElement.dataset.theme;
+    } else {
+      localStorage.setItem("theme", chosen);
+      document.documentElement.dataset.theme = chosen;
+    }
+    setTheme(chosen);
+  };
+  return html`<button type="button" class="link" onClick=${next}>Theme: ${theme}</button>`;
+}
+
+function SignIn({ onDone }) {
+  const [key, setKey] = useState("");
+  const submit = (event) => {
+    event.preventDefault();
+    signIn(key.trim());
+    onDone();
+  };
+  return html`<${Dialog} title="Sign in" onClose=${onDone}>
+    <form onSubmit=${submit}>
+      <p class="quiet-text">This router asks for an API key. It is kept in this tab until the tab is closed, and sent to this router only.</p>
+      <label>API key <input type="password" autocomplete="off" required autofocus value=${key} onInput=${(event) => setKey(event.target.value)} /></label>
+      <div class="row"><${Button} kind="primary" type="submit">Sign in<//></div>
+    </form><//>`;
+}
+
+const STATES = { live: ["good", "live"], away: ["bad", "no answer; trying again"], connecting: ["busy", "connecting"], "signed out": ["warn", "signed out"] };
+
+function Side({ page, asking }) {
+  const [open, setOpen] = useState(false);
+  const state = useConnection();
+  const waiting = useData("/api/approvals?status=open&limit=100", ["approval."]);
+  useEffect(() => setOpen(false), [page]);
+  const [tone, words] = STATES[state];
+  return html`<aside class="side ${open ? "open" : ""}">
+    <a class="brand" href="#/"><img src="/web/mark.svg" alt="" />Workflow Router</a>
+    <button type="button" class="button menu" aria-expanded=${open} onClick=${() => setOpen(!open)}>Menu</button>
+    <nav aria-label="Pages">${PAGES.map((one) => html`<a key=${one.name} href="#/${one.name}" aria-current=${one.name === page ? "page" : null}>
+      <${Icon} of=${one.icon} />${one.title}
+      ${one.name === "approvals" && waiting.data?.length > 0 && html`<span class="count">${waiting.data.length}<span class="visually-hidden"> open</span></span>`}</a>`)}</nav>
+    <div class="foot">
+      <span class="status ${tone}" role="status"><i aria-hidden="true"></i>${words}</span>
+      <div class="row"><${Theme} />${signedIn() && html`<button type="button" class="link" onClick=${asking}>Sign out</button>`}</div>
+    </div></aside>`;
+}
+
+function App() {
+  const { name, rest, parameters } = useHere();
+  const [asks, setAsks] = useState(false);
+  const [session, setSession] = useState(0);
+  const page = PAGES.find((one) => one.name === name);
+  useEffect(() => {
+    const ask = () => setAsks(true);
+    addEventListener("signed-out", ask);
+    start();
+    return () => removeEventListener("signed-out", ask);
+  }, []);
+  useEffect(() => {
+    document.title = `${page ? page.title : "Not found"} · Workflow Router`;
+  }, [page]);
+  const again = () => {
+    setAsks(false);
+    setSession(session + 1);
+    start();
+  };
+  const leave = () => {
+    signOut();
+    again();
+  };
+  const Page = page ? page.show : NotFound;
+  return html`<div class="frame" key=${session}>
+    <${Side} page=${name} asking=${leave} />
+    <main id="main" tabindex="-1"><${Page} key=${[name, ...rest].join("/")} rest=${rest} parameters=${parameters} /></main>
+    <${Notices} />
+    ${asks && html`<${SignIn} onDone=${again} />`}
+  </div>`;
+}
+
+const root = document.getElementById("app");
+root.textContent = "";
+render(html`<${App} />`, root);

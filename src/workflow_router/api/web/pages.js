@@ -1,0 +1,24 @@
+// Owns the list of pages, in the order of the navigation.
+
+import { Approvals } from "./pages/approvals.js";
+import { Audit } from "./pages/audit.js";
+import { Broker } from "./pages/broker.js";
+import { Events } from "./pages/events.js";
+import { Home } from "./pages/home.js";
+import { Mappings } from "./pages/mappings.js";
+import { Routes } from "./pages/routes.js";
+import { Runs } from "./pages/runs.js";
+import { Empty, html } from "./ui.js";
+
+export const PAGES = [
+  { name: "home", title: "Home", icon: "home", show: Home },
+  { name: "approvals", title: "Approvals", icon: "approvals", show: Approvals },
+  { name: "events", title: "Events", icon: "events", show: Events },
+  { name: "mappings", title: "Mappings", icon: "mappings", show: Mappings },
+  { name: "runs", title: "Runs", icon: "runs", show: Runs },
+  { name: "routes", title: "Routes", icon: "routes", show: Routes },
+  { name: "broker", title: "Messages", icon: "broker", show: Broker },
+  { name: "audit", title: "Audit", icon: "audit", show: Audit },
+];
+
+export const NotFound = () => html`<${Empty} title="There is no such page"><a href="#/">Go to the first page</a><//>`;

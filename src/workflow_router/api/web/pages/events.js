@@ -1,0 +1,55 @@
+// Owns the list of accepted events, and one of them: what it was, which mappings it matched, which came near and why not.
+
+import { post, query } from "../api.js";
+import { inline } from "../format.js";
+import { Button, Empty, Facts, Failure, html, Id, Json, notify, Skeleton, Status, Table, Time, useAction, useData } from "../ui.js";
+
+const PAGE = 50;
+
+const COLUMNS = [
+  { name: "Type", of: (one) => html`<a href="#/events/${one.id}">${one.type}</a>` },
+  { name: "Source", of: (one) => html`<span class="quiet-text">${one.source}</span>` },
+  { name: "Subject", of: (one) => one.subject ?? "–" },
+  { name: "Matched", of: (one) => one.matched.map((name) => html`<a key=${name} href="#/mappings/${name.split("@")[0]}">${name}</a> `).concat(one.matched.length ? [] : [html`<span class="quiet-text">nothing</span>`]) },
+  { name: "Came", of: (one) => html`<${Time} ms=${one.received_ms} />`, kind: "number" },
+];
+
+function List({ parameters }) {
+  const { before = "" } = parameters;
+  const { data, error, reload } = useData(query("/api/events", { before, limit: PAGE }), before ? [] : ["event."]);
+  return html`<div class="head"><h1>Events</h1><div class="actions"><a class="button" href="#/mappings?try=">Try an event</a></div></div>
+    <${Failure} error=${error} retry=${reload} />
+    <section class="panel">${data === null ? !error && html`<${Skeleton} rows=${8} />`
+      : data.events.length === 0 ? html`<${Empty} title="No events yet">They come in at POST /events, as signed webhooks, from topics and schedules.<//>`
+      : html`<${Table} label="Events" columns=${COLUMNS} rows=${data.events} hrefOf=${(one) => `#/events/${one.id}`} />`}</section>
+    <div class="row">${before && html`<a href="#/events">← Newest</a>`}${data?.next && html`<a href="#/events?before=${data.next}">Older →</a>`}</div>`;
+}
+
+/** Why mappings matched, and which came near and what kept them from it. */
+export function Explained({ of }) {
+  const near = of.near || [];
+  return html`<div class="stack">
+    ${of.matched.length === 0 && html`<p class="quiet-text">No mapping matched.</p>`}
+    ${of.matched.map((name) => html`<div key=${name} class="row"><${Status} of="live" /><a href="#/mappings/${name.split("@")[0]}">${name}</a> matched</div>`)}
+    ${(of.shadow || []).map((name) => html`<div key=${name} class="row"><${Status} of="shadow" />${name} would have matched</div>`)}
+    ${Object.entries(of.failed || {}).map(([name, why]) => html`<div key=${name} class="notice bad"><b>${name}</b> failed: ${inline(why, 400)}</div>`)}
+    ${near.map((one) => html`<div key=${one.mapping} class="notice"><b>${one.mapping ?? one.name}</b> came near: ${inline(one.reasons ?? one.why ?? one, 500)}</div>`)}
+    <p class="quiet-text">${of.considered} of ${of.of} mappings were looked at closely.</p></div>`;
+}
+
+function One({ id }) {
+  const { data: event, error, reload } = useData(`/api/events/${id}`);
+  const explained = useData(`/api/events/${id}/explain`).data;
+  const [replay, busy, failed] = useAction(() => post("/api/events/replay", { events: [id] }), () => notify("Taken in again."));
+  if (event === null) return error ? html`<${Failure} error=${error} retry=${reload} />` : html`<${Skeleton} />`;
+  const { data, ...attributes } = event.event;
+  return html`<div class="head"><p class="crumb"><a href="#/events">Events</a></p><h1>${event.event.type}</h1>
+      <div class="actions"><a class="button" href="#/audit?correlation=${event.id}">What it caused</a>
+        <${Button} busy=${busy} onClick=${() => confirm("Take this event in again, with all its effects?") && replay()}>Replay<//></div>
+      <p class="sub"><${Id} of=${event.id} /> · came <${Time} ms=${event.received_ms} /></p></div><${Failure} error=${failed} />
+    <div class="split"><section class="panel"><header><h2>Data</h2></header><div class="body"><${Json} of=${data ?? event.event.data_base64 ?? null} label="Data of the event" /></div></section>
+      <div class="stack"><section class="panel"><header><h2>Mappings</h2></header><div class="body">${explained && html`<${Explained} of=${explained} />`}</div></section>
+      <section class="panel"><header><h2>Attributes</h2></header><div class="body"><${Facts} of=${attributes} /></div></section></div></div>`;
+}
+
+export const Events = ({ rest, parameters }) => (rest[0] ? html`<${One} id=${rest[0]} />` : html`<${List} parameters=${parameters} />`);

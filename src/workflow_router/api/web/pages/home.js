@@ -1,0 +1,89 @@
+// Owns the first page: what needs a person now, how much goes through, what happened last; and, in an empty router, how to begin.
+
+import { ago, clock, exact, gist, inline, number } from "../format.js";
+import { listen } from "../live.js";
+import { Copy, Empty, Failure, html, Id, Skeleton, Status, useData, useEffect, useNow, useState } from "../ui.js";
+
+const LATEST = 14;
+
+/** What needs a person now, gathered from what the API lists: `{what, name, why, href, tone}`. */
+function needs({ approvals, faulted, suspended, subscriptions, routes }) {
+  return [
+    ...(approvals || []).map((one) => ({ tone: "open", name: one.name, why: gist(one.context), href: `#/approvals/${one.id}`, ms: one.created_ms })),
+    ...(suspended?.runs || []).map((one) => ({ tone: "suspended", name: one.workflow, why: inline(one.error?.message ?? one.error ?? "", 160), href: `#/runs/${one.id}`, ms: one.updated_ms })),
+    ...(faulted?.runs || []).map((one) => ({ tone: "faulted", name: one.workflow, why: inline(one.error?.message ?? one.error ?? "", 160), href: `#/runs/${one.id}`, ms: one.updated_ms })),
+    ...(subscriptions || []).filter((one) => one.progress.dead > 0 || one.stuck).map((one) => ({
+      tone: one.stuck ? "stuck" : "dead", name: one.name, why: one.stuck ? "messages wait and nobody takes them" : `${exact(one.progress.dead)} dead letters`, href: `#/broker/${one.name}`,
+    })),
+    ...(routes || []).flatMap((route) => route.targets.filter((one) => !one.ready).map((one) => ({
+      tone: "failed", name: `${route.name} → ${one.name}`, why: one.reason, href: `#/routes/${route.name}`,
+    }))),
+  ];
+}
+
+const Tile = ({ value, name, href, tone = "" }) =>
+  html`<a class="tile ${value ? tone : ""}" href=${href}><b title=${exact(value)}>${number(value)}</b><span>${name}</span></a>`;
+
+const sum = (rows, field) => Object.values(rows || {}).reduce((total, one) => total + (one[field] || 0), 0);
+
+function Feed() {
+  const [shown, setShown] = useState([]);
+  const now = useNow(5_000);
+  const head = useData("/api/audit/head").data;
+  const before = useData(head && `/api/audit?after=${Math.max(0, head.position - LATEST)}&limit=${LATEST}`).data;
+  useEffect(() => listen((one) => one && setShown((all) => [one, ...all].slice(0, LATEST))), []);
+  const known = (before || []).map((one) => ({ ...one.transition, position: one.position, time_ms: one.time_ms })).reverse();
+  const seen = new Set(shown.map((one) => one.position));
+  const all = [...shown, ...known.filter((one) => !seen.has(one.position))].slice(0, LATEST);
+  const target = (one) => (one.run ? `#/runs/${one.run}` : null);
+  return html`<section class="panel"><header><h2>As it happens</h2><a class="more" href="#/audit">Audit log</a></header>
+    ${all.length === 0
+      ? html`<p class="body quiet-text">Transitions appear here while they are committed.</p>`
+      : html`<ul class="feed">${all.map((one) => html`<li key=${one.position}>
+          <span>${one.kind}</span> <${Id} of=${one.subject} href=${target(one)} /><time title=${clock(one.time_ms)}>${ago(one.time_ms, now)}</time></li>`)}</ul>`}
+  </section>`;
+}
+
+function Begin() {
+  const command = `curl -X POST ${location.origin}/events -H 'content-type: application/json' \\
+  -H 'ce-specversion: 1.0' -H 'ce-id: 1' -H 'ce-source: /hello' -H 'ce-type: com.example.hello' \\
+  -d '{"name": "Ada"}'`;
+  return html`<section class="panel"><${Empty} title="Nothing has come in yet">
+    <p>Send the first event. It appears here as it arrives.</p>
+    <div class="json"><${Copy} text=${command} /><pre>${command}</pre></div><//></section>`;
+}
+
+export function Home() {
+  const state = useData("/api/state", ["event.", "run.", "dispatch.", "message", "approval."]);
+  const found = {
+    approvals: useData("/api/approvals?status=open&limit=20", ["approval."]).data,
+    faulted: useData("/api/runs?status=faulted&limit=8", ["run.faulted"]).data,
+    suspended: useData("/api/runs?status=suspended&limit=8", ["run."]).data,
+    subscriptions: useData("/api/subscriptions", ["message.dead", "message.redriven", "delivery."]).data,
+    routes: useData("/api/routes", ["dispatch.failed", "target."]).data,
+  };
+  if (state.data === null) return state.error ? html`<${Failure} error=${state.error} retry=${state.reload} />` : html`<${Skeleton} />`;
+  const { runs, events, dispatches, messages } = state.data;
+  const wanted = needs(found);
+  return html`<div class="head"><h1>Home</h1></div><div class="stack">
+    <div class="tiles">
+      <${Tile} value=${found.approvals?.length || 0} name="wait for a person" href="#/approvals" tone="wait" />
+      <${Tile} value=${sum(runs, "running") + sum(runs, "waiting") + sum(runs, "pending")} name="runs under way" href="#/runs?status=running" />
+      <${Tile} value=${sum(runs, "faulted") + sum(runs, "suspended")} name="runs failed or held" href="#/runs?status=faulted" tone="bad" />
+      <${Tile} value=${sum(runs, "completed")} name="runs completed" href="#/runs?status=completed" />
+      <${Tile} value=${events.accepted} name="events accepted" href="#/events" />
+      <${Tile} value=${sum(dispatches, "succeeded")} name="calls answered" href="#/routes" />
+      <${Tile} value=${sum(messages, "published")} name="messages published" href="#/broker" />
+    </div>
+    ${events.accepted === 0 && sum(runs, "completed") === 0 && html`<${Begin} />`}
+    <div class="split">
+      <section class="panel"><header><h2>Needs a person</h2></header>
+        ${wanted.length === 0
+          ? html`<${Empty} title="All is well">Nobody is waited for, and nothing has failed.<//>`
+          : html`<div class="need">${wanted.map((one) => html`<a key=${one.href + one.tone} href=${one.href}>
+              <${Status} of=${one.tone} /><b>${one.name}</b><span class="why">${one.why}</span></a>`)}</div>`}
+      </section>
+      <${Feed} />
+    </div>
+  </div>`;
+}

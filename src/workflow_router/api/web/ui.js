@@ -1,0 +1,205 @@
+// Owns the parts that every page is made of: data that keeps itself fresh, tables, statuses, values, dialogs, notices.
+// Refuses to know any page. Values are always text here, never markup.
+
+import { html, useCallback, useEffect, useRef, useState } from "./vendor/preact-htm.js";
+import { get } from "./api.js";
+import { ago, inline, moment, short } from "./format.js";
+import { listen } from "./live.js";
+
+export { html, useCallback, useEffect, useRef, useState };
+export { useMemo } from "./vendor/preact-htm.js";
+
+const FRESH_MS = 300; // transitions come in bursts; a page asks again once for all of them
+
+/**
+ * The JSON at a path, asked for again when a transition comes whose kind begins with one of `kinds`.
+ * @returns {{data, error, reload}} `data` is what came last, also while it is asked for again.
+ */
+export function useData(path, kinds = []) {
+  const [state, setState] = useState({ path: null, data: null, error: null });
+  const asked = useRef(0);
+  const reload = useCallback(async () => {
+    if (path === null) return;
+    const number = ++asked.current;
+    let next;
+    try {
+      next = { path, data: await get(path), error: null };
+    } catch (error) {
+      next = { path, error };
+    }
+    if (number === asked.current) setState((last) => (next.error && last.path === path ? { ...last, ...next } : { data: null, ...next }));
+  }, [path]);
+  useEffect(() => void reload(), [reload]);
+  useFresh(kinds, reload);
+  return { ...(state.path === path ? state : { data: null, error: null }), reload };
+}
+
+/** Call `reload` soon after transitions of these kinds, and when the connection is back. */
+export function useFresh(kinds, reload) {
+  const wanted = kinds.join(" ");
+  useEffect(() => {
+    if (!wanted) return undefined;
+    let timer = 0;
+    const soon = () => {
+      timer ||= setTimeout(() => {
+        timer = 0;
+        void reload();
+      }, FRESH_MS);
+    };
+    const stop = listen((one) => {
+      if (one === null || wanted.split(" ").some((kind) => one.kind.startsWith(kind))) soon();
+    });
+    return () => {
+      stop();
+      clearTimeout(timer);
+    };
+  }, [wanted, reload]);
+}
+
+/** The time, each `every_ms`, so that ages and countdowns move. */
+export function useNow(every_ms = 10_000) {
+  const [now, setNow] = useState(Date.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), every_ms);
+    return () => clearInterval(timer);
+  }, [every_ms]);
+  return now;
+}
+
+const TONES = {
+  completed: "good", approved: "good", succeeded: "good", live: "good", ready: "good", acked: "good",
+  running: "busy", leased: "busy", intended: "busy", pending: "quiet", waiting: "wait", open: "wait", canary: "wait",
+  suspended: "warn", held: "warn", expired: "warn", abandoned: "warn", withdrawn: "quiet", shadow: "quiet", disabled: "quiet",
+  faulted: "bad", failed: "bad", rejected: "bad", dead: "bad", cancelled: "quiet", stuck: "bad",
+};
+
+/** A status: a mark and the word, never colour alone. */
+export const Status = ({ of }) => html`<span class="status ${TONES[of] || "quiet"}"><i aria-hidden="true"></i>${of}</span>`;
+
+/** A time, as an age; the whole of it on hover. */
+export function Time({ ms }) {
+  const now = useNow();
+  return ms ? html`<time dateTime=${new Date(ms).toISOString()} title=${moment(ms)}>${ago(ms, now)}</time>` : "–";
+}
+
+/** An id, short, whole on hover. */
+export const Id = ({ of, href }) =>
+  href ? html`<a class="id" href=${href} title=${of}>${short(of)}</a>` : html`<span class="id" title=${of}>${short(of)}</span>`;
+
+export const Button = ({ kind = "", busy = false, children, ...rest }) =>
+  html`<button type="button" class="button ${kind}" disabled=${busy || rest.disabled} aria-busy=${busy} ...${rest}>${children}</button>`;
+
+/** What failed, and how to mend it. */
+export const Failure = ({ error, retry }) =>
+  error && html`<div class="notice bad" role="alert"><b>${error.message}</b> ${error.remedy || ""}
+    ${retry && html` <button type="button" class="link" onClick=${retry}>Try again</button>`}</div>`;
+
+/** Said where there is nothing to show. */
+export const Empty = ({ title, children }) => html`<div class="empty"><h3>${title}</h3>${children}</div>`;
+
+export const Skeleton = ({ rows = 5 }) =>
+  html`<div class="skeleton" role="status" aria-label="Loading">${Array.from({ length: rows }, (_, at) => html`<i key=${at}></i>`)}</div>`;
+
+/**
+ * A table; `columns` are `{name, of: row => cell, kind}`. A row with `href` is opened by a click on it.
+ * On a phone each row becomes a card.
+ */
+export function Table({ columns, rows, keyOf = (row) => row.id, hrefOf, label }) {
+  return html`<div class="table" tabindex="0" role="region" aria-label=${label}>
+    <table>
+      <thead><tr>${columns.map((one) => html`<th key=${one.name} scope="col" class=${one.kind || ""}>${one.name}</th>`)}</tr></thead>
+      <tbody>${rows.map((row) => {
+        const href = hrefOf?.(row);
+        const go = href && ((event) => event.target.closest("a, button, input") || (location.hash = href));
+        return html`<tr key=${keyOf(row)} class=${href ? "opens" : ""} onClick=${go}>
+          ${columns.map((one) => html`<td key=${one.name} data-name=${one.name} class=${one.kind || ""}>${one.of(row)}</td>`)}</tr>`;
+      })}</tbody>
+    </table></div>`;
+}
+
+const WHOLE = 20_000; // characters of a value that are shown at first
+
+/** A JSON value, as text. A long one is cut until it is asked for. */
+export function Json({ of, label = "Value" }) {
+  const [whole, setWhole] = useState(false);
+  const text = typeof of === "string" ? of : JSON.stringify(of, null, 2) ?? "";
+  const cut = !whole && text.length > WHOLE;
+  return html`<div class="json">
+    <${Copy} text=${text} />
+    <pre tabindex="0" aria-label=${label}>${cut ? text.slice(0, WHOLE) : text}</pre>
+    ${cut && html`<button type="button" class="link" onClick=${() => setWhole(true)}>Show all ${text.length} characters</button>`}
+  </div>`;
+}
+
+/** Copies a text. */
+export function Copy({ text, label = "Copy" }) {
+  const [done, setDone] = useState(false);
+  const copy = async () => {
+    await navigator.clipboard?.writeText(text);
+    setDone(true);
+    setTimeout(() => setDone(false), 1_500);
+  };
+  return html`<button type="button" class="copy" onClick=${copy}>${done ? "Copied" : label}</button>`;
+}
+
+/** Members of an object, a line each. */
+export const Facts = ({ of }) => html`<dl class="facts">${Object.entries(of).filter(([, value]) => value !== null && value !== undefined && value !== "")
+  .map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${typeof value === "object" && !value.__k && value.type === undefined ? inline(value) : value}</dd></div>`)}</dl>`;
+
+/** Tabs, moved through with the arrow keys; the chosen one is in `value`. */
+export function Tabs({ value, onChange, tabs, label }) {
+  const move = (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const at = (tabs.indexOf(value) + step + tabs.length) % tabs.length;
+    onChange(tabs[at]);
+    event.currentTarget.children[at].focus();
+  };
+  return html`<div class="tabs" role="tablist" aria-label=${label} onKeyDown=${move}>${tabs.map((one) => html`<button key=${one} type="button"
+    role="tab" aria-selected=${one === value} tabindex=${one === value ? 0 : -1} onClick=${() => onChange(one)}>${one}</button>`)}</div>`;
+}
+
+/** A dialog over the page; Escape and a click beside it close it, and focus goes back. */
+export function Dialog({ title, onClose, children }) {
+  const dialog = useRef(null);
+  useEffect(() => dialog.current.showModal(), []);
+  return html`<dialog ref=${dialog} aria-labelledby="dialog-title" onClose=${onClose}
+      onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
+    <div class="sheet"><header><h2 id="dialog-title">${title}</h2>
+      <button type="button" class="close" aria-label="Close" onClick=${() => dialog.current.close()}>×</button></header>${children}</div></dialog>`;
+}
+
+/** Runs an action once at a time; returns `[act, busy, error]`. */
+export function useAction(action, after) {
+  const [state, setState] = useState({ busy: false, error: null });
+  const act = async (...given) => {
+    setState({ busy: true, error: null });
+    try {
+      const found = await action(...given);
+      setState({ busy: false, error: null });
+      after?.(found);
+    } catch (error) {
+      setState({ busy: false, error });
+    }
+  };
+  return [act, state.busy, state.error];
+}
+
+const notices = new Set();
+
+/** Say something at the foot of the page for a while. */
+export const notify = (text, tone = "good") => notices.forEach((show) => show({ text, tone, id: Math.random() }));
+
+/** Where notices are shown. */
+export function Notices() {
+  const [shown, setShown] = useState([]);
+  useEffect(() => {
+    const show = (one) => {
+      setShown((all) => [...all.slice(-3), one]);
+      setTimeout(() => setShown((all) => all.filter((other) => other !== one)), 5_000);
+    };
+    notices.add(show);
+    return () => notices.delete(show);
+  }, []);
+  return html`<div class="notices" role="status" aria-live="polite">${shown.map((one) => html`<p key=${one.id} class="notice ${one.tone}">${one.text}</p>`)}</div>`;
+}
