@@ -106,6 +106,9 @@ async def busy(door: Door) -> dict[str, str]:
         "event_id": event,
         "dispatch_id": dispatch,
         "topic": "orders",
+        "file": "app.js",
+        "folder": "pages",
+        "part": "runs.js",
         "name": "audit",
         "source": "github",
         "position": "1",
@@ -140,6 +143,10 @@ BODIES: dict[str, object] = {
 }
 
 
+# Bridges need another server: their doors are tested where there is one.
+ELSEWHERE = {"/api/bridges/{name}"}
+
+
 async def try_out(door: Door, method: str, path: str, operation: Document, values: dict[str, str]) -> Answer:
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", value)
@@ -170,7 +177,7 @@ def test_every_documented_operation_answers_as_documented() -> None:
                 )
                 answer = await try_out(door, method, path, operation, values)
                 answered(answer, operation, document)
-                if method == "GET" or operation["operationId"] in BODIES:
+                if (method == "GET" or operation["operationId"] in BODIES) and path not in ELSEWHERE:
                     assert answer.status < 300, (path, answer.body)
                 if method == "GET":
                     bad = await door.call("GET", path.replace("{", "").replace("}", "") + "?nonsense=1")
@@ -281,7 +288,7 @@ def test_with_keys_no_operation_is_open_but_those_that_say_so() -> None:
                 if method != "GET" or path != "/api/observe":
                     answer = await door.call(method, concrete, headers=good)
                     assert answer.status != 401 or path.startswith("/webhooks/")
-            assert opened == {"/healthz", "/readyz", "/webhooks/{source}"}
+            assert opened == {"/healthz", "/readyz", "/webhooks/{source}", "/", "/web/{file}", "/web/{folder}/{part}"}
             for path in ("/nope", "/healthz/", "/api/runs/healthz", "//healthz", "/v1/models", "/dispatch/billing/x"):
                 (await door.call("GET", path)).problem(401, "unauthorized")
             (await door.call("DELETE", "/healthz")).problem(401, "unauthorized")

@@ -5,6 +5,7 @@ The console is a program in the browser over the public API, in modules without 
 
 import gzip
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -26,6 +27,7 @@ _TYPES = {
 }
 # Scripts, styles and requests of this origin only; nothing inline, no frames, no evaluation.
 _POLICY = b"default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+_ANY: Mapping[str, object] = dict.fromkeys(_TYPES.values())
 _ZIPPED = (b"content-encoding", b"gzip")
 
 
@@ -80,16 +82,16 @@ async def get_console(request: Request) -> Response:
     return _send(request, "index.html")
 
 
-@endpoint("GET", "/web/{name}", tag=TAG, public=True, errors=(NotFound,), produces={"*/*": None})
-async def get_console_file(request: Request, name: str) -> Response:
+@endpoint("GET", "/web/{file}", tag=TAG, public=True, errors=(NotFound,), produces=_ANY)
+async def get_console_file(request: Request, file: str) -> Response:
     """Give a file of the console."""
-    return _send(request, name)
+    return _send(request, file)
 
 
-@endpoint("GET", "/web/{folder}/{name}", tag=TAG, public=True, errors=(NotFound,), produces={"*/*": None})
-async def get_console_part(request: Request, folder: str, name: str) -> Response:
+@endpoint("GET", "/web/{folder}/{part}", tag=TAG, public=True, errors=(NotFound,), produces=_ANY)
+async def get_console_part(request: Request, folder: str, part: str) -> Response:
     """Give a file of a part of the console."""
-    return _send(request, f"{folder}/{name}")
+    return _send(request, f"{folder}/{part}")
 
 
 ENDPOINTS = (get_console, get_console_file, get_console_part)

@@ -30,7 +30,7 @@ function Field({ name, property, required, value, onChange }) {
   const text = (event) => onChange(event.target.value);
   if (property.enum) {
     return html`<label>${title}<select ...${shared} value=${value ?? ""} onChange=${text}><option value="" disabled>choose</option>
-      ${property.enum.map((one) => html`<option key=${one}>${one}</option>`)}</select>${about}</label>`;
+      ${property.enum.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select>${about}</label>`;
   }
   if (property.type === "boolean") {
     return html`<label class="inline"><input type="checkbox" ...${shared} required=${false} checked=${value === true} onChange=${(event) => onChange(event.target.checked)} />${title} ${about}</label>`;

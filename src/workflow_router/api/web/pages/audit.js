@@ -44,7 +44,7 @@ function Against({ onClose }) {
     void check();
   };
   return html`<${Dialog} title="Verify against a checkpoint" onClose=${onClose}><form onSubmit=${submit}>
-    <label>Checkpoint <small>as it was written to the second place</small><textarea rows="6" required spellcheck="false" value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label>
+    <label>Checkpoint <small>as it was written to the second place</small><textarea rows="6" required spellcheck=${false} value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label>
     <${Failure} error=${error} /><div class="row"><${Button} type="submit" kind="primary" busy=${busy}>Verify<//></div></form>
     ${verdict && html`<p class="notice ${verdict.holds ? "good" : "bad"}" role="status">${verdict.holds
       ? `The first ${verdict.kept.size} of ${verdict.now.position} entries are those that the checkpoint covered.` : "The log is not what the checkpoint covered."}</p>`}<//>`;

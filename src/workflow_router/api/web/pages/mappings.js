@@ -27,7 +27,7 @@ function Try({ first, onClose }) {
     void run();
   };
   return html`<${Dialog} title="Try an event" onClose=${onClose}><form onSubmit=${submit}>
-      <label>CloudEvent <small>nothing is done with it; it only says what would be</small><textarea rows="10" spellcheck="false" value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label>
+      <label>CloudEvent <small>nothing is done with it; it only says what would be</small><textarea rows="10" spellcheck=${false} value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label>
       <${Failure} error=${error} /><div class="row"><${Button} type="submit" kind="primary" busy=${busy}>Try<//></div></form>
     ${found && html`<${Explained} of=${found.explained} /><${Json} of=${found.effects} label="Effects it would have" />`}<//>`;
 }
@@ -63,7 +63,7 @@ function Edit({ mapping, onClose }) {
   });
   const [test, testing, failed] = useAction(() => backtest(verdict.rule), setFound);
   return html`<${Dialog} title="Change ${mapping.name}" onClose=${onClose}>
-    <label>Rule <small>as in router.yaml, as JSON</small><textarea rows="16" spellcheck="false" value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label>
+    <label>Rule <small>as in router.yaml, as JSON</small><textarea rows="16" spellcheck=${false} value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label>
     ${verdict.problem ? html`<p class="notice bad" role="alert">${verdict.problem}</p>` : html`<p class="notice good" role="status">It is well formed.</p>`}
     <${Failure} error=${error || failed} />
     <div class="row"><${Button} disabled=${!verdict.rule} busy=${testing} onClick=${() => test()}>Backtest over the archive<//></div>

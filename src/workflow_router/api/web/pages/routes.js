@@ -70,7 +70,7 @@ function TryIt({ route, onClose }) {
   const [found, setFound] = useState(null);
   const [send, busy, error] = useAction(() => call("POST", "/v1/chat/completions", JSON.parse(text)), setFound);
   return html`<${Dialog} title="Try ${route.name}" onClose=${onClose}><p class="quiet-text">This calls the target for real, and counts against budgets.</p>
-    <label>Request<textarea rows="9" spellcheck="false" value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label><${Failure} error=${error} />
+    <label>Request<textarea rows="9" spellcheck=${false} value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label><${Failure} error=${error} />
     <div class="row"><${Button} kind="primary" busy=${busy} onClick=${() => send()}>Send<//></div>${found && html`<${Json} of=${found} label="Answer" />`}<//>`;
 }
 

@@ -42,9 +42,9 @@ function List({ parameters }) {
   return html`<div class="head"><h1>Runs</h1><div class="actions"><${Bulk} filter=${{ workflow: workflow || undefined, status: status || undefined }} count=${data?.runs.length || 0} reload=${reload} /></div></div>
     <div class="filters">
       <label>Workflow <select value=${workflow} onChange=${(event) => go({ workflow: event.target.value, before: "" })}>
-        <option value="">all</option>${(workflows.data || []).map((one) => html`<option key=${one.name}>${one.name}</option>`)}</select></label>
+        <option value="">all</option>${(workflows.data || []).map((one) => html`<option key=${one.name} value=${one.name}>${one.name}</option>`)}</select></label>
       <label>Status <select value=${status} onChange=${(event) => go({ status: event.target.value, before: "" })}>
-        <option value="">all</option>${STATUSES.map((one) => html`<option key=${one}>${one}</option>`)}</select></label>
+        <option value="">all</option>${STATUSES.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>
       <label class="grow">Attributes <input type="search" placeholder="customer=ada and amount>100" value=${written}
         onInput=${(event) => setWritten(event.target.value)} onKeyDown=${(event) => event.key === "Enter" && go({ where: written, before: "" })} /></label>
     </div>

@@ -1,0 +1,46 @@
+"""Workflows to look at: one that asks a person, one that fails, one of many steps."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from workflow_router import Permanent, Router
+
+router = Router("console")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the person fills in."""
+
+    amount: int
+    speed: Literal["slow", "fast"] = "slow"
+
+
+@router.step
+async def note(text: str) -> str:
+    return text
+
+
+@router.step
+async def break_off(text: str) -> str:
+    raise Permanent(f"No luck with {text}.")
+
+
+@router.workflow
+async def ask(text: str) -> str:
+    await note(text)
+    decision = await router.approve("refund", form=Answer, context={"text": text, "reasons": ["it is much"]})
+    await router.publish("answers", {"text": text, "status": decision.status})
+    return decision.status
+
+
+@router.workflow
+async def fail(text: str) -> str:
+    return await break_off(await note(text))
+
+
+@router.workflow
+async def long(text: str) -> str:
+    for _ in range(400):
+        await note(text)
+    return text
