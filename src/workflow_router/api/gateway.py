@@ -5,7 +5,6 @@ came but for the model's name, which picks the route. Errors are told in the sha
 Refuses bodies over a limit, and to store records: each call's `account` is told its intent and its outcome.
 """
 
-import asyncio
 import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache
@@ -14,6 +13,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from workflow_router.api.presence import Presence, Visit
 from workflow_router.api.problems import document_of
 from workflow_router.core.dispatch_route.cache import Cache
 from workflow_router.core.dispatch_route.counting import Uncounted, counted
@@ -29,7 +29,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 BODY_MAX_BYTES = 16 * 1024 * 1024
-PRESENCE_AFTER_S = 0.05  # a watch over whether the caller is still there costs more than most answers that come before
 
 _MODEL_DOORS = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages"})
 _MODELS = "/v1/models"
@@ -136,6 +135,7 @@ class Gateway:
         self._body_max_bytes = body_max_bytes
         self._identify = identify
         self._cache = cache
+        self._presence = Presence()
 
     def handles(self, path: str) -> bool:
         """Whether the path is one of the gateway's doors."""
@@ -170,7 +170,7 @@ class Gateway:
         call = Call(method=exchange.method, path=path + exchange.query, headers=exchange.headers, body=body)
         if self._cache is not None and streamed and exchange.path not in _MODEL_DOORS:
             streamed = not self._cache.keeps(route, call)
-        await exchange.while_present(self._dispatch(exchange, route, call, caller, streamed=streamed))
+        await self._presence.hold(exchange.visit, self._dispatch(exchange, route, call, caller, streamed=streamed))
 
     async def _dispatch(self, exchange: "_Exchange", route: str, call: Call, caller: Caller, *, streamed: bool) -> None:
         entry = self._account(route, call, caller)
@@ -224,8 +224,9 @@ class _Exchange:
         query: bytes = scope["query_string"]
         self.query = f"?{query.decode('latin-1')}" if query else ""
         self.headers: Headers = tuple([(_text(name), value.decode("latin-1")) for name, value in scope["headers"]])
+        self.named = dict(reversed(self.headers))  # the first of each name
         self.started = False
-        self._ended = False
+        self.visit = Visit(receive)
         self._events = False
         self._tail = b""
         self._receive = receive
@@ -233,7 +234,7 @@ class _Exchange:
 
     async def body(self, max_bytes: int) -> bytes:
         """The request's body. Raises PayloadTooLarge as soon as it is known to be over the limit."""
-        announced = next((value for name, value in self.headers if name == "content-length"), "0")
+        announced = self.named.get("content-length", "0")
         pieces: list[bytes] = []
         size = int(announced) if announced.isdigit() else 0
         more = size <= max_bytes
@@ -250,48 +251,16 @@ class _Exchange:
             raise PayloadTooLarge(f"The body is longer than {max_bytes} bytes.", remedy="Send a shorter one.")
         return b"".join(pieces) if len(pieces) > 1 else pieces[0]
 
-    async def while_present(self, work: Awaitable[None]) -> None:
-        """Do the work, and cancel it if the caller leaves before it is done."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
-        assert task is not None  # noqa: S101  an ASGI application runs in a task
-        left = False
-        watcher: asyncio.Task[None] | None = None
-
-        async def watch() -> None:
-            nonlocal left
-            while (await self._receive())["type"] != "http.disconnect":
-                pass
-            if not self._ended:  # the server says so after the end of an answer, too
-                left = True
-                task.cancel()
-
-        def begin() -> None:
-            nonlocal watcher
-            watcher = loop.create_task(watch())
-
-        soon = loop.call_later(PRESENCE_AFTER_S, begin)
-        try:
-            await work
-        except asyncio.CancelledError:
-            if not left:
-                raise
-            task.uncancel()
-        finally:
-            soon.cancel()
-            if watcher is not None:
-                watcher.cancel()
-
     async def whole(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer at once."""
         await self.start(status, (*headers, ("content-length", str(len(body)))))
-        self._ended = True
+        self.visit.ended = True
         await self._send({"type": "http.response.body", "body": body})
 
     async def start(self, status: int, headers: Headers) -> None:
         """Answer piece by piece."""
         self.started = True
-        self._events = any(name == "content-type" and value.startswith("text/event-stream") for name, value in headers)
+        self._events = dict(headers).get("content-type", "").startswith("text/event-stream")
         encoded = [(_bytes(name), value.encode("latin-1")) for name, value in headers if name not in _SERVERS_OWN]
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
 
@@ -303,7 +272,7 @@ class _Exchange:
 
     async def end(self) -> None:
         """The answer is whole."""
-        self._ended = True
+        self.visit.ended = True
         await self._send({"type": "http.response.body", "body": b""})
 
     async def break_off(self, event: bytes) -> None:
@@ -341,8 +310,8 @@ def _door(path: str) -> _Door:
 
 
 def _read(exchange: _Exchange, body: bytes) -> _Asked:
-    kind = next((value for name, value in exchange.headers if name == "content-type"), "application/json")
-    if kind.partition(";")[0].strip().lower() != "application/json":
+    kind = exchange.named.get("content-type", "application/json")
+    if kind != "application/json" and kind.partition(";")[0].strip().lower() != "application/json":
         raise Unsupported(f"{kind[:60]!r} is not read here.", remedy="Send application/json.")
     try:
         return _asked.decode(body)
