@@ -37,7 +37,7 @@ clean:                     ## removes .venv, caches and what demos left behind
 
 lock: setup                ## renews requirements/*.txt
 	$(COMPILE) --group build --upgrade -o requirements/run.txt
-	$(COMPILE) --extra telemetry --group dev --constraint requirements/run.txt --upgrade -o requirements/dev.txt
+	$(COMPILE) --extra telemetry --extra semantic --group dev --constraint requirements/run.txt --upgrade -o requirements/dev.txt
 
 # The project itself is built from the tree alone: its build backend is in the lock, and no index is asked.
 .venv/.run: requirements/run.txt pyproject.toml

@@ -32,6 +32,7 @@ from workflow_router.settings import (
     subscriptions_of,
     topics_of,
 )
+from workflow_router.settings.classes import classifiers_of
 from workflow_router.settings.watch import watched
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ async def open_project(
         subscriptions=subscriptions_of(project),
         bridges=links_of(project),
         sources=sources_of(project),
+        classifiers=classifiers_of(declared.classes),
         transport=transport,
         project_file=declared,
         prepare=signing_of(project, url),

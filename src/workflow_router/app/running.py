@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from workflow_router.app.modules import join_workflows
+from workflow_router.core.classification.classifier import Classifier
+from workflow_router.core.classify import classifier_mappings, classifying
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
 from workflow_router.core.dispatch_route.inside import Functions, Transports
 from workflow_router.core.dispatch_route.model import Route
@@ -32,8 +34,10 @@ from workflow_router.core.runtime import Runtime
 from workflow_router.core.schedules.schedule import Schedule
 from workflow_router.db.open import open_store
 from workflow_router.db.store import LEASE_MS, SqlStore
+from workflow_router.network.embedding import LocalModel
 from workflow_router.network.http import HttpTransport
 from workflow_router.network.secrets import LocalSecrets
+from workflow_router.settings.classes import SEEN
 from workflow_router.settings.model import RouterFile
 from workflow_router.settings.model import Topic as DeclaredTopic
 from workflow_router.settings.route_rules import route_compiler
@@ -111,8 +115,9 @@ async def run(
     routes: Iterable[Route] = (),
     limits: Iterable[Limit] = (),
     prices: Prices = NO_PRICES,
-    topics: Iterable[str | Topic] = (),
+    topics: Sequence[str | Topic] = (),
     sources: Iterable[TopicSource | LifecycleSource] = (),
+    classifiers: Sequence[Classifier] = (),
     schedules: Iterable[Schedule] = (),
     subscriptions: Iterable[Subscription] = (),
     bridges: Iterable[tuple[Bridge, Link]] = (),
@@ -131,16 +136,14 @@ async def run(
 
     Args:
         store: its URL, or one that is open and stays so afterwards.
-        sources: topics and transitions that are read as events.
         prepare: called with the runtime before it takes up work.
-        bridges: topics bound to other message servers, each with its link.
+        sources, classifiers, bridges: what is read as events, and classified; links of topics to other servers.
         folder: where files that routes name are looked for.
         project_file: what mappings that are made while it runs may refer to; the given topics by default.
         payloads: how large inputs and results may be, and which of them are kept once by their content.
         lease_ms: how long runs of this process stay with it when it stopped answering, milliseconds.
     """
     clock = clock or SystemClock()
-    topics = list(topics)
     chance = randomness or random.Random()  # noqa: S311  jitter and weights, no secrets
     ids = Ids(clock, chance.getrandbits if randomness else None)
     async with contextlib.AsyncExitStack() as stack:
@@ -153,8 +156,8 @@ async def run(
             stack.push_async_callback(store.close)
         transports = Transports(transport, python=_functions(routers))
         dispatcher = Dispatcher(routes, transports, _secrets(project_file, folder), clock, ids, chance.random, sleep)
-        own = forwarding()
-        workflows = join_workflows([*routers, own])
+        own = [forwarding(), classifying({one.name: one for one in classifiers}, LocalModel().embed)]
+        workflows = join_workflows([*routers, *own])
         compile_rule = rule_compiler(project_file or _embedded(topics), workflows)
         runtime = Runtime(
             store, clock, ids, dispatcher, workflows, random=chance.random, sleep=sleep, compile_rule=compile_rule
@@ -167,9 +170,10 @@ async def run(
         runtime.payloads.limit.max_bytes = payloads.max_bytes
         await runtime.live.open(limits)
         runtime.sources.declare(sources)
+        mappings = [*mappings, *classifier_mappings(classifiers, variables=SEEN)]
         await _declare(runtime, routers, topics=topics, subscriptions=subscriptions, mappings=mappings, bridges=bridges)
         await _declare_schedules(runtime, routers, schedules, project_file)
-        _join(stack, runtime, [*routers, own])
+        _join(stack, runtime, [*routers, *own])
         prepare(runtime)
         await runtime.open()
         yield runtime

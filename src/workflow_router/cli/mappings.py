@@ -213,6 +213,19 @@ def explained_lines(found: Mapping[str, object]) -> list[str]:
         for reason in rows_of(miss, "reasons"):
             values = ", ".join(cast("list[str]", reason["found"])) or "nothing"
             lines.append(f"  {reason['path']}: expected {reason['expected']}, found {values}")
+    return lines + _class_lines(found)
+
+
+def _class_lines(found: Mapping[str, object]) -> list[str]:
+    """What the stages of an event's classifications found."""
+    lines: list[str] = []
+    for one in rows_of(found, "classes"):
+        result = cast("Mapping[str, object]", one.get("result") or {})
+        lines.append(f"class: {one['classifier']}: {result.get('class') or one['status']} (run {one['run']})")
+        for stage in rows_of(result, "stages"):
+            sure = f"{stage.get('class') or 'no class'}, {stage.get('confidence', 0.0)}"
+            taken = "taken" if stage.get("accepted") else "passed on"
+            lines.append(f"  {stage['stage']}: {sure}, {taken}. {stage.get('why', '')}".rstrip())
     return lines
 
 

@@ -21,6 +21,7 @@ from workflow_router.core.patterns import Pattern
 from workflow_router.core.patterns.filters import translated
 from workflow_router.settings import bridges, model, routes, values
 from workflow_router.settings.bind import did_you_mean, dotted
+from workflow_router.settings.classes import Classes, check_classes
 from workflow_router.settings.convert import SEEN
 from workflow_router.settings.document import Node, Where, find, line_of
 from workflow_router.settings.modules import modules_of
@@ -98,6 +99,8 @@ class _Checker:
         self._unique("schedules", names_of(router.schedules))
         for at, schedule in known(enumerate(router.schedules)):
             self._schedule(schedule, ("schedules", at))
+        for name, classes in known(router.classes.items()):
+            self._classes(name, classes, ("classes", name))
         return modules_of(self._folder, router.python, self._mistake)
 
     def _settings(self, settings: model.Settings) -> None:
@@ -125,6 +128,17 @@ class _Checker:
         if several and not source.secrets:
             at = (*where, "secret")
             self._mistake(at, f"`{dotted(at)}` is an empty list.", "Write at least one secret.")
+
+    def _classes(self, name: str, classes: Classes, where: Where) -> None:
+        if any(line is None for line in (classes.on, classes.into)) or self._mistakes:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
+            return  # what is noted already comes first: the parts of these lean on each other
+        check_classes(
+            name,
+            classes,
+            routes=self._router.routes,
+            mappings=names_of(self._router.mappings),
+            mistaken=lambda at, message, remedy: self._mistake((*where, *at), message, remedy),
+        )
 
     def _mapping(self, mapping: model.Mapping, where: Where) -> None:
         given = [name for name in ("on", "filters") if find(self._document, (*where, name)) is not None]

@@ -12,6 +12,7 @@ from msgspec import Meta
 from workflow_router.core.errors import Mistake
 from workflow_router.settings.audit import Audit
 from workflow_router.settings.bridges import Bridge
+from workflow_router.settings.classes import Classes
 from workflow_router.settings.document import Node
 from workflow_router.settings.history import History
 from workflow_router.settings.limits import LimitRule, PriceTable
@@ -139,6 +140,7 @@ class RouterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     subscriptions: list[Subscription] = []
     bridges: list[Bridge] = []
     schedules: list[Schedule] = []
+    classes: dict[Name, Classes] = {}
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ def rule_compiler(router: RouterFile, workflows: Collection[str], folder: Path |
     def compile_rule(name: str, rule: Mapping[str, object]) -> events.Mapping:
         mistakes: list[Mistake] = []
         file = f"mapping {name}"
-        document = _node({"name": router.name, "mappings": [{**_written(rule), "name": name}]})
+        document = node_of({"name": router.name, "mappings": [{**_written(rule), "name": name}]})
         bound = bind(document, RouterFile, file, mistakes)
         given = msgspec.structs.replace(bare, mappings=bound.mappings)
         if not mistakes:
@@ -78,11 +78,11 @@ def mappings_in(text: str, file: str) -> list[dict[str, object]]:
     return named
 
 
-def _node(value: object) -> Node:
+def node_of(value: object) -> Node:
     """JSON data as a document of one line."""
     if isinstance(value, Mapping):
         fields = cast("Mapping[str, object]", value)
-        return Node(1, {str(key): _node(below) for key, below in fields.items()}, dict.fromkeys(map(str, fields), 1))
+        return Node(1, {str(key): node_of(below) for key, below in fields.items()}, dict.fromkeys(map(str, fields), 1))
     if isinstance(value, list):
-        return Node(1, [_node(below) for below in cast("list[object]", value)])
+        return Node(1, [node_of(below) for below in cast("list[object]", value)])
     return Node(1, cast("bool | int | float | str | None", value))

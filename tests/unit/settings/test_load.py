@@ -104,6 +104,7 @@ def test_a_name_is_enough(tmp_path: Path) -> None:
 
 
 SUBSCRIPTION = "name: p\ntopics: {t: {}}\nsubscriptions:\n  - name: s\n    topic: t\n"
+CLASSES = "name: p\nclasses:\n  c: {on: {type: [x]}, "
 SOURCE = "name: p\ntopics: {t: {}}\nsources:\n  s: "
 MAPPING = "name: p\nmappings:\n  - name: m\n    on: {type: [x]}\n"
 
@@ -226,6 +227,14 @@ MAPPING = "name: p\nmappings:\n  - name: m\n    on: {type: [x]}\n"
             "A subscription is named `source.s`",
             "otherwise",
         ),
+        (CLASSES + "into: {a: x}, otherwise: b}\n", 3, "`b` is no class of `c`", "Known here: a"),
+        (CLASSES + "into: {a: x}, rules: [{into: a}]}\n", 3, "holds for everything", "otherwise"),
+        (CLASSES + "into: {a: x}, rules: [{into: b, when: 'true'}]}\n", 3, "`b` is no class", ""),
+        (CLASSES + "into: {a: x}, when: 'event.'}\n", 3, "", ""),
+        (CLASSES + "into: {a: x}, model: {route: r}}\n", 3, "There is no route `r`", ""),
+        (CLASSES + "into: {a: x}, semantic: {examples: {b: [t]}}}\n", 3, "`b` is no class", ""),
+        (CLASSES + "into: {}}\n", 3, "", ""),
+        (CLASSES + "into: {a: x}}\nmappings: [{name: class.c, on: {type: [x]}, start: w}]\n", 3, "named `class.c`", ""),
         ("name: p\nname: q\n", 2, "`name` stands twice; first on line 1", "Remove one"),
     ],
 )

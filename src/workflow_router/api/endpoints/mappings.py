@@ -9,6 +9,7 @@ from msgspec import Meta, Raw
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.request import Request, Response
+from workflow_router.core.classify import Classification, classifications
 from workflow_router.core.errors import Conflict, InvalidEvent, InvalidInput, NotFound
 from workflow_router.core.event_mappings.archive import Progress
 from workflow_router.core.event_mappings.cloudevents import STRUCTURED, parse_http
@@ -113,6 +114,12 @@ def _author(request: Request) -> str:
     return request.caller or "api"
 
 
+class ExplainedEvent(Explained, frozen=True, kw_only=True):
+    """What became of an event; `classes` says how far its classifications are, and what each stage found."""
+
+    classes: list[Classification] = []  # noqa: RUF012  msgspec copies it
+
+
 @endpoint("GET", "/api/mappings", tag=TAG)
 async def list_mappings(context: Context) -> list[MappingView]:
     """List the mappings in force, those that are tried beside others included, and those that cannot be."""
@@ -201,9 +208,12 @@ async def backtest(context: Context, body: Backtest) -> Response:
 
 
 @endpoint("GET", "/api/events/{event_id}/explain", tag=TAG, errors=(NotFound,))
-async def explain_event(context: Context, event_id: str) -> Explained:
+async def explain_event(context: Context, event_id: str) -> ExplainedEvent:
     """Say which mappings an accepted event matched and which came near, by those that were in force when it came."""
-    return await context.runtime.explainer.explain(event_id, tenant=DEFAULT_TENANT)
+    runtime = context.runtime
+    found = await runtime.explainer.explain(event_id, tenant=DEFAULT_TENANT)
+    classes = await classifications(runtime.store, event_id, found.matched, tenant=DEFAULT_TENANT)
+    return ExplainedEvent(classes=classes, **{name: getattr(found, name) for name in found.__struct_fields__})
 
 
 @endpoint("POST", "/api/events/replay", tag=TAG, status=202, errors=(InvalidInput, NotFound))

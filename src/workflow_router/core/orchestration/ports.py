@@ -277,6 +277,10 @@ class InterestTransitions(Protocol):
         """The JSON that a run published last, and when."""
         ...
 
+    async def published(self, *, tenant: str, limit: int) -> list[tuple[str, str, bytes]]:
+        """Workflow, key (else id) and published state of runs that go on, those that published last first."""
+        ...
+
 
 class UpdateAnswer(msgspec.Struct, frozen=True):
     """A run's answer to an update: JSON of it, or of the problem."""

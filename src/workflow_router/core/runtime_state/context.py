@@ -14,8 +14,10 @@ from workflow_router.core.errors import RouterError
 from workflow_router.core.model import DEFAULT_TENANT, AuditEntry
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.utils.clock import Clock
+from workflow_router.utils.codec import from_json
 
 SAMPLE_S = 1.0
+PUBLISHED_MAX = 1_000
 
 Live = Callable[[], Mapping[str, object]]
 
@@ -26,8 +28,9 @@ class StateContext:
     """What expressions see as `state`.
 
     Its members: `mappings` by name with `matched` and `failed` since this process started; `queues` by topic with
-    `ready`, `leased` and `dead`; `runs` by workflow with counts by status; `events` with `accepted` and `unmapped`; and
-    what `live` says.
+    `ready`, `leased` and `dead`; `runs` by workflow with counts by status; `events` with `accepted` and `unmapped`;
+    `published` by workflow and then key, or else id, what runs that go on say of themselves, the last `PUBLISHED_MAX`;
+    and what `live` says.
 
     Args:
         live: what is cheap to ask at any moment, such as the health of targets.
@@ -38,7 +41,7 @@ class StateContext:
         self._live = live
         self._clock = clock
         self._mappings: dict[str, dict[str, int]] = {}
-        self._sampled: dict[str, object] = {"queues": {}, "runs": {}, "events": {}}
+        self._sampled: dict[str, object] = {"queues": {}, "runs": {}, "events": {}, "published": {}}
         self._due_s = 0.0
         self._sampling: asyncio.Task[None] | None = None
 
@@ -89,6 +92,14 @@ class StateContext:
                 "queues": await tx.topics.counts(),
                 "runs": await tx.runs.counts(tenant=DEFAULT_TENANT),
                 "events": await tx.events.counts(tenant=DEFAULT_TENANT),
+                "published": _by_workflow(await tx.interests.published(tenant=DEFAULT_TENANT, limit=PUBLISHED_MAX)),
             }
 
         self._sampled = await self._store.read(unit)
+
+
+def _by_workflow(published: Sequence[tuple[str, str, bytes]]) -> dict[str, dict[str, object]]:
+    found: dict[str, dict[str, object]] = {}
+    for workflow, key, state in published:
+        found.setdefault(workflow, {})[key] = from_json(state)
+    return found

@@ -64,6 +64,10 @@ class Interests:
         rows = await self._session.fetch("state_of_run", run_id=run_id)
         return (rows[0][0].encode(), rows[0][1]) if rows else None
 
+    async def published(self, *, tenant: str, limit: int) -> list[tuple[str, str, bytes]]:
+        rows = await self._session.fetch("published_states", tenant=tenant, limit=limit)
+        return [(workflow, key, state.encode()) for workflow, key, state in rows]
+
     def _check(self, run: Run, fence: Fence) -> None:
         if self._epochs.get(run.shard) != fence.epoch:
             raise Lost(f"Run {run.id} belongs to another process now.")
