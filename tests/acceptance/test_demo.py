@@ -1,5 +1,6 @@
 """`wr demo` does the main job, survives its own kill, and says truly whether it adds up."""
 
+import asyncio
 import functools
 import json
 import sys
@@ -7,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.serving import wr
+from tests.fixtures.serving import request, wr
 from workflow_router.cli import main
 from workflow_router.cli.demo import run
 from workflow_router.cli.demo.child import RouterProcess
+from workflow_router.utils.clock import SystemClock
 
 FORGETFUL = Path(__file__).parents[1] / "crash" / "acknowledging_early.py"
 
@@ -45,6 +47,22 @@ def test_the_demo_tells_people_the_same(tmp_path: Path) -> None:
     for words in ("SIGKILL", "review_pull_request", "classifier-backup", "audit log verified", "Everything adds up"):
         assert words in done.stdout
     assert "Still serving" not in done.stdout
+
+
+def test_the_demo_leaves_questions_for_whoever_looks(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = SystemClock()
+        async with run.staged(tmp_path / "demo", seed=7, port=0, clock=clock) as stage:
+            waiting = await run.leave_questions(stage, seed=7, clock=clock)
+            assert 1 <= waiting == (await asyncio.to_thread(_open_questions, stage.router.address))
+
+    asyncio.run(main())
+
+
+def _open_questions(url: str) -> int:
+    status, body = request(url, "GET", "/api/approvals?status=open")
+    assert status == 200
+    return len(json.loads(body))
 
 
 def test_the_demo_of_a_router_that_loses_events_does_not_add_up(

@@ -41,7 +41,7 @@ async def _demo(folder: Path, *, count: int, seed: int, port: int, as_json: bool
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415  as above
 
     from workflow_router.cli.demo.result import show  # noqa: PLC0415  as above
-    from workflow_router.cli.demo.run import EXAMPLE, perform, staged  # noqa: PLC0415  as above
+    from workflow_router.cli.demo.run import EXAMPLE, leave_questions, perform, staged  # noqa: PLC0415  as above
     from workflow_router.cli.terminal import Printer  # noqa: PLC0415  as above
     from workflow_router.utils.clock import SystemClock  # noqa: PLC0415  as above
 
@@ -70,7 +70,11 @@ async def _demo(folder: Path, *, count: int, seed: int, port: int, as_json: bool
         if not result.ok:
             console.print("With --keep FOLDER its store, effects and log stay for a closer look.")
         if go_on:
-            console.print(f"\nStill serving, until Ctrl-C, in {folder} at {stage.router.address}")
+            waiting = await leave_questions(stage, seed=seed, clock=clock)
+            console.print(
+                f"\nStill serving, until Ctrl-C, in {folder}. More webhooks came in, and {waiting} runs wait for you:"
+            )
+            console.print(f"open {stage.router.address} in a browser, see why, and decide.")
             with contextlib.suppress(asyncio.CancelledError):
                 await stage.router.ended()
         return result.ok

@@ -22,6 +22,7 @@ from workflow_router.utils.clock import Clock
 
 EXAMPLE = "github-triage"
 STILL_S = 10.0
+MORE, MORE_TIMES, SETTLED_S = 24, 10, 0.7
 LOOK_EVERY_S = 0.1
 ENDED = frozenset({"completed", "faulted", "cancelled", "suspended"})
 
@@ -110,6 +111,28 @@ async def perform(
         ready_s=stage.ready_s,
         took_s=clock.monotonic_s() - begun,
     )
+
+
+async def leave_questions(stage: Stage, *, seed: int, clock: Clock) -> int:
+    """Send a few more webhooks, and answer nothing, until questions are open; returns how many."""
+    async with contextlib.aclosing(Client()) as client:
+        api = Api(client, stage.router.address)
+        for more in range(1, MORE_TIMES + 1):
+            deliveries = make_deliveries(MORE, seed=seed + more, secret=stage.secret)
+            await Sender(client, f"{stage.router.address}/webhooks/github", lambda _: None).send_all(deliveries)
+            await _settled(api, clock)
+            if questions := await api.open_approvals():
+                return len(questions)
+    return 0
+
+
+async def _settled(api: Api, clock: Clock) -> None:
+    before, moved_s = await api.state(), clock.monotonic_s()
+    while clock.monotonic_s() - moved_s < SETTLED_S:
+        await asyncio.sleep(LOOK_EVERY_S)
+        state = await api.state()
+        if state != before:
+            before, moved_s = state, clock.monotonic_s()
 
 
 def _unfinished(state: State) -> int:
