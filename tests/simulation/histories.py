@@ -282,7 +282,11 @@ class Client:
         if kind == "publish":
             await self._note(topic, (kind, number), self._store.commit(publish))
         elif kind == "lease":
-            if await self._note(topic, (kind, number), self._store.commit(lease)) is not None:
+            # One that gets nothing tells nothing: another may just have been looking, and none waits for the other.
+            leased = topic.record(
+                (kind, number), self._store.commit(lease), unheard=self._unheard, tells=lambda got: got is not None
+            )
+            if await leased is not None:
                 self._leases.append((number, got[0]))
         elif self._leases:
             await self._note(topic, (kind, self._leases[-1][0]), self._store.commit(acknowledge))

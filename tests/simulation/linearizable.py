@@ -50,15 +50,28 @@ class History(Generic[C, A]):
         self._moment += 1
         return self._moment
 
-    async def record(self, call: C, doing: Awaitable[A], *, unheard: tuple[type[Exception], ...] = ()) -> A:
-        """Do it and note it, also where one of the errors `unheard` hides whether it took effect."""
+    async def record(
+        self,
+        call: C,
+        doing: Awaitable[A],
+        *,
+        unheard: tuple[type[Exception], ...] = (),
+        tells: Callable[[A], bool] = lambda _: True,
+    ) -> A:
+        """Do it and note it.
+
+        Args:
+            unheard: errors that hide whether it took effect.
+            tells: whether the answer says anything about the object; one that does not is not noted.
+        """
         began = self._tick()
         try:
             answer = await doing
         except unheard:
             self.operations.append(Operation(call, None, began, self._tick(), heard=False))
             raise
-        self.operations.append(Operation(call, answer, began, self._tick()))
+        if tells(answer):
+            self.operations.append(Operation(call, answer, began, self._tick()))
         return answer
 
 

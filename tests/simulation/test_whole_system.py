@@ -4,12 +4,13 @@ A failing seed is repeated with `SEED=n`; `SEEDS=n` runs more of them.
 """
 
 import os
-from collections.abc import Callable
 
 import pytest
 
 from tests.simulation.kit import simulate
 from workflow_router.testing import run_virtually
+
+CHUNKS = 16
 
 
 def first_broken(seeds: range, *, lies: bool) -> int | None:
@@ -23,12 +24,19 @@ def first_broken(seeds: range, *, lies: bool) -> int | None:
     return None
 
 
+def seeds() -> range:
+    """`SEED` alone, or so many as `SEEDS` says."""
+    given = os.environ.get("SEED")
+    if given:
+        return range(int(given), int(given) + 1)
+    return range(int(os.environ.get("SEEDS") or (100_000 if os.environ.get("SOAK") else 2_000)))
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(0)
-def test_no_seed_breaks_a_promise(rounds: Callable[[int, int], int]) -> None:
-    given = os.environ.get("SEED")
-    seeds = range(int(given), int(given) + 1) if given else range(int(os.environ.get("SEEDS", rounds(500, 20_000))))
-    assert first_broken(seeds, lies=False) is None
+@pytest.mark.parametrize("chunk", range(CHUNKS))  # so that every core has its part of them
+def test_no_seed_breaks_a_promise(chunk: int) -> None:
+    assert first_broken(seeds()[chunk::CHUNKS], lies=False) is None
 
 
 def test_a_store_that_acknowledges_what_it_lost_is_caught() -> None:
