@@ -1,6 +1,6 @@
 """Kills a process at a commit, goes on in another one, and reckons; for one commit after the other.
 
-    python boundaries.py FOLDER STRIDE [lying]
+    python -m tests.crash.boundaries FOLDER STRIDE [lying]
 
 Each life is a real process that is forked from this one, which has imported everything and runs no thread. A life kills
 itself by SIGKILL at one of its boundaries, until one lives on. Each commit has two: before it took effect, and after
@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import NoReturn
 
@@ -178,13 +179,13 @@ async def _done(runtime: Runtime) -> bool:
     return ended == WORKFLOWS and topics["told"]["acked"] == topics["told"]["published"] == 1
 
 
-def in_a_process(folder: Path, deadly: int, *, lying: bool = False, hasty: bool = False) -> int:
+def forked(life: Callable[[], Coroutine[None, None, None]]) -> int:
     """Live in a process of its own; how it ended, as `os.waitstatus_to_exitcode` says it."""
     pid = os.fork()
     if not pid:
         status = 1
         try:
-            asyncio.run(live(folder, deadly, lying=lying, deadline_s=HASTY_S if lying or hasty else DEADLINE_S))
+            asyncio.run(life())
             status = 0
         finally:
             os._exit(status)
@@ -204,8 +205,8 @@ async def _look(folder: Path) -> tuple[Histories, set[str], dict[str, dict[str, 
 
 def reckon(folder: Path, deadly: int, *, lying: bool) -> list[str] | None:
     """Kill at one boundary, go on, and say what does not hold; None where it came to its end before."""
-    log, wrong = Log(folder / "log"), list[str]()
-    ended = in_a_process(folder, deadly, lying=lying)
+    log, wrong, deadline_s = Log(folder / "log"), list[str](), HASTY_S if lying else DEADLINE_S
+    ended = forked(lambda: live(folder, deadly, lying=lying, deadline_s=deadline_s))
     if ended != -signal.SIGKILL:
         return None if ended == 0 else ["the process failed"]
     before, events, _, intact = asyncio.run(_look(folder))
@@ -213,7 +214,7 @@ def reckon(folder: Path, deadly: int, *, lying: bool) -> list[str] | None:
     heard = {words[1] for words in log.read() if words[0] == "acknowledged"}
     if not heard <= events:
         wrong.append("G1: an acknowledged event is lost")
-    if in_a_process(folder, FAR, hasty=lying) != 0:
+    if forked(lambda: live(folder, FAR, lying=False, deadline_s=deadline_s)) != 0:
         return [*wrong, "what was left did not come to its end"]
     after, events, topics, still_intact = asyncio.run(_look(folder))
     said = log.read()
@@ -252,7 +253,8 @@ def _of_runs(before: Histories, after: Histories, again: Counter[str]) -> list[s
     return wrong
 
 
-async def _template(path: Path) -> None:
+async def template(path: Path) -> None:
+    """Make a migrated store, to be copied."""
     database = SqliteDatabase(path, commit_in_thread=False)
     await migrate(database, load_migrations("sqlite"))
     await database.close()
@@ -260,7 +262,7 @@ async def _template(path: Path) -> None:
 
 def main(folder: Path, stride: int, *, lying: bool) -> None:
     """Every boundary (or every `stride`th) of the job, one after the other."""
-    asyncio.run(_template(folder / "template.db"))
+    asyncio.run(template(folder / "template.db"))
     for kills in itertools.count():
         deadly = kills * stride
         own = folder / str(deadly)
