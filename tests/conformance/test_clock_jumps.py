@@ -28,7 +28,7 @@ def test_leases_of_shards_do_not_hear_of_jumping_clocks(postgres_backend: Backen
             assert await first.tend() == []
             assert (sorted(first.fences()), second.fences()) == (SHARDS, {})
         await first.commit(lambda tx: tx.runs.commit_step(run, owned, step(1)))
-        await asyncio.to_thread(postgres_backend.tamper, LEASES_RUN_OUT)  # by the database's clock, the one that counts
+        await asyncio.to_thread(postgres_backend.tamper, LEASES_RUN_OUT)  # by the database's clock
         assert await second.tend() == SHARDS
         with pytest.raises(Lost):
             await first.commit(lambda tx: tx.runs.commit_step(run, owned, step(2)))
@@ -40,7 +40,7 @@ def test_leases_of_shards_do_not_hear_of_jumping_clocks(postgres_backend: Backen
 
 
 def test_a_lease_of_a_message_that_a_jump_ended_acknowledges_nothing(postgres_backend: Backend) -> None:
-    """A consumer whose clock is ahead gets the message early, as after any lost lease; the first one's token is void."""
+    """A consumer whose clock is ahead gets the message early, as after a lost lease; the first one's token is void."""
     mine, theirs = HandClock(), HandClock()
 
     async def main() -> None:
