@@ -95,6 +95,7 @@ class World:
         router = Router("simulated")
         self._declare_main(router)
         self._declare_wide(router)
+        self._declare_lasting(router)
         return router
 
     def _declare_main(self, router: Router) -> None:
@@ -175,13 +176,6 @@ class World:
             return len(items)
 
         @router.workflow
-        async def endless(number: int) -> None:
-            try:
-                await router.sleep("30d")
-            finally:
-                await undo(number)
-
-        @router.workflow
         async def wide(number: int) -> list[object]:
             items: list[int] = []
             await router.handle(add, to=items)
@@ -202,12 +196,25 @@ class World:
             absent = await router.wait_for_absence({"type": ["never"]}, within="1s") is None
             return [*several, absent]
 
+        assert wide
+
+    def _declare_lasting(self, router: Router) -> None:
+        @router.step
+        async def clean_up(number: int) -> int:
+            return -number
+
+        @router.workflow
+        async def endless(number: int) -> None:
+            try:
+                await router.sleep("30d")
+            finally:
+                await clean_up(number)
+
         @router.workflow
         async def tick() -> None:
             return
 
         router.schedule("tick", every=TICK_S, start=tick, catchup="all")
-        assert wide
         assert endless
 
 
