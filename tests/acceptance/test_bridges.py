@@ -86,7 +86,7 @@ def _meets_an_outage(server: NatsServer, url: str) -> None:
         ("{name: b, topic: orders, servers: 'nats://h', stream: a.b, send: x}", "not a name of letters"),
         ("{name: b, topic: orders, servers: 'nats://h', stream: S, send: '${ nothing.x }'}", "nothing"),
         ("{name: s, topic: orders, servers: 'nats://h', stream: S, send: x}", "is a subscription, too"),
-        ("{name: b, topic: orders, servers: {file: a, env: B}, stream: S, send: x}", "names 2 of env, file and value"),
+        ("{name: b, topic: orders, servers: {file: a, env: B}, stream: S, send: x}", "names 2 of env, file"),
         ("{name: b, topic: orders, servers: 'nats://h', stream: S, send: x, filter: {body: {a: 1}}}", "filter"),
         ("{name: b, topic: orders, servers: 'nats://h', stream: S, send: x, begin: '2026-02-31T00:00:00Z'}", "no time"),
     ],
