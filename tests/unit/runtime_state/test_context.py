@@ -26,6 +26,40 @@ def test_python_sees_what_conditions_see() -> None:
     asyncio.run(main())
 
 
+def test_conditions_see_what_runs_publish_of_themselves_by_key_and_it_is_recorded() -> None:
+    router, published = Router("shop"), asyncio.Event()
+
+    @router.workflow
+    async def order(key: str) -> None:
+        await router.correlate(key)
+        await router.publish_state({"paid": True})
+        published.set()
+        await router.receive("end")
+
+    router.on(
+        {"type": ["ship"]},
+        publish={"topic": "orders"},
+        when="state.published.order[event.subject].paid",
+        name="ship",
+    )
+
+    async def main() -> None:
+        async with embed(router, topics=["orders"]) as runtime:
+            run = await router.start(order, "A-17")
+            await published.wait()
+            await runtime.state.sample()
+            accepted = await runtime.accept(Event(id="1", source="/s", type="ship", subject="A-17"))
+            assert accepted.matched == ["ship@1"]
+            explained = await runtime.explainer.explain(accepted.id, tenant="default")
+            assert explained.state == {"published": {"order": {"A-17": {"paid": True}}}}
+            await router.signal(run, "end")
+            await runtime.engine.ended(run)
+            await runtime.state.sample()
+            assert router.state["published"] == {}
+
+    asyncio.run(main())
+
+
 def test_rules_of_routes_see_it() -> None:
     router = Router("shop")
     router.on({"type": ["order"]}, publish={"topic": "orders"}, name="orders")
