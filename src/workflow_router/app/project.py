@@ -14,6 +14,7 @@ from workflow_router.app.running import run
 from workflow_router.core.dispatch_route.ports import Transport
 from workflow_router.core.errors import InvalidInput, InvalidProject, Mistake
 from workflow_router.core.runtime import Runtime
+from workflow_router.db.archive_files import ArchiveFolder
 from workflow_router.settings import (
     Project,
     api_keys_of,
@@ -93,6 +94,8 @@ async def open_project(
     ) as runtime:
         runtime.engine.operations.histories.histories = declared.settings.history.limits()
         runtime.engine.streams.limits = declared.settings.streams.limits()
+        runtime.retention.keeping = declared.settings.retention.keeping()
+        runtime.retention.files = ArchiveFolder(project.folder.absolute() / declared.settings.retention.folder)
         runtime.archive.retention_days = declared.settings.keep_events_days
         sources = {
             name: Source(

@@ -4,7 +4,7 @@ from typing import cast
 
 import click
 
-from workflow_router.cli import bulk, replay, run_stream, time_machine
+from workflow_router.cli import archive, bulk, replay, run_stream, time_machine
 from workflow_router.cli.client import Client, run_by_default, segment, talks
 from workflow_router.cli.terminal import Printer, as_text, rows_of
 from workflow_router.core.errors import InvalidInput
@@ -126,5 +126,5 @@ def update(
     printer.data(client.post(f"/api/runs/{segment(run)}/updates/{segment(name)}", body))
 
 
-for _one in (*bulk.COMMANDS, *time_machine.COMMANDS, *run_stream.COMMANDS, replay.replay_runs):
+for _one in (*bulk.COMMANDS, *time_machine.COMMANDS, *run_stream.COMMANDS, *archive.COMMANDS, replay.replay_runs):
     command.add_command(_one)

@@ -35,6 +35,7 @@ from workflow_router.core.orchestration.ports import (
     UpdateTransitions,
     VitalTransitions,
 )
+from workflow_router.core.orchestration.retention_ports import RetentionTransitions
 from workflow_router.core.orchestration.stream_ports import StreamTransitions
 from workflow_router.core.pacing.ports import HoldTransitions
 from workflow_router.core.runtime_state.ports import ApprovalTransitions, AuditReads, AuditTransitions
@@ -117,6 +118,8 @@ class SharedVerbs(Protocol):
     def members(self) -> MemberTransitions: ...
     @property
     def streams(self) -> StreamTransitions: ...
+    @property
+    def retention(self) -> RetentionTransitions: ...
 
 
 class EventVerbs(Protocol):

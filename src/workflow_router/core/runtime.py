@@ -33,6 +33,7 @@ from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.flow_control import FlowControl
 from workflow_router.core.orchestration.interests import Interests
 from workflow_router.core.orchestration.payloads import PayloadSweeper
+from workflow_router.core.orchestration.retention import Retention
 from workflow_router.core.orchestration.runs import Engine
 from workflow_router.core.orchestration.signals import Signals, deliver
 from workflow_router.core.orchestration.time_machine import TimeMachine
@@ -85,6 +86,7 @@ class Runtime:
         self.engine = Engine(store, clock, workflows, sleep=sleep, random=random)
         self.payloads = PayloadSweeper(store, self.engine.operations.limit, sleep)
         self.flow_control = FlowControl(store, clock, self.engine, workflows, steps=False)
+        self.retention = Retention(store, clock, sleep)
         self.children = Children(store, self.engine)
         self.signals = Signals(store, clock, ids, self.engine)
         self.updates = Updates(store, clock, ids, self.engine, self.signals)
@@ -150,6 +152,7 @@ class Runtime:
         self.bodies.open()
         self.archive.open()
         self.payloads.open()
+        self.retention.open()
         self.dispatcher.facts.state = self.state.snapshot
         self.state.open()
         self.checkpoints.open()
@@ -171,6 +174,7 @@ class Runtime:
         await self.state.close()
         await self.archive.close()
         await self.payloads.close()
+        await self.retention.close()
         await self.scheduler.close()
         await self.mappings.close()
         await self.ingest.close()

@@ -21,6 +21,7 @@ from workflow_router.db.repositories.members import Members
 from workflow_router.db.repositories.messages import Messages
 from workflow_router.db.repositories.pauses import Pauses
 from workflow_router.db.repositories.replies import Replies
+from workflow_router.db.repositories.retention import Retention
 from workflow_router.db.repositories.routes import Routes
 from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.repositories.schedules import Schedules
@@ -91,6 +92,7 @@ class UnitOfWork:
         self.keys = Keys(session, self.runs)
         self.holds = Holds(session, now_ms)
         self.stops = Stops(session, self.record, now_ms, epochs)
+        self.retention = Retention(session, self.blobs, now_ms)
         self.streams = Streams(session, epochs)
         self.pauses = Pauses(session)
         self.chains = Chains(session, self.runs, epochs)

@@ -17,6 +17,7 @@ from workflow_router.settings.document import Node
 from workflow_router.settings.history import History
 from workflow_router.settings.limits import LimitRule, PriceTable
 from workflow_router.settings.payloads import Payloads
+from workflow_router.settings.retention import Retention
 from workflow_router.settings.routes import Route
 from workflow_router.settings.schedules import Schedule
 from workflow_router.settings.secrets import SecretCommand
@@ -57,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     payloads: Payloads = Payloads()
     history: History = History()
     streams: Streams = Streams()
+    retention: Retention = Retention()
     drain_s: Annotated[float, Meta(ge=0, le=30)] = 20.0
 
     @property

@@ -13,6 +13,7 @@ from workflow_router.core.model import DEFAULT_TENANT, DispatchRecord, Run, Step
 from workflow_router.core.orchestration.chain_ports import Chain
 from workflow_router.core.ports import Transaction
 from workflow_router.core.states import RunStatus
+from workflow_router.utils.codec import to_json, typed_from_json
 
 DISPATCHES_MAX = 500
 
@@ -41,7 +42,7 @@ async def get_run(context: Context, run_id: str) -> RunView:
 
     found = await context.runtime.store.read(unit)
     if found is None:
-        raise NotFound("There is no run of this id.", remedy="List them with GET /api/runs.")
+        return await _archived(context, run_id)
     return view(
         RunView,
         found.run,
@@ -51,6 +52,37 @@ async def get_run(context: Context, run_id: str) -> RunView:
         steps=[view(StepView, step) for step in found.steps],
         dispatches=[view(DispatchView, one) for one in reversed(found.dispatches)],
     )
+
+
+class _Line(msgspec.Struct, frozen=True):
+    """What is shown of a run's line in an archive."""
+
+    runs: list[dict[str, object]]
+    steps: list[dict[str, object]] = []
+    dispatches: list[dict[str, object]] = []
+
+
+async def _archived(context: Context, run_id: str) -> RunView:
+    """A run that is not in the store any more, from its archive. Raises NotFound, which says where it is."""
+    found = await context.runtime.retention.recall(run_id)
+    if found is None:
+        raise NotFound("There is no run of this id.", remedy="List them with GET /api/runs.")
+    file, text = found
+    if text is None:
+        raise NotFound(f"The run was archived to {file}, which is not there.", remedy="Bring the file back.")
+    line = typed_from_json(text, _Line)
+    absent = dict.fromkeys(("input", "output", "error", "cause", "correlation", "waits_for", "chain", "facts", "usage"))
+    shown = {
+        **absent,
+        **line.runs[0],
+        "archived": file,
+        "steps": [{**absent, **step} for step in line.steps],
+        "dispatches": [
+            {**absent, "target": None, "step_key": None, "caller": None, "finished_ms": None, "run": run_id, **one}
+            for one in line.dispatches
+        ],
+    }
+    return typed_from_json(to_json(shown), RunView)
 
 
 async def _waits_for(tx: Transaction, run: Run) -> str | None:
