@@ -49,12 +49,20 @@ def _command(action: str, one: str, said: str) -> click.Command:
     @click.argument("run", required=False)
     @click.option("--workflow", help="All runs of this workflow, in place of RUN.")
     @click.option("--status", help="All runs in this status, in place of RUN.")
+    @click.option("--where", metavar="NAME=VALUE", help="All runs with this attribute, in place of RUN.")
     @click.option("--yes", is_flag=True, help="Needed to act on many.")
     @talks
     def act(
-        client: Client, printer: Printer, run: str | None, workflow: str | None, status: str | None, *, yes: bool
+        client: Client,
+        printer: Printer,
+        run: str | None,
+        workflow: str | None,
+        status: str | None,
+        where: str | None,
+        *,
+        yes: bool,
     ) -> None:
-        wanted = {"workflow": workflow, "status": status}
+        wanted = {"workflow": workflow, "status": status, "where": where}
         filtered = any(value is not None for value in wanted.values())
         if filtered == (run is not None):
             raise InvalidInput("Name one run, or say which by options.", remedy=f"See `wr runs {action} --help`.")

@@ -80,6 +80,10 @@ class Client:
         """The object that a PUT of JSON answers. Raises Refused, Unreachable."""
         return self._read(self._call("PUT", path, to_json(body), "application/json"), dict[str, object])
 
+    def patch(self, path: str, body: object) -> dict[str, object]:
+        """The object that a PATCH of JSON answers. Raises Refused, Unreachable."""
+        return self._read(self._call("PATCH", path, to_json(body), "application/json"), dict[str, object])
+
     def delete(self, path: str) -> dict[str, object]:
         """The object that a DELETE answers. Raises Refused, Unreachable."""
         return self._read(self._call("DELETE", path, None, ""), dict[str, object])

@@ -103,12 +103,27 @@ def signal(client: Client, printer: Printer, run: str, name: str, given: str, si
     printer.say(f"Sent {name} to {run}.", answer)
 
 
-@command.command("state")
+@command.command("state", epilog="Example: wr runs state 0195b7a0-… --set limit=5 --resume")
 @click.argument("run")
+@click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="Edit it; the value is JSON or a text.")
+@click.option("--resume", is_flag=True, help="Then let a suspended run go on, or retry a faulted one.")
 @talks
-def state(client: Client, printer: Printer, run: str) -> None:
-    """Show the state that the run RUN published last."""
-    printer.data(client.get(f"/api/runs/{segment(run)}/state"))
+def state(client: Client, printer: Printer, run: str, pairs: tuple[str, ...], *, resume: bool) -> None:
+    """Show the state that the run RUN published last, or edit it."""
+    path = f"/api/runs/{segment(run)}/state"
+    if not pairs:
+        printer.data(client.get(path))
+        return
+    named = [pair.partition("=") for pair in pairs]
+    body = {"set": {name: _value(text) for name, _, text in named}, "resume": resume}
+    printer.data(client.patch(path, body))
+
+
+def _value(text: str) -> object:
+    try:
+        return from_json(text)
+    except ValueError:
+        return text
 
 
 @command.command("update", epilog="""Example: wr runs update 0195b7a0-… add_item --input '{"name": "tea"}'""")

@@ -20,9 +20,16 @@ def _json(option: str, text: str) -> object:
 @click.option("--before", metavar="KEY", help="The first step that is not taken over; all are by default.")
 @click.option("--input", "given", metavar="JSON", help="Another input.")
 @click.option("--edit", "edits", multiple=True, metavar="KEY=JSON", help="Another result of a step that is taken over.")
+@click.option("--state", metavar="JSON", help="An object of names to set in the state published by then.")
 @talks
 def fork(
-    client: Client, printer: Printer, run: str, before: str | None, given: str | None, edits: tuple[str, ...]
+    client: Client,
+    printer: Printer,
+    run: str,
+    before: str | None,
+    given: str | None,
+    edits: tuple[str, ...],
+    state: str | None,
 ) -> None:
     """Start a new run with the history of the run RUN up to a step."""
     body: dict[str, object] = {} if before is None else {"before": before}
@@ -30,6 +37,8 @@ def fork(
         body["input"] = _json("--input", given)
     pairs = [edit.partition("=") for edit in edits]
     body["edits"] = {key: _json("--edit", text) for key, _, text in pairs}
+    if state is not None:
+        body["state"] = _json("--state", state)
     answer = client.post(f"/api/runs/{segment(run)}/fork", body)
     printer.say(f"Started {answer.get('id')}.", answer)
 

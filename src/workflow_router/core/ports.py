@@ -36,6 +36,7 @@ from workflow_router.core.orchestration.ports import (
     VitalTransitions,
 )
 from workflow_router.core.orchestration.retention_ports import RetentionTransitions
+from workflow_router.core.orchestration.state_ports import StateTransitions
 from workflow_router.core.orchestration.stream_ports import StreamTransitions
 from workflow_router.core.pacing.ports import HoldTransitions
 from workflow_router.core.runtime_state.ports import ApprovalTransitions, AuditReads, AuditTransitions
@@ -95,6 +96,8 @@ class TimeVerbs(Protocol):
     def stops(self) -> StopTransitions: ...
     @property
     def attributes(self) -> AttributeTransitions: ...
+    @property
+    def states(self) -> StateTransitions: ...
     @property
     def chains(self) -> ChainTransitions: ...
     @property

@@ -8,7 +8,9 @@ from workflow_router.core import run_verbs
 from workflow_router.core.durations import seconds
 from workflow_router.core.errors import InvalidInput
 from workflow_router.core.joins import Join, JoinKind
+from workflow_router.core.orchestration import state_edits
 from workflow_router.core.orchestration.attributes import attributes_of
+from workflow_router.core.orchestration.definitions import fitted
 from workflow_router.core.orchestration.heartbeats import beating
 from workflow_router.core.orchestration.interests import Heard
 from workflow_router.core.orchestration.journal import Outcome
@@ -106,15 +108,19 @@ class TimeVerbs(ScheduleVerbs):
         join = Join(kind=kind, parts=parts, count=count)
         return await self.runtime.interests.wait(branch, join, patterns, name, seconds(within))
 
-    async def publish_state(self, state: object) -> None:
-        """Make this what others see of the run, in the same commit as its history. Only inside a run."""
+    async def publish_state(self, state: object, *, of: Any = Any) -> Any:
+        """Make this what others see of the run, in the same commit as its history. Only inside a run.
+
+        Returns the state, with what people have edited of it since it was published last.
+
+        Args:
+            of: its type; plain data by default.
+        """
         branch = run_verbs.inside("publish_state")
         text = to_json(state)
-
-        async def perform(live: LiveRun, _: str) -> Outcome:
-            return Outcome(output=b"null", also=lambda tx: tx.interests.publish_state(live.run, live.fence, text))
-
-        await self.runtime.engine.operations.value(branch, "state", "state", perform)
+        shown = await state_edits.publish(self.runtime.engine.operations, branch, text)
+        # Histories from before states could be edited have null there.
+        return fitted(Codec(of), text if shown == b"null" else shown, "The state")
 
     @property
     def state(self) -> Mapping[str, Any]:

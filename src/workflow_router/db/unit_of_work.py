@@ -26,6 +26,7 @@ from workflow_router.db.repositories.routes import Routes
 from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.repositories.schedules import Schedules
 from workflow_router.db.repositories.signals import Signals
+from workflow_router.db.repositories.states import States
 from workflow_router.db.repositories.stops import Stops, Vitals
 from workflow_router.db.repositories.streams import Streams
 from workflow_router.db.repositories.targets import Targets
@@ -93,6 +94,7 @@ class UnitOfWork:
         self.holds = Holds(session, now_ms)
         self.stops = Stops(session, self.record, now_ms, epochs)
         self.retention = Retention(session, self.blobs, now_ms)
+        self.states = States(session, now_ms)
         self.streams = Streams(session, epochs)
         self.pauses = Pauses(session)
         self.chains = Chains(session, self.runs, epochs)

@@ -11,21 +11,25 @@ from workflow_router.api.endpoints.runs import TAG, Started
 from workflow_router.api.request import Request
 from workflow_router.api.views import StepView, view
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound, Overloaded
+from workflow_router.core.orchestration.attributes import condition_of
 from workflow_router.core.orchestration.bulk import Action, BulkPage
 from workflow_router.core.orchestration.ports import RunFilter
+from workflow_router.core.orchestration.state_edits import edit
 from workflow_router.core.states import RunStatus
+from workflow_router.utils.codec import to_json
 
 
 class ForkRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a fork begins, and what is other in it.
 
     `before` is the key of the first step that is not taken over (all are without it), `edits` other results of steps
-    that are, by key.
+    that are, by key, `state` names to set in the state that was published by then.
     """
 
     before: str | None = None
     input: Raw | None = None
     edits: dict[str, Raw] = {}
+    state: dict[str, Raw] | None = None
 
 
 class StepDifference(msgspec.Struct, frozen=True):
@@ -48,7 +52,37 @@ async def fork_run(context: Context, run_id: str, body: ForkRun) -> Started:
     """Start a new run with the history of this one up to a step."""
     given = None if body.input is None else bytes(body.input)
     edits = {key: bytes(value) for key, value in body.edits.items()}
-    return Started(await context.runtime.time_machine.fork(run_id, before=body.before, given=given, edits=edits))
+    state = None if body.state is None else to_json(body.state)
+    forked = await context.runtime.time_machine.fork(run_id, before=body.before, given=given, edits=edits, state=state)
+    return Started(forked)
+
+
+class EditState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names to set in a run's published state. With `resume` a suspended run goes on, and a faulted one is retried."""
+
+    set: dict[str, Raw]
+    resume: bool = False
+
+
+class EditedState(msgspec.Struct, frozen=True):
+    """The state as it is now, and the run that goes on with it: of a faulted one that is retried, the new run."""
+
+    run: str
+    state: Raw
+
+
+@endpoint("PATCH", "/api/runs/{run_id}/state", tag=TAG, errors=(InvalidInput, NotFound, Conflict, Overloaded))
+async def edit_run_state(context: Context, request: Request, run_id: str, body: EditState) -> EditedState:
+    """Edit the state that a run published; the run gets it where it publishes its state next."""
+    runtime, actor = context.runtime, request.caller or "api"
+    await runtime.engine.find(run_id)
+    run, state = await edit(runtime.store, run_id, to_json(body.set), actor=actor)
+    going_on = run.id
+    if body.resume and run.status is RunStatus.FAULTED:
+        going_on = await runtime.time_machine.retry(run.id)
+    elif body.resume and run.status is RunStatus.SUSPENDED:
+        await runtime.engine.pausing.resume(run.id, actor=actor)
+    return EditedState(going_on, Raw(state))
 
 
 @endpoint("GET", "/api/runs/{run_id}/diff/{other}", tag=TAG, errors=(NotFound,))
@@ -71,6 +105,7 @@ class BulkAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: Action
     workflow: str | None = None
     status: RunStatus | None = None
+    where: Annotated[str, Meta(max_length=600)] | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     before: str | None = None
 
@@ -79,7 +114,8 @@ class BulkAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def act_on_runs(context: Context, request: Request, body: BulkAction) -> BulkPage:
     """Cancel, retry, pause or resume a page of the runs that a filter finds, newest first."""
     wanted = RunFilter(workflow=body.workflow, status=body.status, before=body.before, limit=body.limit)
-    return await context.runtime.bulk.act(body.action, wanted, actor=request.caller or "api")
+    where = None if body.where is None else condition_of(body.where)
+    return await context.runtime.bulk.act(body.action, wanted, actor=request.caller or "api", where=where)
 
 
-ENDPOINTS = (retry_run, fork_run, diff_runs, act_on_runs)
+ENDPOINTS = (retry_run, fork_run, diff_runs, edit_run_state, act_on_runs)

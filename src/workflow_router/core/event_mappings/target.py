@@ -124,6 +124,12 @@ def compile_target(rule: Mapping[str, object], *, variables: Collection[str] = (
             remedy=f"It needs {', '.join(sorted(needed)) or 'a name'}; beside it stand {', '.join(sorted(_COMMON))}.",
         )
 
+    if does == "signal" and str(fields["name"]).startswith(("+", "~")):
+        raise InvalidInput(
+            f"No signal may be named {fields['name']!r}: names that begin with + or ~ are the router's own.",
+            remedy="Choose another name.",
+        )
+
     def template(field: str, default: object = None) -> Template | None:
         value = fields.get(field, default)
         return None if value is None else compile_template(value, variables=variables)

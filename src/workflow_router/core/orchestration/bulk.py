@@ -9,6 +9,7 @@ import msgspec
 
 from workflow_router.core.errors import InvalidInput, RouterError
 from workflow_router.core.model import Run, Transition
+from workflow_router.core.orchestration.attributes import Attribute
 from workflow_router.core.orchestration.ports import RunFilter
 from workflow_router.core.orchestration.runs import Engine
 from workflow_router.core.orchestration.time_machine import TimeMachine
@@ -52,21 +53,26 @@ class Bulk:
         self._engine = engine
         self._machine = machine
 
-    async def act(self, action: Action, wanted: RunFilter, *, actor: str) -> BulkPage:
+    async def act(self, action: Action, wanted: RunFilter, *, actor: str, where: Attribute | None = None) -> BulkPage:
         """Do something to a page of the runs that the filter finds.
+
+        Args:
+            where: only runs that have this attribute.
 
         Raises:
             InvalidInput: the filter says nothing, or a status to whose runs it cannot be done.
         """
         applies = _APPLIES[action]
-        if wanted.workflow is None and wanted.status is None:
-            raise InvalidInput("A bulk operation needs a filter.", remedy="Say which workflow or status.")
+        if wanted.workflow is None and wanted.status is None and where is None:
+            raise InvalidInput("A bulk operation needs a filter.", remedy="Say which workflow, status or attribute.")
         if wanted.status is not None and wanted.status not in applies:
             said = ", ".join(sorted(applies))
             raise InvalidInput(f"Runs that are {wanted.status} cannot {action}.", remedy=f"Say one of {said}.")
         if wanted.status is None and len(applies) == 1:
             wanted = msgspec.structs.replace(wanted, status=next(iter(applies)))
-        page = await self._store.read(lambda tx: tx.runs.list_runs(wanted))
+        page = await self._store.read(
+            lambda tx: tx.runs.list_runs(wanted) if where is None else tx.attributes.runs(where, wanted)
+        )
         chosen = [run for run in page if run.status in applies and not run.workflow.startswith("router.")]
 
         async def tell(tx: Transaction) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from workflow_router.core.errors import Conflict, NotFound, WaitExpired
+from workflow_router.core.errors import Conflict, InvalidInput, NotFound, WaitExpired
 from workflow_router.core.model import DEFAULT_TENANT, Run, Signal
 from workflow_router.core.orchestration.continuing import last, wake
 from workflow_router.core.orchestration.journal import Outcome, Problem
@@ -22,9 +22,26 @@ from workflow_router.core.states import RUN_ENDED, StepStatus
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.ids import Ids
 
+# The router's own signals: updates, and events that a run waits for.
+_RESERVED = ("+", "~")
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidInput for a name of a signal that only the router itself may send."""
+    if name.startswith(_RESERVED):
+        raise InvalidInput(
+            f"No signal may be named {name[:100]!r}: names that begin with + or ~ are the router's own.",
+            remedy="Choose another name; to ask a run for an update, use `update`.",
+        )
+
 
 async def deliver(tx: Transaction, signal: Signal) -> Run | None:
-    """Send a signal to its key, within a transaction; returns the run that this woke."""
+    """Send a signal to its key, within a transaction; returns the run that this woke.
+
+    Raises:
+        InvalidInput: its name is one of the router's own.
+    """
+    check_name(signal.name)
     holder = await tx.signals.correlated(tenant=signal.tenant, workflow=signal.workflow or "", key=signal.key or "")
     landed = await tx.signals.send(msgspec.structs.replace(signal, run=holder))
     return await wake(tx, holder) if landed and holder is not None else None
@@ -52,10 +69,22 @@ class Signals:
         after()
         return sent
 
+    async def send_own(self, run_id: str, name: str, value: bytes, *, signal_id: str, tenant: str) -> None:
+        """Send what the router itself says to a run, under a name that nobody else may use. Raises as `send` does."""
+        _, unit, after = self._sending(run_id, name, value, signal_id=signal_id, tenant=tenant)
+        await self._store.commit(unit)
+        after()
+
     def sending(
         self, run_id: str, name: str, value: bytes, *, signal_id: str | None = None, tenant: str = DEFAULT_TENANT
     ) -> tuple[str, Callable[[Transaction], Awaitable[None]], Callable[[], None]]:
         """The same for a unit of work of somebody else: the signal's id, what to write, and what to do once it is."""
+        check_name(name)
+        return self._sending(run_id, name, value, signal_id=signal_id, tenant=tenant)
+
+    def _sending(
+        self, run_id: str, name: str, value: bytes, *, signal_id: str | None, tenant: str
+    ) -> tuple[str, Callable[[Transaction], Awaitable[None]], Callable[[], None]]:
         self._engine.operations.limit.checked(value, f"The signal {name}")
         signal = Signal(id=signal_id or self._ids.new(), name=name, value=value, run=run_id, tenant=tenant)
         found: list[Run] = []
@@ -85,6 +114,10 @@ class Signals:
 
         async def perform(live: LiveRun, key: str) -> Outcome:
             tenant = live.run.tenant
+            try:
+                check_name(name)
+            except InvalidInput as error:
+                return Outcome(error=Problem.of(error))
             refusal = self._engine.operations.limit.refusal(value, f"The signal {name}")
             if refusal is not None:
                 return Outcome(error=Problem.of(refusal))

@@ -12,6 +12,7 @@ import msgspec
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound
 from workflow_router.core.model import NewRun, Run, StepRecord
 from workflow_router.core.orchestration.runs import Engine
+from workflow_router.core.orchestration.state_edits import merge, state_step
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.states import RUN_ENDED, StepStatus
 from workflow_router.utils.ids import Ids
@@ -44,10 +45,22 @@ class TimeMachine:
         if run.status != "faulted":
             raise Conflict(f"Run {run_id} is {run.status}, not faulted.", remedy="Fork it from a step instead.")
         failed = [step for step in history if step.status is StepStatus.FAULTED]
-        return await self._fork(run, failed[-1] if failed else None, run.input, {})
+        cut = failed[-1] if failed else None
+        published = state_step(history, cut)
+        pending = await self._store.read(lambda tx: tx.states.edits(run_id))
+        edits = (
+            {} if pending is None or published is None else {published.key: merge(published.output or b"{}", pending)}
+        )
+        return await self._fork(run, cut, run.input, edits, published)
 
     async def fork(
-        self, run_id: str, *, before: str | None = None, given: bytes | None = None, edits: Mapping[str, bytes] = {}
+        self,
+        run_id: str,
+        *,
+        before: str | None = None,
+        given: bytes | None = None,
+        edits: Mapping[str, bytes] = {},
+        state: bytes | None = None,
     ) -> str:
         """Start a new run with the history of another; returns its id.
 
@@ -55,9 +68,10 @@ class TimeMachine:
             before: key of the first step that is not taken over; None takes all of them over.
             given: another input, JSON; the code sees it from the beginning.
             edits: other results, JSON, of steps that are taken over, by key.
+            state: JSON object of names to set in the state that the last step taken over had published.
 
         Raises:
-            NotFound: there is no such run. InvalidInput: it has no such step before that one.
+            NotFound: there is no such run. InvalidInput: it has no such step before that one, or no state to edit.
         """
         run, history = await self._read(run_id)
         by_key = {step.key: step for step in history}
@@ -70,7 +84,13 @@ class TimeMachine:
                 f"Run {run_id} has no step {key!r} to be taken over or to begin at.",
                 remedy=f"See `wr runs show {run_id}`.",
             )
-        return await self._fork(run, cut, run.input if given is None else given, edits)
+        published = state_step(history, cut)
+        if state is not None:
+            if published is None:
+                raise InvalidInput(f"Run {run_id} had published no state by then.", remedy="Begin at a later step.")
+            there = edits.get(published.key, published.output) or b"{}"
+            edits = {**edits, published.key: merge(there, state)}
+        return await self._fork(run, cut, run.input if given is None else given, edits, published)
 
     async def diff(self, first: str, second: str) -> list[Difference]:
         """Steps of two runs side by side, in the order of the first. Raises NotFound."""
@@ -94,7 +114,14 @@ class TimeMachine:
             raise NotFound(f"There is no run {run_id}.", remedy="List them with `wr runs`.")
         return run, history
 
-    async def _fork(self, run: Run, cut: StepRecord | None, given: bytes, edits: Mapping[str, bytes]) -> str:
+    async def _fork(
+        self,
+        run: Run,
+        cut: StepRecord | None,
+        given: bytes,
+        edits: Mapping[str, bytes],
+        published: StepRecord | None,
+    ) -> str:
         new = NewRun(
             id=self._ids.new(),
             workflow=run.workflow,
@@ -109,6 +136,8 @@ class TimeMachine:
             started = await tx.runs.start(new)
             if started is not None and not started.joined and started.status not in RUN_ENDED:
                 await tx.keys.copy(run.id, started, cut, edits)
+                shown = None if published is None else edits.get(published.key, published.output)
+                await tx.states.copy(run.id, started.id, None if shown == b"null" else shown)
             return started
 
         started = await self._store.commit(unit)

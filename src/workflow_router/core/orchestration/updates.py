@@ -162,7 +162,7 @@ class Updates:
         try:
             async with asyncio.timeout(within_s):
                 body = to_json(_Asked(own_id, name, msgspec.Raw(value)))
-                await self._signals.send(run_id, _SIGNAL, body, signal_id=own_id, tenant=tenant)
+                await self._signals.send_own(run_id, _SIGNAL, body, signal_id=own_id, tenant=tenant)
                 ending = asyncio.get_running_loop().create_task(self._engine.ended(run_id), name=f"update {own_id}")
                 ending.add_done_callback(lambda _: answered.set())
                 return short, await self._answer(run_id, own_id, answered, tenant)

@@ -25,7 +25,7 @@ RETURNING id;
 
 -- name: publish_state
 INSERT INTO run_states (run_id, state, updated_ms) VALUES (:run_id, :state, :now_ms)
-ON CONFLICT (run_id) DO UPDATE SET state = excluded.state, updated_ms = excluded.updated_ms;
+ON CONFLICT (run_id) DO UPDATE SET state = excluded.state, updated_ms = excluded.updated_ms, edits = NULL;
 
 -- name: state_of_run
 SELECT state, updated_ms FROM run_states WHERE run_id = :run_id;
@@ -45,3 +45,10 @@ FROM run_states AS s JOIN runs AS r ON r.id = s.run_id LEFT JOIN correlations AS
 WHERE r.tenant = :tenant AND r.status NOT IN ('completed', 'faulted', 'cancelled')
 ORDER BY s.updated_ms DESC, r.id
 LIMIT :limit;
+
+-- name: edit_state
+INSERT INTO run_states (run_id, state, updated_ms, edits) VALUES (:run_id, :state, :now_ms, :edits)
+ON CONFLICT (run_id) DO UPDATE SET state = excluded.state, updated_ms = excluded.updated_ms, edits = excluded.edits;
+
+-- name: edits_of_state
+SELECT edits FROM run_states WHERE run_id = :run_id;
