@@ -1,7 +1,9 @@
 """Doors of long runs: filters by attribute, also in bulk; edited state; archives; chains; what a run waits for."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 from tests.acceptance.api_kit import served
@@ -39,6 +41,15 @@ def router_of() -> Router:
     return router
 
 
+def cli_of(url: str) -> Callable[..., Awaitable[CompletedProcess[str]]]:
+    """`wr` against a router, beside the event loop."""
+
+    async def cli(*given: str) -> CompletedProcess[str]:
+        return await asyncio.to_thread(wr, *given, url=url)
+
+    return cli
+
+
 async def until(runtime: Runtime, run_id: str, status: str) -> None:
     async for _ in runtime.observe(after=0):
         if (await runtime.engine.find(run_id)).status == status:
@@ -49,7 +60,7 @@ def test_runs_are_found_by_attribute_also_in_bulk_and_their_state_is_edited() ->
     async def main() -> None:
         router = router_of()
         async with served(router) as door:
-            runtime, cli = door.runtime, lambda *given: asyncio.to_thread(wr, *given, url=door.url)
+            runtime, cli = door.runtime, cli_of(door.url)
             ids = {
                 customer: await router.start("order", {"customer": customer, "address": "waits"}) for customer in "ab"
             }
@@ -90,7 +101,7 @@ def test_chains_and_archived_runs_are_shown(tmp_path: Path) -> None:
     async def main() -> None:
         router = router_of()
         async with served(router) as door:
-            runtime, cli = door.runtime, lambda *given: asyncio.to_thread(wr, *given, url=door.url)
+            runtime, cli = door.runtime, cli_of(door.url)
             failed = await router.start("order", {"customer": "c", "address": "nowhere"})
             await runtime.engine.ended(failed)
             first = await router.start("again", 0)

@@ -15,6 +15,18 @@ from workflow_router.core.ports import Transaction
 from workflow_router.core.states import RunStatus
 from workflow_router.db.store import SqlStore
 
+_ONCE = [
+    "runs",
+    "signals",
+    "approvals",
+    "dispatches",
+    "run_states",
+    "run_attributes",
+    "update_answers",
+    "streams",
+    "stream_entries",
+]
+
 
 async def filled(store: SqlStore, run_id: str = "r1") -> Run:
     run = await start(store, run_id)
@@ -54,11 +66,8 @@ def test_a_run_is_dumped_whole_and_removed_with_all_of_it(backend: Backend) -> N
         await end(store, run)
         dumped: Mapping[str, Mapping[str, Rows]] = await store.read(lambda tx: tx.retention.dump(["r1", "none"]))
         assert list(dumped) == ["r1"]
-        tables = {table: len(rows) for table, rows in dumped["r1"].items()}
-        assert tables == {
-            "runs": 1, "steps": 2, "signals": 1, "approvals": 1, "dispatches": 1, "run_states": 1,
-            "run_attributes": 1, "update_answers": 1, "streams": 1, "stream_entries": 1,
-        }  # fmt: skip
+        assert {table: len(rows) for table, rows in dumped["r1"].items() if table != "steps"} == dict.fromkeys(_ONCE, 1)
+        assert len(dumped["r1"]["steps"]) == 2
         assert len(bytes(msgspec.convert(dumped["r1"]["steps"][0]["output"], msgspec.Raw))) == 100_002
         entries, _ = await store.read(lambda tx: tx.audit.head())
         removed = await store.commit(lambda tx: tx.retention.remove(["r1", "r2", "none"], "a/b.gz"))
