@@ -42,7 +42,7 @@ SELECT output, error FROM update_answers WHERE tenant = :tenant AND id = :id;
 -- Of runs that have not ended, those published last first; by the run's key where it has one.
 SELECT r.workflow, COALESCE(c.key, r.id), s.state
 FROM run_states AS s JOIN runs AS r ON r.id = s.run_id LEFT JOIN correlations AS c ON c.run_id = r.id
-WHERE r.tenant = :tenant AND r.status NOT IN ('completed', 'faulted', 'cancelled')
+WHERE r.tenant = :tenant AND r.status NOT IN ('completed', 'faulted', 'cancelled', 'continued')
 ORDER BY s.updated_ms DESC, r.id
 LIMIT :limit;
 
