@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from workflow_router.core.pacing import Batch, Debounce, Delay, RateLimit, Throttle
     from workflow_router.core.patterns import Pattern
     from workflow_router.core.router import Router
-    from workflow_router.core.runtime_state.approvals import Answer, Decision
+    from workflow_router.core.runtime_state.approvals import Answer, Attachment, Decision, Escalation
 
 __all__ = [
     "Answer",
     "ApprovalRejected",
+    "Attachment",
     "Batch",
     "ChildFailed",
     "CompensationFailed",
@@ -43,6 +44,7 @@ __all__ = [
     "Decision",
     "Delay",
     "DispatchFailed",
+    "Escalation",
     "Event",
     "Flow",
     "InvalidInput",
@@ -92,7 +94,7 @@ _HOMES = {
     "workflow_router.core.orchestration.step_execution_handler": ("Proceed", "StepCall"),
     "workflow_router.core.patterns": ("Pattern",),
     "workflow_router.core.router": ("Router",),
-    "workflow_router.core.runtime_state.approvals": ("Answer", "Decision"),
+    "workflow_router.core.runtime_state.approvals": ("Answer", "Attachment", "Decision", "Escalation"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

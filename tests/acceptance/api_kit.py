@@ -22,6 +22,7 @@ from workflow_router.core.event_mappings.webhooks import Scheme, Source
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.proofs.checkpoint import Signer
 from workflow_router.core.runtime import Runtime
+from workflow_router.core.runtime_state.approval_links import Links
 
 SECRET = "swordfish"
 EVENT: dict[str, Any] = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "com.example.order"}
@@ -112,6 +113,7 @@ def github(body: bytes, delivery: str, event: str = "issues", secret: str = SECR
 
 def _sign(runtime: Runtime) -> None:
     runtime.checkpoints.sign_with(Signer("office", bytes(32)))
+    runtime.approvals.notices.links = Links(lambda: [bytes(32)], "http://router.test")
 
 
 @contextlib.asynccontextmanager

@@ -87,9 +87,9 @@ def answered(answer: Answer, operation: Document, document: Document) -> None:
 async def busy(door: Door) -> dict[str, str]:
     """Make one of everything; returns a value for each parameter of a path."""
     await door.send(data={"n": 1})
-    run = (await door.call("POST", "/api/runs", {"workflow": "ask", "input": 1})).json["id"]
+    run, _ = [(await door.call("POST", "/api/runs", {"workflow": "ask", "input": n})).json["id"] for n in (1, 2)]
     async with asyncio.timeout(5):
-        while not (approvals := await door.get("/api/approvals")):  # noqa: ASYNC110  it is asked over HTTP
+        while len(approvals := await door.get("/api/approvals")) < 2:  # noqa: ASYNC110  it is asked over HTTP
             await asyncio.sleep(0.01)
     await door.call("POST", "/api/topics/orders/messages", {"body": 1})
     rule = {"on": {"type": ["y"]}, "publish": {"topic": "orders"}}
@@ -99,7 +99,13 @@ async def busy(door: Door) -> dict[str, str]:
     dispatch = (await door.get("/api/dispatches"))[0]["id"]
     await door.runtime.bodies.idle()
     event = (await door.get("/api/events"))["events"][0]["id"]
+    link = f"/api/approvals/{approvals[1]['id']}/links"
+    signed = (await door.call("POST", link, {"person": "ann", "approved": True})).json["url"]
+    until_ms = door.runtime.clock.now_ms() + 60_000
+    handed = await door.call("POST", "/api/delegations", {"to": "bob", "by": "ann", "until_ms": until_ms})
     return {
+        "token": signed.rpartition("/")[2],
+        "delegation_id": handed.json["id"],
         "run_id": run,
         "other": run,
         "approval_id": approvals[0]["id"],
@@ -134,6 +140,8 @@ BODIES: dict[str, object] = {
     "post_events": EVENT,
     "start_run": {"workflow": "ask", "input": 2},
     "decide": {"by": "ann", "approved": True},
+    "make_link": {"person": "ann", "approved": False},
+    "delegate": {"to": "cid", "by": "bob", "until_ms": 9_000_000_000_000},
     "publish": {"body": 2},
     "pull": {},
     "seek": {"to": "beginning"},
@@ -288,7 +296,8 @@ def test_with_keys_no_operation_is_open_but_those_that_say_so() -> None:
                 if method != "GET" or path != "/api/observe":
                     answer = await door.call(method, concrete, headers=good)
                     assert answer.status != 401 or path.startswith("/webhooks/")
-            assert opened == {"/healthz", "/readyz", "/webhooks/{source}", "/", "/web/{file}", "/web/{folder}/{part}"}
+            pages = {"/", "/web/{file}", "/web/{folder}/{part}", "/approve/{token}"}
+            assert opened == {"/healthz", "/readyz", "/webhooks/{source}"} | pages
             for path in ("/nope", "/healthz/", "/api/runs/healthz", "//healthz", "/v1/models", "/dispatch/billing/x"):
                 (await door.call("GET", path)).problem(401, "unauthorized")
             (await door.call("DELETE", "/healthz")).problem(401, "unauthorized")
@@ -300,15 +309,23 @@ def test_with_keys_no_operation_is_open_but_those_that_say_so() -> None:
 
 def test_with_keys_people_decide_under_their_own_name() -> None:
     router, routes = office()
-    keys = {hashlib.sha256(KEY.encode()).hexdigest(): "ann"}
+    keys = {hashlib.sha256(key.encode()).hexdigest(): name for key, name in ((KEY, "ann"), (KEY[::-1], "bob"))}
 
     async def main() -> None:
         async with served(router, routes=routes, keys=keys) as door:
             door.session.headers["authorization"] = f"Bearer {KEY}"
-            values = await busy(door)
-            path = f"/api/approvals/{values['approval_id']}"
+            started = (await door.call("POST", "/api/runs", {"workflow": "ask", "input": 1})).json["id"]
+            async with asyncio.timeout(5):
+                while not (found := await door.get("/api/approvals")):  # noqa: ASYNC110  it is asked over HTTP
+                    await asyncio.sleep(0.01)
+            path = f"/api/approvals/{found[0]['id']}"
             (await door.call("POST", path, {"by": "bob", "approved": True})).problem(403, "forbidden")
+            # Whoever caused the run does not approve what it asks.
+            assert "ann asked for this" in (await door.call("POST", path, {"approved": True})).problem(403, "forbidden")
+            (await door.call("POST", f"{path}/links", {"person": "bob", "approved": True})).problem(403, "forbidden")
+            door.session.headers["authorization"] = f"Bearer {KEY[::-1]}"
             decided = await door.call("POST", path, {"approved": True})
-            assert decided.json["decisions"][0]["by"] == "ann"
+            assert decided.json["decisions"][0]["by"] == "bob"
+            assert (await door.runtime.engine.ended(started)).output == b'"approved"'
 
     asyncio.run(main())

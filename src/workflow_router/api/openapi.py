@@ -103,10 +103,12 @@ def _operation(one: Endpoint, schemas: _Schemas) -> Document:
     if one.consumes:
         content = {media_type: {"schema": schemas.of(kind)} for media_type, kind in one.consumes.items()}
         operation["requestBody"] = {"required": True, "content": content}
+    # A page for people tells them of mistakes as a page, too.
+    pages: Document = {kind: {"schema": {}} for kind in one.produces if kind.startswith("text/html")}
     for status, errors in sorted(_errors(one).items()):
         described = {
             "description": " ".join(dict.fromkeys(_sentence(error) for error in errors)),
-            "content": {MEDIA_TYPE: {"schema": schemas.of(Problem)}},
+            "content": {MEDIA_TYPE: {"schema": schemas.of(Problem)}, **pages},
         }
         operation["responses"][str(status)] = described
     operation["responses"]["default"] = {

@@ -2,6 +2,7 @@
 
 from workflow_router.api.endpoint import Endpoint
 from workflow_router.api.endpoints import (
+    approval_links,
     approvals,
     audit,
     bridges,
@@ -37,6 +38,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *updates.ENDPOINTS,
     *time_machine.ENDPOINTS,
     *approvals.ENDPOINTS,
+    *approval_links.ENDPOINTS,
     *topics.ENDPOINTS,
     *subscriptions.ENDPOINTS,
     *bridges.ENDPOINTS,

@@ -172,7 +172,10 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApprovalView(msgspec.Struct, frozen=True, kw_only=True):
-    """A question to people; `form` is the JSON Schema of the answer's values."""
+    """A question to people; `form` is the JSON Schema of the answer's values.
+
+    `roles` and `people` may decide now; neither means anybody. `hash` is the SHA-256 of `subject`'s canonical JSON.
+    """
 
     id: str
     run: str
@@ -186,6 +189,11 @@ class ApprovalView(msgspec.Struct, frozen=True, kw_only=True):
     created_ms: int
     due_ms: int | None
     decisions: Raw
+    people: list[str]
+    subject: Raw
+    hash: str
+    policy: Raw
+    progress: Raw
 
 
 class DeliveryView(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,8 @@ from workflow_router.db.archive_files import ArchiveFolder
 from workflow_router.settings import (
     Project,
     api_keys_of,
+    approval_mistakes,
+    approvals_of,
     check_references,
     joins_of,
     load_project,
@@ -53,7 +55,7 @@ def check(folder: Path) -> list[Mistake]:
         return list(error.mistakes)
     except InvalidInput as error:
         return [Mistake(file="router.yaml", line=None, message=error.message, remedy=error.remedy)]
-    return check_references(project, workflows)
+    return [*check_references(project, workflows), *approval_mistakes(project)]
 
 
 @contextlib.asynccontextmanager
@@ -68,11 +70,17 @@ async def open_project(
     from workflow_router.core.event_mappings.webhooks import Source  # noqa: PLC0415  as above
 
     routers = load_routers(project)
-    mistakes = check_references(project, join_workflows(routers))
+    mistakes = [*check_references(project, join_workflows(routers)), *approval_mistakes(project)]
     if mistakes:
         raise InvalidProject(mistakes)
     declared = project.router
     url = store or store_of(project)
+    sign, tell = signing_of(project, url), approvals_of(project)
+
+    def prepare(runtime: Runtime) -> None:
+        sign(runtime)
+        tell(runtime)
+
     async with run(
         routers,
         store=url,
@@ -88,7 +96,7 @@ async def open_project(
         classifiers=classifiers_of(declared.classes),
         transport=transport,
         project_file=declared,
-        prepare=signing_of(project, url),
+        prepare=prepare,
         folder=project.folder,
         payloads=declared.settings.payloads.limits(),
     ) as runtime:

@@ -31,6 +31,7 @@ from workflow_router.core.messaging import handler_of
 from workflow_router.core.orchestration.payloads import PAYLOADS, Payloads
 from workflow_router.core.router import Router
 from workflow_router.core.runtime import Runtime
+from workflow_router.core.runtime_state.approval_messages import HANDLER
 from workflow_router.core.schedules.schedule import Schedule
 from workflow_router.db.open import open_store
 from workflow_router.db.store import LEASE_MS, SqlStore
@@ -81,6 +82,10 @@ async def _declare(
     }
     declared = [one for router in routers for one in router.subscriptions]
     declared += runtime.sources.subscriptions()
+    decisions = runtime.decisions
+    if decisions.topic is not None:
+        handlers[HANDLER] = decisions.take, 1
+        declared.append(Subscription(name=HANDLER, topic=decisions.topic, handler=HANDLER, on_failure="park"))
     runtime.broker.declare(topics, [*subscriptions, *declared], handlers | runtime.sources.handlers(), bridges)
     runtime.updates.declare(one for router in routers for one in router.updates.values())
     own = [mapping for router in routers for mapping in router.mappings]
@@ -136,7 +141,7 @@ async def run(
 
     Args:
         store: its URL, or one that is open and stays so afterwards.
-        prepare: called with the runtime before it takes up work.
+        prepare: called with the runtime before it learns what is declared.
         sources, classifiers, bridges: what is read as events, and classified; links of topics to other servers.
         folder: where files that routes name are looked for.
         project_file: what mappings that are made while it runs may refer to; the given topics by default.
@@ -169,12 +174,12 @@ async def run(
         runtime.ledger.prices = prices
         runtime.payloads.limit.max_bytes = payloads.max_bytes
         await runtime.live.open(limits)
+        prepare(runtime)
         runtime.sources.declare(sources)
         mappings = [*mappings, *classifier_mappings(classifiers, variables=SEEN)]
         await _declare(runtime, routers, topics=topics, subscriptions=subscriptions, mappings=mappings, bridges=bridges)
         await _declare_schedules(runtime, routers, schedules, project_file)
         _join(stack, runtime, [*routers, *own])
-        prepare(runtime)
         await runtime.open()
         yield runtime
 

@@ -215,11 +215,16 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     """A question to people.
 
     Attributes:
+        run: the one that asks; empty where something outside of a run's code asks.
         form: JSON Schema of the answer, as JSON.
         roles: who may answer; empty means anybody who may use the API.
         quorum: how many different people must approve.
         due_ms: after this wall time the approval has expired; None waits for ever.
-        decisions: JSON list of {by, approved, reason, values, time_ms}.
+        decisions: JSON list of `Decision`.
+        policy: JSON of `Policy`: everything else that was said when it was asked.
+        progress: JSON of `Progress`: what has become of it, besides decisions.
+        subject: canonical JSON of what is approved, and the SHA-256 of it, in hex, as `hash`.
+        next_ms: when something falls due: a reminder, an escalation, the deadline.
     """
 
     id: str
@@ -235,6 +240,12 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     created_ms: int
     due_ms: int | None
     decisions: bytes
+    policy: bytes = b"{}"
+    progress: bytes = b"{}"
+    subject: bytes = b"null"
+    hash: str = ""
+    correlation: str | None = None
+    next_ms: int | None = None
 
 
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,7 +39,7 @@ from workflow_router.core.orchestration.retention_ports import RetentionTransiti
 from workflow_router.core.orchestration.state_ports import StateTransitions
 from workflow_router.core.orchestration.stream_ports import StreamTransitions
 from workflow_router.core.pacing.ports import HoldTransitions
-from workflow_router.core.runtime_state.ports import ApprovalTransitions, AuditReads, AuditTransitions
+from workflow_router.core.runtime_state.ports import ApprovalVerbs, AuditReads, AuditTransitions
 from workflow_router.core.schedules.ports import ScheduleTransitions
 
 T = TypeVar("T")
@@ -151,7 +151,7 @@ class Transaction(FlowVerbs, TimeVerbs, BrokerVerbs, SharedVerbs, EventVerbs, Pr
     @property
     def dispatches(self) -> DispatchTransitions: ...
     @property
-    def approvals(self) -> ApprovalTransitions: ...
+    def approvals(self) -> ApprovalVerbs: ...
     @property
     def audit(self) -> AuditVerbs: ...
 

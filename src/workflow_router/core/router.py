@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, Literal, TypeVar, overload
 
 from workflow_router.core import messaging, run_verbs
+from workflow_router.core.approve_verbs import ApproveVerbs
 from workflow_router.core.dispatch_route.model import Caller
 from workflow_router.core.durations import seconds
 from workflow_router.core.errors import StepFailed
@@ -18,14 +19,13 @@ from workflow_router.core.orchestration.definitions import Step, Workflow, fitte
 from workflow_router.core.orchestration.live import current
 from workflow_router.core.orchestration.parallel import Errors
 from workflow_router.core.orchestration.saga import Saga
-from workflow_router.core.runtime_state.approvals import Answer
 from workflow_router.utils.codec import Codec, from_json, to_json
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Router(LongVerbs):
+class Router(ApproveVerbs, LongVerbs):
     """Steps, workflows and mappings of one part of a project, and the verbs its workflows use.
 
     Args:
@@ -194,33 +194,6 @@ class Router(LongVerbs):
         if branch is not None:
             return from_json(await messaging.request_within(self.runtime, branch, message, timeout_s))
         return from_json(await self.runtime.request(message, timeout_s=timeout_s))
-
-    async def approve(
-        self,
-        name: str,
-        *,
-        form: Any = None,
-        context: object = None,
-        roles: list[str] | None = None,
-        quorum: int = 1,
-        within: str | float | timedelta | None = None,
-    ) -> Answer:
-        """Ask people and wait durably for the answer. Only inside a run.
-
-        Args:
-            form: type or JSON Schema of the fields to fill in.
-            context: what they see.
-            quorum: how many different people must approve; one rejection ends it.
-            within: deadline, as seconds, timedelta, or text such as `90s`, `15m`, `2h`, `2d`; then it has expired.
-        """
-        branch = run_verbs.inside("approve")
-        return await run_verbs.approve(
-            self.runtime,
-            branch,
-            run_verbs.Question(
-                name=name, form=form, context=context, roles=roles or [], quorum=quorum, within_s=seconds(within)
-            ),
-        )
 
     async def signal(self, run_id: str, name: str, value: object = None) -> str:
         """Send a value to a run, which gets it from `receive`, now or later; returns the signal's id.

@@ -7,30 +7,16 @@ import msgspec
 
 from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
 from workflow_router.core.errors import DispatchFailed, InvalidInput, LimitReached, NotFound, Overloaded
-from workflow_router.core.model import Approval, DispatchRecord, NewMessage, NewRun, Run
+from workflow_router.core.model import DispatchRecord, NewMessage, NewRun, Run
 from workflow_router.core.orchestration.definitions import Step, Workflow, fitted
 from workflow_router.core.orchestration.journal import Outcome, Problem
 from workflow_router.core.orchestration.live import Branch, LiveRun, current
 from workflow_router.core.orchestration.operations import operation_id
 from workflow_router.core.orchestration.parallel import Errors, collected, in_parallel
-from workflow_router.core.orchestration.ports import Timer
 from workflow_router.core.orchestration.step_execution_handler import Chain
 from workflow_router.core.ports import Transaction
 from workflow_router.core.runtime import Runtime
-from workflow_router.core.runtime_state.approvals import Answer, answer_of, form_schema
-from workflow_router.core.states import ApprovalStatus
 from workflow_router.utils.codec import from_json, to_json, typed_from_json
-
-
-class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What `router.approve` asks."""
-
-    name: str
-    form: Any
-    context: object
-    roles: list[str]
-    quorum: int
-    within_s: float | None
 
 
 def inside(verb: str) -> Branch:
@@ -222,49 +208,3 @@ def _failed(runtime: Runtime, error: DispatchFailed, record: DispatchRecord | No
     if record is None:
         return Outcome(error=problem, attempts=tries)
     return Outcome(error=problem, attempts=tries, also=lambda tx: runtime.ledger.finish(tx, record))
-
-
-async def approve(runtime: Runtime, branch: Branch, question: Question) -> Answer:
-    """Ask people, and wait durably until they have decided or the deadline is over."""
-
-    async def perform(live: LiveRun, key: str) -> Outcome:
-        now_ms = runtime.clock.now_ms()
-        asked = Approval(
-            id=operation_id(live.run.id, key),
-            run=live.run.id,
-            step_key=key,
-            name=question.name,
-            status=ApprovalStatus.OPEN,
-            form=form_schema(question.form),
-            context=to_json(question.context),
-            roles=question.roles,
-            quorum=max(1, question.quorum),
-            tenant=live.run.tenant,
-            created_ms=now_ms,
-            due_ms=None if question.within_s is None else now_ms + round(question.within_s * 1000),
-            decisions=b"[]",
-        )
-
-        async def ask(tx: Transaction) -> Approval:
-            landed = await tx.approvals.ask(asked)
-            approval = asked if landed else await tx.approvals.find(asked.id) or asked
-            if approval.due_ms is not None:
-                await tx.runs.set_timer(live.run, live.fence, Timer(live.run.id, key, approval.due_ms))
-            return approval
-
-        approval = await runtime.store.commit(ask)
-
-        async def look(tx: Transaction) -> tuple[Approval, Answer] | None:
-            found = await tx.approvals.find(approval.id)
-            answer = None if found is None else answer_of(found, runtime.clock.now_ms())
-            return None if found is None or answer is None else (found, answer)
-
-        found, answer = await runtime.engine.operations.waits.until(live, key, look, due_ms=approval.due_ms)
-
-        async def expire(tx: Transaction) -> None:
-            if found.status is ApprovalStatus.OPEN:
-                await tx.approvals.decide(found, found.decisions, ApprovalStatus.EXPIRED)
-
-        return Outcome(output=to_json(answer), also=expire)
-
-    return typed_from_json(await runtime.engine.operations.value(branch, "approval", question.name, perform), Answer)

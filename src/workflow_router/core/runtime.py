@@ -40,6 +40,7 @@ from workflow_router.core.orchestration.time_machine import TimeMachine
 from workflow_router.core.orchestration.updates import Updates
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Store
+from workflow_router.core.runtime_state.approval_messages import Intake
 from workflow_router.core.runtime_state.approvals import Approvals
 from workflow_router.core.runtime_state.checkpoints import Checkpoints
 from workflow_router.core.runtime_state.context import StateContext
@@ -91,7 +92,6 @@ class Runtime:
         self.updates = Updates(store, clock, ids, self.engine, self.signals)
         self.observation = Observation(store)
         self.checkpoints = Checkpoints(store, clock, sleep)
-        self.approvals = Approvals(store, clock, self.engine.woken)
         self.broker = broker = Broker(
             store,
             clock,
@@ -105,6 +105,15 @@ class Runtime:
             sleep=sleep,
         )
         self.topics, self.deliveries, self.redelivery = broker.topics, broker.deliveries, broker.redelivery
+        self.approvals = Approvals(
+            store,
+            clock,
+            ids,
+            self.engine.woken,
+            publish=broker.publisher.within,
+            on_published=self.deliveries.published,
+        )
+        self.decisions = Intake(store, clock, self.approvals)
         self.interests = Interests(store, clock, self.engine.operations)
         self.engine.on_onward = self.interests.moved
         self.state = StateContext(store, clock, self._live_state)
@@ -146,6 +155,7 @@ class Runtime:
         await self.engine.open()
         await self.broker.open()
         self.scheduler.open()
+        await self.approvals.open()
         self.mappings.open()
         self.dispatcher.open()
         self.bodies.open()
@@ -175,6 +185,7 @@ class Runtime:
         await self.payloads.close()
         await self.retention.close()
         await self.scheduler.close()
+        await self.approvals.close()
         await self.mappings.close()
         await self.ingest.close()
         await self.broker.close()

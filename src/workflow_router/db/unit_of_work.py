@@ -112,6 +112,6 @@ class UnitOfWork:
         self.limits = Limits(session, now_ms)
         self.live_rules = LiveRuleRows(session, self.record)
         self.routes = Routes(session, self.record, now_ms)
-        self.approvals = Approvals(session, self.record)
+        self.approvals = Approvals(session, self.record, now_ms)
         self.audit = AuditLog(session, self.record)
         self.session = session

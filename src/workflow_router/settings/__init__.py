@@ -1,5 +1,6 @@
 """Owns the project folder: `router.yaml` read, checked with lines, and resolved. Refuses to import its modules."""
 
+from workflow_router.settings.approving import approval_mistakes, approvals_of
 from workflow_router.settings.bridges import bridges_of
 from workflow_router.settings.checkpoints import signing_of
 from workflow_router.settings.convert import joins_of, mappings_of, routes_of, sources_of, subscriptions_of, topics_of
@@ -16,6 +17,8 @@ __all__ = [
     "Reference",
     "Secret",
     "api_keys_of",
+    "approval_mistakes",
+    "approvals_of",
     "bridges_of",
     "check_references",
     "joins_of",

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from workflow_router.core.errors import Mistake
+from workflow_router.settings.approvals import Approvals
 from workflow_router.settings.audit import Audit
 from workflow_router.settings.bridges import Bridge
 from workflow_router.settings.classes import Classes
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     api_keys: dict[Name, Reference] = {}
     blocked_loop_s: Seconds = 1.0
     keep_events_days: Annotated[float, Meta(gt=0, le=36_500)] | None = 30.0
+    approvals: Approvals = Approvals()
     audit: Audit = Audit()
     payloads: Payloads = Payloads()
     history: History = History()

@@ -8,23 +8,70 @@ from msgspec import Meta
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.request import Request
-from workflow_router.api.views import ApprovalView, view
+from workflow_router.api.views import ApprovalView, Raw, view
 from workflow_router.core.errors import Conflict, Forbidden, InvalidInput, NotFound
-from workflow_router.core.model import DEFAULT_TENANT
-from workflow_router.core.runtime_state.approvals import Decision
+from workflow_router.core.model import DEFAULT_TENANT, Approval
+from workflow_router.core.runtime_state.approval_model import Attachment, Decision, Delegation
+from workflow_router.core.runtime_state.approval_rules import candidates
 from workflow_router.core.states import ApprovalStatus
 
 TAG = "approvals"
 
+Person = Annotated[str, Meta(max_length=200)]
+Reason = Annotated[str, Meta(max_length=2_000)]
+Roles = Annotated[list[Person], Meta(max_length=100)]
+
 
 class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one person says. `by` is the name of the key where keys are configured, and must be given elsewhere."""
+    """What one person says. `by` is the name of the key where keys are configured, and must be given elsewhere.
+
+    `hash` is that of the subject they saw; a decision on anything else is refused.
+    """
 
     approved: bool
-    by: Annotated[str, Meta(max_length=200)] = ""
-    reason: Annotated[str, Meta(max_length=2_000)] = ""
-    roles: list[str] = []
+    by: Person = ""
+    reason: Reason = ""
+    roles: Roles = []
     values: dict[str, object] = {}
+    hash: Person | None = None
+    attachments: list[Attachment] = []
+
+
+class Delegate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who decides in whose place: for one approval, or, without one, for all of them until a time."""
+
+    to: Person
+    by: Person = ""
+    roles: Roles = []
+    approval: Person = ""
+    from_ms: Annotated[int, Meta(ge=0)] = 0
+    until_ms: Annotated[int, Meta(ge=0)] | None = None
+    reason: Reason = ""
+
+
+class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who does it, where no keys are configured, and why."""
+
+    by: Person = ""
+    reason: Reason = ""
+
+
+class MakeLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For whom a link is signed, and what it will say."""
+
+    person: Person
+    approved: bool
+    roles: Roles = []
+    valid_s: Annotated[float, Meta(gt=0, le=31_536_000)] | None = None
+
+
+class MadeLink(msgspec.Struct, frozen=True):
+    """A signed link: it decides once, for this person, until it expires. Its address is a secret."""
+
+    url: str
+    person: str
+    approved: bool
+    expires_ms: int
 
 
 class ApprovalQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,42 +81,121 @@ class ApprovalQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=500)] = 100
 
 
+class DelegationQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Also those of this approval."""
+
+    approval: Person = ""
+
+
+def _shown(approval: Approval) -> ApprovalView:
+    people, roles = candidates(approval)
+    return view(
+        ApprovalView, approval, roles=roles, people=people, policy=Raw(approval.policy), progress=Raw(approval.progress)
+    )
+
+
+def _caller(request: Request, by: str) -> str:
+    """Who acts. Raises Forbidden where a key says it is somebody else's."""
+    if request.caller is not None and by not in {"", request.caller}:
+        raise Forbidden(f"The key is that of {request.caller}.", remedy="Leave `by` out.")
+    return request.caller or by
+
+
 @endpoint("GET", "/api/approvals", tag=TAG)
 async def list_approvals(context: Context, query: ApprovalQuery) -> list[ApprovalView]:
     """List approvals, oldest first."""
     found = await context.runtime.approvals.list_approvals(
         tenant=DEFAULT_TENANT, status=query.status, limit=query.limit
     )
-    return [view(ApprovalView, one) for one in found]
+    return [_shown(one) for one in found]
 
 
 @endpoint("GET", "/api/approvals/{approval_id}", tag=TAG, errors=(NotFound,))
 async def get_approval(context: Context, approval_id: str) -> ApprovalView:
-    """Show an approval with its form."""
-    found = await context.runtime.store.read(lambda tx: tx.approvals.find(approval_id))
-    if found is None:
-        raise NotFound("There is no approval of this id.", remedy="List them with GET /api/approvals.")
-    return view(ApprovalView, found)
+    """Show an approval with its form, and what exactly is approved."""
+    return _shown(await context.runtime.approvals.find(approval_id))
 
 
 @endpoint("POST", "/api/approvals/{approval_id}", tag=TAG, errors=(InvalidInput, Forbidden, NotFound, Conflict))
-async def decide(
-    context: Context,
-    request: Request,
-    approval_id: str,
-    body: Decide,
-) -> ApprovalView:
-    """Approve or reject; the run goes on when the quorum is reached or somebody rejects."""
-    if request.caller is not None and body.by not in {"", request.caller}:
-        raise Forbidden(f"The key is that of {request.caller}.", remedy="Leave `by` out.")
+async def decide(context: Context, request: Request, approval_id: str, body: Decide) -> ApprovalView:
+    """Approve or reject; whoever asked goes on when that decides it."""
     decision = Decision(
-        by=request.caller or body.by,
+        by=_caller(request, body.by),
         approved=body.approved,
         reason=body.reason,
         roles=body.roles,
         values=body.values,
+        hash=body.hash,
+        attachments=body.attachments,
+        via="api",
     )
-    return view(ApprovalView, await context.runtime.approvals.decide(approval_id, decision))
+    return _shown(await context.runtime.approvals.decide(approval_id, decision))
 
 
-ENDPOINTS = (list_approvals, get_approval, decide)
+@endpoint("POST", "/api/approvals/{approval_id}/remind", tag=TAG, errors=(Forbidden, NotFound, Conflict))
+async def remind(context: Context, request: Request, approval_id: str, body: Why) -> ApprovalView:
+    """Tell those asked again, now."""
+    by = _caller(request, body.by) or None
+    return _shown(await context.runtime.approvals.remind(approval_id, by=by))
+
+
+@endpoint("POST", "/api/approvals/{approval_id}/withdraw", tag=TAG, errors=(Forbidden, NotFound, Conflict))
+async def withdraw(context: Context, request: Request, approval_id: str, body: Why) -> ApprovalView:
+    """Take the question back; whoever asked goes on without an approval."""
+    by = _caller(request, body.by) or None
+    return _shown(await context.runtime.approvals.withdraw(approval_id, by=by, why=body.reason))
+
+
+@endpoint("POST", "/api/approvals/{approval_id}/links", tag=TAG, status=201, errors=(Forbidden, NotFound, Conflict))
+async def make_link(context: Context, request: Request, approval_id: str, body: MakeLink) -> MadeLink:
+    """Sign a link by which a person decides once; a key makes them for itself, or for others if settings allow it."""
+    approvals = context.runtime.approvals
+    if request.caller is not None and request.caller != body.person and request.caller not in approvals.issuers:
+        raise Forbidden(
+            f"The key is that of {request.caller}.", remedy="Name it in settings.approvals.link_issuers to allow it."
+        )
+    link, url = await approvals.link(
+        approval_id, body.person, approved=body.approved, roles=body.roles, valid_s=body.valid_s, by=request.caller
+    )
+    return MadeLink(url=url, person=link.person, approved=link.approved, expires_ms=link.expires_ms)
+
+
+@endpoint("GET", "/api/delegations", tag=TAG)
+async def list_delegations(context: Context, query: DelegationQuery) -> list[Delegation]:
+    """List who decides in whose place, now or later."""
+    return await context.runtime.approvals.delegations(approval=query.approval)
+
+
+@endpoint("POST", "/api/delegations", tag=TAG, status=201, errors=(InvalidInput, Forbidden, NotFound, Conflict))
+async def delegate(context: Context, request: Request, body: Delegate) -> Delegation:
+    """Let somebody else decide in one's place: one approval, or all of them for a span of time."""
+    delegation = Delegation(
+        id="",
+        giver=_caller(request, body.by),
+        taker=body.to,
+        roles=body.roles,
+        approval=body.approval,
+        from_ms=body.from_ms,
+        until_ms=body.until_ms,
+        reason=body.reason,
+    )
+    return await context.runtime.approvals.delegate(delegation)
+
+
+@endpoint("DELETE", "/api/delegations/{delegation_id}", tag=TAG, errors=(Forbidden, NotFound))
+async def revoke_delegation(context: Context, request: Request, delegation_id: str) -> Delegation:
+    """Take a delegation back; with a key, only one's own."""
+    return await context.runtime.approvals.revoke(delegation_id, by=request.caller)
+
+
+ENDPOINTS = (
+    list_approvals,
+    get_approval,
+    decide,
+    remind,
+    withdraw,
+    make_link,
+    list_delegations,
+    delegate,
+    revoke_delegation,
+)

@@ -107,9 +107,12 @@ async def list_runs(context: Context, query: RunQuery) -> RunPage:
 
 
 @endpoint("POST", "/api/runs", tag=TAG, status=201, errors=(InvalidInput, NotFound, Conflict, Overloaded))
-async def start_run(context: Context, body: StartRun) -> Started:
-    """Start a run of a workflow."""
-    return Started(await context.runtime.start(body.workflow, bytes(body.input), run_id=body.id, key=body.key))
+async def start_run(context: Context, request: Request, body: StartRun) -> Started:
+    """Start a run of a workflow; the caller's key is its cause."""
+    started = await context.runtime.start(
+        body.workflow, bytes(body.input), run_id=body.id, key=body.key, cause=request.caller
+    )
+    return Started(started)
 
 
 class RunState(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from workflow_router.core.model import Approval, AuditEntry, AuditFilter, KeptCheckpoint
+from workflow_router.core.runtime_state.approval_model import Delegation
 from workflow_router.core.states import ApprovalStatus
 
 
@@ -13,8 +14,28 @@ class ApprovalTransitions(Protocol):
         """Store a question; False if it was asked before (same id)."""
         ...
 
-    async def decide(self, approval: Approval, decisions: bytes, status: ApprovalStatus) -> bool:
+    async def decide(
+        self,
+        approval: Approval,
+        decisions: bytes,
+        status: ApprovalStatus,
+        *,
+        actor: str | None = None,
+        detail: dict[str, object] | None = None,
+    ) -> bool:
         """Record the decisions so far and the status they lead to; False if it is no longer as given."""
+        ...
+
+    async def advance(
+        self,
+        seen: Approval,
+        after: Approval,
+        kind: str,
+        *,
+        actor: str | None = None,
+        detail: dict[str, object] | None = None,
+    ) -> bool:
+        """Change status, decisions, progress and what is next, told as `kind`; False if it is no longer as seen."""
         ...
 
     async def find(self, approval_id: str) -> Approval | None:
@@ -24,6 +45,38 @@ class ApprovalTransitions(Protocol):
     async def list_approvals(self, *, tenant: str, status: ApprovalStatus | None, limit: int) -> list[Approval]:
         """Approvals, oldest first."""
         ...
+
+    async def due(self, *, before_ms: int, limit: int) -> list[Approval]:
+        """Open approvals of which something is due, first those due first."""
+        ...
+
+    async def next_due_ms(self) -> int | None:
+        """When something of any approval is due next."""
+        ...
+
+    async def use_link(self, link: str, approval: Approval, *, expires_ms: int) -> bool:
+        """Mark a signed link as used; False if it was used before."""
+        ...
+
+
+class DelegationTransitions(Protocol):
+    """Storage verbs of delegations."""
+
+    async def delegate(self, delegation: Delegation) -> bool:
+        """Store a delegation; False if it is there (same id)."""
+        ...
+
+    async def delegations(self, *, tenant: str, approval: str) -> list[Delegation]:
+        """Those of all approvals and of this one that have not run out, oldest first."""
+        ...
+
+    async def revoke(self, delegation_id: str, *, tenant: str) -> Delegation | None:
+        """Take a delegation back; None if there is none. Returns it as it was."""
+        ...
+
+
+class ApprovalVerbs(ApprovalTransitions, DelegationTransitions, Protocol):
+    """The verbs of approvals and of those who decide in somebody's place."""
 
 
 class AuditReads(Protocol):
