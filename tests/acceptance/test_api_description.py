@@ -87,9 +87,10 @@ def answered(answer: Answer, operation: Document, document: Document) -> None:
 async def busy(door: Door) -> dict[str, str]:
     """Make one of everything; returns a value for each parameter of a path."""
     await door.send(data={"n": 1})
-    run, _ = [(await door.call("POST", "/api/runs", {"workflow": "ask", "input": n})).json["id"] for n in (1, 2)]
+    runs = [(await door.call("POST", "/api/runs", {"workflow": "ask", "input": n})).json["id"] for n in (1, 2, 3)]
+    run = runs[0]
     async with asyncio.timeout(5):
-        while len(approvals := await door.get("/api/approvals")) < 2:  # noqa: ASYNC110  it is asked over HTTP
+        while len(approvals := await door.get("/api/approvals")) < 3:  # noqa: ASYNC110  it is asked over HTTP
             await asyncio.sleep(0.01)
     await door.call("POST", "/api/topics/orders/messages", {"body": 1})
     rule = {"on": {"type": ["y"]}, "publish": {"topic": "orders"}}
@@ -99,7 +100,8 @@ async def busy(door: Door) -> dict[str, str]:
     dispatch = (await door.get("/api/dispatches"))[0]["id"]
     await door.runtime.bodies.idle()
     event = (await door.get("/api/events"))["events"][0]["id"]
-    link = f"/api/approvals/{approvals[1]['id']}/links"
+    asked = {one["run"]: one["id"] for one in approvals}
+    link = f"/api/approvals/{asked[runs[2]]}/links"
     signed = (await door.call("POST", link, {"person": "ann", "approved": True})).json["url"]
     until_ms = door.runtime.clock.now_ms() + 60_000
     handed = await door.call("POST", "/api/delegations", {"to": "bob", "by": "ann", "until_ms": until_ms})
@@ -108,7 +110,7 @@ async def busy(door: Door) -> dict[str, str]:
         "delegation_id": handed.json["id"],
         "run_id": run,
         "other": run,
-        "approval_id": approvals[0]["id"],
+        "approval_id": asked[runs[1]],
         "event_id": event,
         "dispatch_id": dispatch,
         "topic": "orders",
@@ -140,7 +142,6 @@ BODIES: dict[str, object] = {
     "post_events": EVENT,
     "start_run": {"workflow": "ask", "input": 2},
     "decide": {"by": "ann", "approved": True},
-    "make_link": {"person": "ann", "approved": False},
     "delegate": {"to": "cid", "by": "bob", "until_ms": 9_000_000_000_000},
     "publish": {"body": 2},
     "pull": {},

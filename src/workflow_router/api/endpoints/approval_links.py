@@ -46,7 +46,9 @@ _HEADERS = (
 )
 
 
-@endpoint("GET", "/approve/{token}", tag=TAG, public=True, produces={HTML: None}, errors=(Forbidden, NotFound, Conflict))
+@endpoint(
+    "GET", "/approve/{token}", tag=TAG, public=True, produces={HTML: None}, errors=(Forbidden, NotFound, Conflict)
+)
 async def show_link(context: Context, token: str) -> Response:
     """Show what a signed link would decide. Nothing is decided by opening it."""
     try:

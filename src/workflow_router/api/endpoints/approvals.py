@@ -163,7 +163,7 @@ async def make_link(context: Context, request: Request, approval_id: str, body: 
 @endpoint("GET", "/api/delegations", tag=TAG)
 async def list_delegations(context: Context, query: DelegationQuery) -> list[Delegation]:
     """List who decides in whose place, now or later."""
-    return await context.runtime.approvals.delegations(approval=query.approval)
+    return await context.runtime.approvals.delegations.list_delegations(approval=query.approval)
 
 
 @endpoint("POST", "/api/delegations", tag=TAG, status=201, errors=(InvalidInput, Forbidden, NotFound, Conflict))
@@ -179,13 +179,13 @@ async def delegate(context: Context, request: Request, body: Delegate) -> Delega
         until_ms=body.until_ms,
         reason=body.reason,
     )
-    return await context.runtime.approvals.delegate(delegation)
+    return await context.runtime.approvals.delegations.delegate(delegation)
 
 
 @endpoint("DELETE", "/api/delegations/{delegation_id}", tag=TAG, errors=(Forbidden, NotFound))
 async def revoke_delegation(context: Context, request: Request, delegation_id: str) -> Delegation:
     """Take a delegation back; with a key, only one's own."""
-    return await context.runtime.approvals.revoke(delegation_id, by=request.caller)
+    return await context.runtime.approvals.delegations.revoke(delegation_id, by=request.caller)
 
 
 ENDPOINTS = (

@@ -29,13 +29,13 @@ from workflow_router.core.runtime_state.approval_notices import Notices, Publish
 from workflow_router.core.runtime_state.approval_rules import (
     answer_of,
     check_decision,
-    check_delegation,
     seats_of,
     status_of,
     subject_hash,
     withdrawn,
 )
 from workflow_router.core.runtime_state.approval_upkeep import Upkeep
+from workflow_router.core.runtime_state.delegations import Delegations, found_in, refuse_ended
 from workflow_router.core.runtime_state.question import Escalation, Question
 from workflow_router.core.states import ApprovalStatus
 from workflow_router.utils.clock import Clock
@@ -60,7 +60,6 @@ __all__ = [
 
 # So often a decision is tried anew where another process has decided at the same moment.
 TRIES = 10
-DELEGATIONS_MAX = 10_000
 ATTACHMENTS_MAX = 20
 
 Ended = Callable[[Transaction, Approval], Awaitable[None]]
@@ -79,6 +78,7 @@ class Approvals:
 
     Attributes:
         on_ended: called within the commit that ends an approval, for those who hold something back until then.
+        delegations: who decides in whose place.
         issuers: callers who may make links for others.
         notices: tells people; what it needs is set before `open`.
     """
@@ -101,6 +101,7 @@ class Approvals:
         self.on_ended: list[Ended] = []
         self.issuers: frozenset[str] = frozenset()
         self.notices = Notices(ids, publish, on_published)
+        self.delegations = Delegations(store, ids, self.notices)
         self.upkeep = Upkeep(store, clock, self.notices, self._ended_within, self._ended_after)
 
     async def open(self) -> None:
@@ -218,7 +219,7 @@ class Approvals:
 
         async def unit(tx: Transaction) -> tuple[Approval, Run | None]:
             for _ in range(TRIES):
-                landed = await self._decide(tx, await _found(tx, approval_id, tenant), decision, link)
+                landed = await self._decide(tx, await found_in(tx, approval_id, tenant), decision, link)
                 if landed is not None:
                     return landed
             raise Conflict(f"Approval {approval_id} was decided meanwhile.", remedy="Look at it again.")
@@ -257,62 +258,12 @@ class Approvals:
 
     # --- around it --------------------------------------------------------------------------------------------------
 
-    async def delegate(self, delegation: Delegation) -> Delegation:
-        """Let somebody else decide in the giver's place. It is given an id, and begins now unless it says when.
-
-        Raises:
-            InvalidInput, NotFound (no such approval). Conflict: it has ended, or the delegation closes a circle.
-        """
-
-        async def unit(tx: Transaction) -> Delegation:
-            approval: Approval | None = None
-            if delegation.approval:
-                approval = await _found(tx, delegation.approval, delegation.tenant)
-                _refuse_ended(approval, tx.now_ms)
-            elif delegation.until_ms is None:
-                raise InvalidInput("A delegation of all approvals needs an end.", remedy="Say until when.")
-            made = msgspec.structs.replace(
-                delegation, id=delegation.id or self._ids.new(), from_ms=delegation.from_ms or tx.now_ms
-            )
-            if made.until_ms is not None and made.until_ms <= max(made.from_ms, tx.now_ms):
-                raise InvalidInput("The delegation ends before it begins.", remedy="Say a later end.")
-            known = await tx.approvals.delegations(tenant=made.tenant, approval=made.approval)
-            if len(known) >= DELEGATIONS_MAX:
-                raise Conflict(f"There are {DELEGATIONS_MAX} delegations.", remedy="Take some back.")
-            check_delegation(made, known)
-            if not await tx.approvals.delegate(made):
-                raise Conflict(f"There is a delegation {made.id} already.", remedy="Leave the id out.")
-            if approval is not None:
-                await self.notices.tell(tx, "delegated", approval, also=[made.taker])
-            return made
-
-        made = await self._store.commit(unit)
-        self.notices.told()
-        return made
-
-    async def delegations(self, *, tenant: str = DEFAULT_TENANT, approval: str = "") -> list[Delegation]:
-        """Delegations in force, or to be: of all approvals, and of this one."""
-        return await self._store.read(lambda tx: tx.approvals.delegations(tenant=tenant, approval=approval))
-
-    async def revoke(self, delegation_id: str, *, by: str | None = None, tenant: str = DEFAULT_TENANT) -> Delegation:
-        """Take a delegation back. Raises NotFound; Forbidden: `by` is somebody else than who gave it."""
-
-        async def unit(tx: Transaction) -> Delegation:
-            found = await tx.approvals.revoke(delegation_id, tenant=tenant)
-            if found is None:
-                raise NotFound(f"There is no delegation {delegation_id}.", remedy="List them.")
-            if by is not None and by != found.giver:
-                raise Forbidden(f"{found.giver} gave it.", remedy="Only they take it back.")
-            return found
-
-        return await self._store.commit(unit)
-
     async def remind(self, approval_id: str, *, by: str | None = None, tenant: str = DEFAULT_TENANT) -> Approval:
         """Tell those asked again, now. Raises NotFound, Conflict (it has ended)."""
 
         async def unit(tx: Transaction) -> Approval:
-            approval = await _found(tx, approval_id, tenant)
-            _refuse_ended(approval, tx.now_ms)
+            approval = await found_in(tx, approval_id, tenant)
+            refuse_ended(approval, tx.now_ms)
             await tx.approvals.advance(approval, approval, "approval.reminded", actor=by)
             await self.notices.tell(tx, "reminded", approval)
             return approval
@@ -329,8 +280,8 @@ class Approvals:
 
         async def unit(tx: Transaction) -> Approval:
             woken.clear()
-            approval = await _found(tx, approval_id, tenant)
-            _refuse_ended(approval, tx.now_ms)
+            approval = await found_in(tx, approval_id, tenant)
+            refuse_ended(approval, tx.now_ms)
             return await self._withdraw(tx, approval, by, why, woken)
 
         approval = await self._store.commit(unit)
@@ -359,8 +310,8 @@ class Approvals:
         valid_ms = links.valid_ms if valid_s is None else max(1, round(valid_s * 1000))
 
         async def unit(tx: Transaction) -> tuple[Link, str]:
-            approval = await _found(tx, approval_id, tenant)
-            _refuse_ended(approval, tx.now_ms)
+            approval = await found_in(tx, approval_id, tenant)
+            refuse_ended(approval, tx.now_ms)
             asking = Decision(by=person, approved=approved, roles=roles or [])
             handed = await tx.approvals.delegations(tenant=tenant, approval=approval.id)
             if not person or not seats_of(approval, asking, handed, tx.now_ms):
@@ -377,7 +328,7 @@ class Approvals:
 
     async def find(self, approval_id: str, *, tenant: str = DEFAULT_TENANT) -> Approval:
         """One approval. Raises NotFound."""
-        return await self._store.read(lambda tx: _found(tx, approval_id, tenant))
+        return await self._store.read(lambda tx: found_in(tx, approval_id, tenant))
 
     async def list_approvals(
         self, *, tenant: str, status: ApprovalStatus | None = ApprovalStatus.OPEN, limit: int = 100
@@ -425,19 +376,6 @@ class Approvals:
 def binds(approval: Approval, its_hash: str) -> bool:
     """Whether the approval is of what has this hash. One from before hashes were kept binds anything."""
     return not approval.hash or approval.hash == its_hash
-
-
-async def _found(tx: Transaction, approval_id: str, tenant: str) -> Approval:
-    approval = await tx.approvals.find(approval_id)
-    if approval is None or approval.tenant != tenant:
-        raise NotFound(f"There is no approval {approval_id}.", remedy="List the open ones with `wr approvals`.")
-    return approval
-
-
-def _refuse_ended(approval: Approval, now_ms: int) -> None:
-    ended = answer_of(approval, now_ms)
-    if ended is not None:
-        raise Conflict(f"Approval {approval.id} is {ended.status}.", remedy="Nothing is left to decide.")
 
 
 def _check_size(decision: Decision) -> None:
