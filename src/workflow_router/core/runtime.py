@@ -105,15 +105,7 @@ class Runtime:
             sleep=sleep,
         )
         self.topics, self.deliveries, self.redelivery = broker.topics, broker.deliveries, broker.redelivery
-        self.approvals = Approvals(
-            store,
-            clock,
-            ids,
-            self.engine.woken,
-            publish=broker.publisher.within,
-            on_published=self.deliveries.published,
-        )
-        self.decisions = Intake(store, clock, self.approvals)
+        self.approvals, self.decisions = self._asking()
         self.interests = Interests(store, clock, self.engine.operations)
         self.engine.on_onward = self.interests.moved
         self.state = StateContext(store, clock, self._live_state)
@@ -359,6 +351,14 @@ class Runtime:
             for route in self.dispatcher.routes
         }
         return {"backlog": self.engine.backlog, "targets": targets}
+
+    def _asking(self) -> tuple[Approvals, Intake]:
+        """What asks people, and what takes their answers from a topic."""
+        publish, published = self.broker.publisher.within, self.deliveries.published
+        approvals = Approvals(
+            self.store, self.clock, self.ids, self.engine.woken, publish=publish, on_published=published
+        )
+        return approvals, Intake(self.store, self.clock, approvals)
 
     def _started(self, run: Run) -> None:
         self.engine.adopt(run, fresh=True)
