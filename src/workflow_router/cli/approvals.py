@@ -12,7 +12,7 @@ from workflow_router.core.durations import seconds
 from workflow_router.core.errors import InvalidInput
 from workflow_router.utils.codec import from_json
 
-COLUMNS = ("id", "name", "status", "roles", "people", "quorum", "created_ms", "context")
+COLUMNS = ("id", "name", "status", "roles", "quorum", "created_ms", "context")
 DELEGATION_COLUMNS = ("id", "giver", "taker", "roles", "approval", "from_ms", "until_ms")
 FACTS = (
     "name",

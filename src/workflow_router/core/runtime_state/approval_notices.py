@@ -108,10 +108,14 @@ class Notices:
         )
 
     def _links_for(self, tx: Transaction, approval: Approval, people: list[str]) -> list[dict[str, object]]:
-        links = self.links
-        if links is None:
+        try:
+            return [] if self.links is None else self._signed(self.links, tx.now_ms, approval, people)
+        except (NotFound, InvalidInput) as error:  # who is told without a link still knows
+            _log.warning("The links of approval %s could not be signed: %s", approval.id, error)
             return []
-        expires_ms = tx.now_ms + links.valid_ms
+
+    def _signed(self, links: Links, now_ms: int, approval: Approval, people: list[str]) -> list[dict[str, object]]:
+        expires_ms = now_ms + links.valid_ms
         if approval.due_ms is not None:
             expires_ms = min(expires_ms, approval.due_ms)
         said = {one.by for one in decisions_of(approval)} | set(policy_of(approval).apart)
