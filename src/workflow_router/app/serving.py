@@ -1,5 +1,6 @@
 """Owns the life of a process: a project behind doors, or a worker without them, until it is told to stop."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from workflow_router.core.orchestration import watchdog
 from workflow_router.settings import load_project
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+_log = logging.getLogger(__name__)
 
 
 async def serve(
@@ -31,6 +34,8 @@ async def serve(
     from workflow_router.api.serving import listening, serve_http  # noqa: PLC0415  `check` and `embed` need no doors
 
     project = load_project(folder)
+    for warning in project.warnings:
+        _log.warning("%s:%s: %s %s", folder / warning.file, warning.line or 1, warning.message, warning.remedy)
     host, _, port = (listen or project.router.settings.listen).rpartition(":")
     host = host.strip("[]")
     if host not in LOOPBACK and not project.router.settings.api_keys:

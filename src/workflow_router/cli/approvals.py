@@ -1,6 +1,7 @@
 """Owns `wr approvals`. Refuses to touch a store: it asks the server."""
 
 import os
+import sys
 import time
 from collections.abc import Mapping
 
@@ -79,7 +80,7 @@ def show(client: Client, printer: Printer, approval: str) -> None:
 @click.option("--reason", default="", help="Why.")
 @click.option("--values", default="{}", metavar="JSON", help="The form's fields.")
 @click.option("--attach", "attached", multiple=True, metavar="URI=SHA256", help="A document by reference; can repeat.")
-@click.option("--hash", "seen", help="Of what was looked at; by default of what is asked now.")
+@click.option("--hash", "seen", help="Of what was looked at, as `show` prints it; otherwise it is shown here first.")
 @talks
 def decide(
     client: Client,
@@ -93,7 +94,10 @@ def decide(
     attached: tuple[str, ...],
     seen: str | None,
 ) -> None:
-    """Answer the approval APPROVAL."""
+    """Answer the approval APPROVAL; refused if what is approved has changed since it was looked at.
+
+    Without --hash it is shown first, and a terminal asks whether to go on.
+    """
     if approved is None:
         raise click.UsageError("Say --approve or --reject.")
     try:
@@ -108,10 +112,19 @@ def decide(
         "roles": list(roles),
         "values": fields,
         "attachments": [_attachment(one) for one in attached],
-        "hash": seen or client.get(path).get("hash") or None,
+        "hash": seen or _looked_at(client.get(path), approved=approved, ask=not printer.as_json),
     }
     answer = client.post(path, decision)
     printer.say(f"{approval} is {answer.get('status')}.", answer)
+
+
+def _looked_at(found: Mapping[str, object], *, approved: bool, ask: bool) -> str | None:
+    """The hash of what is shown here, once whoever sits at a terminal has agreed to it."""
+    if ask and sys.stdin.isatty():
+        for name in ("name", "context", "subject", "hash"):
+            click.echo(f"{name}: {as_text(name, found.get(name))}")
+        click.confirm(f"{'Approve' if approved else 'Reject'} exactly this?", abort=True)
+    return as_text("hash", found.get("hash")) or None
 
 
 def _attachment(text: str) -> Mapping[str, str]:

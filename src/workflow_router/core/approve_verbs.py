@@ -151,6 +151,7 @@ async def approve(runtime: Runtime, branch: Branch, question: Question, *, separ
     question.asked("", 0)  # which refuses, at the place that asks, what could never be answered
 
     async def perform(live: LiveRun, key: str) -> Outcome:
+        live.traces = True  # a question that nobody waits for any more is withdrawn when the run ends
         causes = await _causes(runtime, live) if separate else []
         asked = msgspec.structs.replace(question, apart=[*question.apart, *causes]).asked(
             operation_id(live.run.id, key),

@@ -187,7 +187,7 @@ class _Cascade:
             "required": ["class"],
         }
         asked = one.person
-        answer: Answer = await self._router.approve(
+        answer: Answer[dict[str, object]] = await self._router.approve(
             f"classify-{one.name}",
             form=form,
             context={"text": text[:TEXT_MAX], "stages": from_json(to_json(stages))},

@@ -1,5 +1,6 @@
 """Owns what a project says of approvals: how links are signed, and the topics that tell of them and bring decisions."""
 
+from collections.abc import Iterable
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -28,3 +29,12 @@ class Approvals(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     topic: Name | None = None
     decisions_topic: Name | None = None
     message_secret: Secrets | None = None
+
+    @property
+    def secrets(self) -> Iterable[tuple[tuple[str | int, ...], Reference]]:
+        """Each secret that is configured, and where it stands below `settings: approvals:`."""
+        for field, given in (("link_secret", self.link_secret), ("message_secret", self.message_secret)):
+            if isinstance(given, list):
+                yield from (((field, number), one) for number, one in enumerate(given))
+            elif given is not None:
+                yield (field,), given

@@ -112,6 +112,10 @@ class _Checker:
             self._warn(
                 ("settings", "store"), "`settings.store` holds a password.", "Write {env: DATABASE_URL} instead."
             )
+        if settings.audit.key is not None:
+            self._references.secret(settings.audit.key, ("settings", "audit", "key"))
+        for where, secret in settings.approvals.secrets:
+            self._references.secret(secret, ("settings", "approvals", *where))
 
     def _source(self, name: str, source: Source, where: Where) -> None:
         check_source(

@@ -325,3 +325,32 @@ def test_a_question_is_taken_back_and_a_run_that_is_stopped_asks_no_more() -> No
         assert await kinds(runtime) == [("asked", None), ("withdrawn", "ann"), ("asked", None), ("withdrawn", None)]
 
     play(router, scenario)
+
+
+def test_a_run_that_completes_without_its_answer_takes_the_question_back(tmp_path: Path) -> None:
+    """Also where another process asked: what is left in the store counts, not what this one remembers."""
+    router = Router()
+
+    @router.workflow
+    async def ask() -> str:
+        asking = asyncio.ensure_future(router.approve("go", remind="1h"))
+        await router.sleep("2h")
+        asking.cancel()
+        return "went on"
+
+    assert ask
+    store = f"sqlite:///{tmp_path}/router.db"
+
+    async def main() -> None:
+        clock = VirtualClock()
+        async with embed(router, store=store, clock=clock) as runtime:
+            run_id = await router.start("ask")
+            approval = await opened(runtime)
+        async with embed(router, store=store, clock=clock) as runtime:
+            await runtime.engine.ended(run_id)
+            assert (await runtime.approvals.find(approval.id)).status is ApprovalStatus.WITHDRAWN
+            with pytest.raises(Conflict, match="withdrawn"):
+                await runtime.approvals.decide(approval.id, say("ann"))
+            assert (await kinds(runtime))[-1] == ("withdrawn", None)
+
+    run_virtually(main())

@@ -56,8 +56,14 @@ async def end(
     if children:
         asked = await ask_children(tx, run, Stop(run.id, CANCELLED, tx.now_ms, round(GRACE_S * 1000)))
     if traces:
-        await tx.stops.forget(run.id)
+        await _forget(tx, run)
     return Ended([changed], None if run.parent is None else await tx.runs.wake(run.parent), asked)
+
+
+async def _forget(tx: Transaction, run: Run) -> None:
+    """Nothing is to stop the run any more, and nobody to answer what it has asked and does not wait for."""
+    await tx.stops.forget(run.id)
+    await tx.approvals.withdraw_of(run)
 
 
 async def _go_on(tx: Transaction, run: Run, fence: Fence, onward: NewRun, *, traces: bool) -> Ended:
@@ -65,6 +71,6 @@ async def _go_on(tx: Transaction, run: Run, fence: Fence, onward: NewRun, *, tra
     if started is None:
         return Ended([], None)
     if traces:
-        await tx.stops.forget(run.id)
+        await _forget(tx, run)
     changed = msgspec.structs.replace(run, status=RunStatus.CONTINUED, updated_ms=tx.now_ms)
     return Ended([changed], None, started=started)

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from workflow_router.core.model import Approval, AuditEntry, AuditFilter, KeptCheckpoint
+from workflow_router.core.model import Approval, AuditEntry, AuditFilter, KeptCheckpoint, Run
 from workflow_router.core.runtime_state.approval_model import Delegation
 from workflow_router.core.states import ApprovalStatus
 
@@ -56,6 +56,10 @@ class ApprovalTransitions(Protocol):
 
     async def use_link(self, link: str, approval: Approval, *, expires_ms: int) -> bool:
         """Mark a signed link as used; False if it was used before."""
+        ...
+
+    async def withdraw_of(self, run: Run) -> None:
+        """Withdraw all that the run has asked and that is open: it has ended, and nobody is to answer it."""
         ...
 
 

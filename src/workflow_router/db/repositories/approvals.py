@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from workflow_router.core.model import Approval, Transition
+from workflow_router.core.model import Approval, Run, Transition
 from workflow_router.core.runtime_state.approval_model import Delegation
 from workflow_router.core.states import ApprovalStatus
 from workflow_router.db.database import Row, Session
@@ -148,6 +148,21 @@ class Approvals:
     async def use_link(self, link: str, approval: Approval, *, expires_ms: int) -> bool:
         await self._session.execute("forget_approval_links", before_ms=self._now_ms - LINK_GRACE_MS)
         return await self._session.change("use_approval_link", id=link, approval_id=approval.id, expires_ms=expires_ms)
+
+    async def withdraw_of(self, run: Run) -> None:
+        for own_id, name in await self._session.fetch("withdraw_approvals_of_run", run_id=run.id):
+            detail: dict[str, object] = {"name": name, "why": "its run has ended"}
+            self._record(
+                Transition(
+                    kind="approval.withdrawn",
+                    subject=own_id,
+                    tenant=run.tenant,
+                    run=run.id,
+                    cause=run.id,
+                    correlation=run.correlation,
+                    detail=detail,
+                )
+            )
 
     async def delegate(self, delegation: Delegation) -> bool:
         landed = await self._session.change(

@@ -182,28 +182,10 @@ class Runs:
             return False
         if status in RUN_ENDED:
             await self._session.execute("delete_timers", run_id=run.id)
-            if status is not RunStatus.COMPLETED:
-                await self._withdraw_approvals(run)
             if self.flow is not None:
                 await self.flow.ended(run)
         self.tell(run, f"run.{status}", {"workflow": run.workflow})
         return True
-
-    async def _withdraw_approvals(self, run: Run) -> None:
-        """Nobody is to answer a run that was stopped. One that completed has its answers, or wants them no more."""
-        for approval, name in await self._session.fetch("withdraw_approvals_of_run", run_id=run.id):
-            detail: dict[str, object] = {"name": name, "why": "its run has ended"}
-            self._record(
-                Transition(
-                    kind="approval.withdrawn",
-                    subject=approval,
-                    tenant=run.tenant,
-                    run=run.id,
-                    cause=run.id,
-                    correlation=run.correlation,
-                    detail=detail,
-                )
-            )
 
     async def set_timer(self, run: Run, fence: Fence, timer: Timer) -> int:
         self._check(run, fence)
