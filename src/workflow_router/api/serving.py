@@ -96,6 +96,7 @@ async def serve_http(
         ws_per_message_deflate=False,  # what it saves is not worth what a hostile frame may cost
         lifespan="off",
         log_level="warning",
+        log_config=None,  # it logs as everything else does
         access_log=False,
         proxy_headers=False,
         server_header=False,

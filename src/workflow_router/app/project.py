@@ -4,11 +4,14 @@ Refuses to listen: that is `serving`.
 """
 
 import contextlib
+import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from workflow_router.app.links import links_of
+from workflow_router.app.logs import SCRUBBER
 from workflow_router.app.modules import join_workflows, load_routers
 from workflow_router.app.running import run
 from workflow_router.core.dispatch_route.ports import Transport
@@ -36,6 +39,7 @@ from workflow_router.settings import (
     topics_of,
 )
 from workflow_router.settings.classes import classifiers_of
+from workflow_router.settings.resolve import value_of
 from workflow_router.settings.watch import watched
 
 if TYPE_CHECKING:
@@ -81,6 +85,7 @@ async def open_project(
         sign(runtime)
         tell(runtime)
 
+    _keep_quiet(project, url)
     async with run(
         routers,
         store=url,
@@ -106,9 +111,7 @@ async def open_project(
         runtime.retention.files = ArchiveFolder(project.folder.absolute() / declared.settings.retention.folder)
         runtime.archive.retention_days = declared.settings.keep_events_days
         sources = {
-            name: Source(
-                name, source.scheme, lambda name=name: [secret.reveal() for secret in secrets_of(project, name)]
-            )
+            name: Source(name, source.scheme, lambda name=name: _revealed(project, name))
             for name, source in declared.sources.items()
             if source.scheme is not None
         }
@@ -129,6 +132,23 @@ async def open_project(
             lambda found: runtime.ingest.set_mappings([*found, *declared_here], author="project"),
         ):
             yield runtime, api
+
+
+def _revealed(project: Project, source: str) -> list[str]:
+    """The secrets of a source, which the log is told so that it keeps them to itself."""
+    found = [secret.reveal() for secret in secrets_of(project, source)]
+    for secret in found:
+        SCRUBBER.know(secret)
+    return found
+
+
+def _keep_quiet(project: Project, url: str) -> None:
+    """Keep what the project itself holds out of the log: its API keys, and the password of its store."""
+    for name, reference in project.router.settings.api_keys.items():
+        SCRUBBER.know(value_of(project, reference, ("settings", "api_keys", name), os.environ))
+    password = urlsplit(url).password if url.startswith("postgres") else None
+    if password:
+        SCRUBBER.know(unquote(password))
 
 
 def _version() -> str:

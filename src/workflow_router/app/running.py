@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from workflow_router.app.logs import SCRUBBER
 from workflow_router.app.modules import join_workflows
 from workflow_router.core.classification.classifier import Classifier
 from workflow_router.core.classify import classifier_mappings, classifying
@@ -62,7 +63,8 @@ def _functions(routers: Iterable[Router]) -> Functions:
 
 
 def _secrets(project_file: RouterFile | None, folder: Path | None) -> LocalSecrets:
-    return LocalSecrets(commands={} if project_file is None else commands_of(project_file.secrets, folder or Path()))
+    commands = {} if project_file is None else commands_of(project_file.secrets, folder or Path())
+    return LocalSecrets(commands=commands, told=SCRUBBER.know)
 
 
 async def _declare(
@@ -101,6 +103,14 @@ async def _declare_schedules(
     if project_file is not None or declared:
         owner = "/".join(having) if project_file is None else f"project/{project_file.name}"
         await runtime.scheduler.declare(declared, owner=owner)
+
+
+def _listen(store: SqlStore, runtime: Runtime) -> None:
+    """Let those hear of commits who follow what happens, and who count it."""
+    for part in (runtime.observation, runtime.flow_control, runtime.state, runtime.measures):
+        store.listen(part.committed)
+    store.measure(runtime.measures.wrote)
+    runtime.measures.waiting = lambda: store.waiting
 
 
 def _join(stack: contextlib.AsyncExitStack, runtime: Runtime, routers: Iterable[Router]) -> None:
@@ -169,8 +179,7 @@ async def run(
         )
         transports.inside["topic"] = TopicTargets(runtime.broker.requests.request, ids)
         runtime.routes.compile = route_compiler(project_file or RouterFile(name="embedded"), folder)
-        for part in (runtime.observation, runtime.flow_control, runtime.state):
-            store.listen(part.committed)
+        _listen(store, runtime)
         runtime.ledger.prices = prices
         runtime.payloads.limit.max_bytes = payloads.max_bytes
         await runtime.live.open(limits)

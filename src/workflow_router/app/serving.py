@@ -1,9 +1,11 @@
 """Owns the life of a process: a project behind doors, or a worker without them, until it is told to stop."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from workflow_router.app.logs import LogFormat, logging_as
 from workflow_router.app.project import open_project
 from workflow_router.core.errors import Forbidden
 from workflow_router.core.orchestration import watchdog
@@ -19,12 +21,14 @@ async def serve(
     *,
     listen: str | None = None,
     store: str | None = None,
+    log_format: LogFormat | None = None,
     on_ready: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Run a project behind HTTP until SIGTERM or SIGINT.
 
     Args:
         listen: `host:port`; the project's by default. Port 0 takes a free one.
+        log_format: `text` or `json`; the project's by default.
         on_ready: told the address once the server answers.
 
     Raises:
@@ -43,10 +47,11 @@ async def serve(
             f"Listening on {host} would let anybody in.",
             remedy="Declare settings.api_keys in router.yaml, or listen on 127.0.0.1.",
         )
-    with listening(host, int(port)) as listener:
+    form = log_format or project.router.settings.log_format
+    with logging_as(form), listening(host, int(port)) as listener:
         async with open_project(project, store=store) as (runtime, api):
             declared = project.router.settings
-            with watchdog.watched(declared.blocked_loop_s):
+            with watchdog.watched(declared.blocked_loop_s, lag=runtime.measures.lag.add):
                 await serve_http(api, listener, on_ready, lambda: runtime.drain(declared.drain_s), on_signal=api.close)
 
 
@@ -55,12 +60,14 @@ async def work(
     *,
     listen: str | None = None,
     store: str | None = None,
+    log_format: LogFormat | None = None,
     on_ready: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Execute a project's runs without doors until SIGTERM or SIGINT: a further process of a store that is shared.
 
     Args:
         listen: `host:port` for `/healthz`, `/readyz` and `/metrics` alone; None for no port at all.
+        log_format: `text` or `json`; the project's by default.
         on_ready: told the address, or "" without one, once work is taken.
 
     Raises:
@@ -69,12 +76,15 @@ async def work(
     from workflow_router.api.serving import listening, only_operations, serve_http, until_stopped  # noqa: PLC0415  as in `serve`
 
     project = load_project(folder)
-    async with open_project(project, store=store) as (runtime, api):
+    form = log_format or project.router.settings.log_format
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(logging_as(form))
+        runtime, api = await stack.enter_async_context(open_project(project, store=store))
 
         async def drain() -> None:
             await runtime.drain(project.router.settings.drain_s)
 
-        with watchdog.watched(project.router.settings.blocked_loop_s):
+        with watchdog.watched(project.router.settings.blocked_loop_s, lag=runtime.measures.lag.add):
             if listen is None:
                 await until_stopped(lambda: on_ready(""), drain)
                 return

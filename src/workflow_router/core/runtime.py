@@ -24,6 +24,7 @@ from workflow_router.core.event_mappings.explain import Explainer
 from workflow_router.core.event_mappings.ingest import Accepted, Ingest
 from workflow_router.core.event_mappings.living import Compile, LivingMappings, cannot_compile
 from workflow_router.core.event_sources.sources import EventSources
+from workflow_router.core.measures import Measures
 from workflow_router.core.message_broker.broker import Broker
 from workflow_router.core.message_webhooks import Webhooks
 from workflow_router.core.model import DEFAULT_TENANT, AuditEntry, Event, NewMessage, NewRun, Run
@@ -90,7 +91,7 @@ class Runtime:
         self.children, self.retention = Children(store, self.engine), Retention(store, clock, sleep)
         self.signals = Signals(store, clock, ids, self.engine)
         self.updates = Updates(store, clock, ids, self.engine, self.signals)
-        self.observation = Observation(store)
+        self.observation, self.measures = Observation(store), Measures()
         self.checkpoints = Checkpoints(store, clock, sleep)
         self.broker = broker = Broker(
             store,
@@ -341,6 +342,10 @@ class Runtime:
         dispatcher.lanes.cost_of = self.ledger.cost_of
         dispatcher.shadows.on_record = self.recorder.later
         dispatcher.keep = self.bodies.take
+        self.ledger.on_outcome = lambda record, facts: self.measures.dispatched(
+            record, facts.input_tokens, facts.output_tokens, facts.cost
+        )
+        self.engine.operations.journal.on_step = self.measures.stepped
 
     def _live_state(self) -> dict[str, object]:
         """What of `state` is asked for at the moment: the backlog of runs, and targets by route."""

@@ -15,7 +15,7 @@ from workflow_router.db.repositories.blobs import MIN_BYTES
 from workflow_router.db.shards import Ownership
 from workflow_router.db.unit_of_work import UnitOfWork
 from workflow_router.db.verify_audit import AuditVerdict, verify_audit
-from workflow_router.db.writer import OnCommit, Writer
+from workflow_router.db.writer import OnCommit, OnWritten, Writer
 from workflow_router.utils.clock import Clock
 
 T = TypeVar("T")
@@ -87,6 +87,15 @@ class SqlStore:
     def listen(self, listener: OnCommit) -> None:
         """Call `listener` with each commit's audit entries, in order."""
         self._listeners.append(listener)
+
+    @property
+    def waiting(self) -> int:
+        """Units of work that wait to be written."""
+        return 0 if self._writer is None else self._writer.waiting
+
+    def measure(self, on_written: OnWritten) -> None:
+        """Call `on_written` with the units and seconds of each commit."""
+        self._open_writer.on_written = on_written
 
     def _tell(self, entries: Sequence[AuditEntry]) -> None:
         for listener in self._listeners:

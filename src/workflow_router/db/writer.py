@@ -33,6 +33,7 @@ _Outcome = tuple[Any, BaseException | None]
 _log = logging.getLogger(__name__)
 
 OnCommit = Callable[[Sequence[AuditEntry]], None]
+OnWritten = Callable[[int, float], None]
 
 
 class Writer:
@@ -43,6 +44,7 @@ class Writer:
 
     Attributes:
         admission: what holds starts back; None for nothing.
+        on_written: told how many units a commit carried, and how many seconds it took.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Writer:
         self._shard_count = shard_count
         self._on_commit = on_commit
         self.admission: Controls | None = None
+        self.on_written: OnWritten | None = None
         self._queue: list[_Job] = []
         self._flushing: asyncio.Task[None] | None = None
 
@@ -79,6 +82,11 @@ class Writer:
             self._flushing = loop.create_task(self._flush(), name="group-commit")
         return await future
 
+    @property
+    def waiting(self) -> int:
+        """Units that wait to be written."""
+        return len(self._queue)
+
     async def drain(self) -> None:
         """Wait until nothing is queued."""
         while self._flushing is not None:
@@ -93,6 +101,7 @@ class Writer:
             self._flushing = None
 
     async def _write(self, batch: list[_Job]) -> None:
+        began_s = self._clock.monotonic_s()
         try:
             outcomes, entries = await self._transact(batch)
         except Exception as raised:  # noqa: BLE001  every caller of this batch must hear of it, whatever it is
@@ -104,6 +113,8 @@ class Writer:
                 if not future.done():
                     future.set_exception(error)
             return
+        if self.on_written is not None:
+            self.on_written(len(batch), self._clock.monotonic_s() - began_s)
         if entries:
             self._on_commit(entries)
         for (_, future), (value, error) in zip(batch, outcomes, strict=True):

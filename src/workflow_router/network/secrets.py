@@ -18,7 +18,7 @@ _VISIBLE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 class LocalSecrets:
     """Resolves `env:NAME` and `file:/path`, each time anew, and `command:NAME`, whose answer lasts a while.
 
-    Blanks round the secret are no part of it.
+    Blanks round the secret are no part of it. `told` hears each secret, to keep it out of logs.
     """
 
     def __init__(
@@ -26,8 +26,10 @@ class LocalSecrets:
         environment: Mapping[str, str] = os.environ,
         commands: Mapping[str, Command] | None = None,
         now_s: Callable[[], float] = monotonic,
+        told: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._environment = environment
+        self._told = told
         self._commands = SecretCommands(commands or {}, now_s)
 
     async def resolve(self, reference: str) -> str:
@@ -45,6 +47,7 @@ class LocalSecrets:
         text = text.strip()
         if not _VISIBLE.fullmatch(text):  # also keeps line breaks out of the header it goes into
             raise TransportFailed("secret", f"{reference} holds no secret on one line of ASCII", sent=False)
+        self._told(text)
         return text
 
     def doubt(self, reference: str) -> None:

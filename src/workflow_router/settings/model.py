@@ -46,7 +46,8 @@ Store: TypeAlias = Annotated[
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the router runs. A relative SQLite path starts at the project folder. With `api_keys` each call needs one.
 
-    Accepted events are kept for `keep_events_days`; null keeps them for good.
+    Accepted events are kept for `keep_events_days`; null keeps them for good. With the `log_format` json the log is one
+    JSON object a line.
     """
 
     listen: Listen = "127.0.0.1:8787"
@@ -61,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     history: History = History()
     streams: Streams = Streams()
     retention: Retention = Retention()
+    log_format: Literal["text", "json"] = "text"
     drain_s: Annotated[float, Meta(ge=0, le=30)] = 20.0
 
     @property

@@ -5,6 +5,8 @@ with the token it was admitted under. A report under an older token than the pre
 that was sent before the breaker opened can neither close it nor keep it open longer.
 """
 
+from typing import Literal
+
 from workflow_router.core.dispatch_route.model import BreakerPolicy
 from workflow_router.core.dispatch_route.pick import HEALTHY, Health
 
@@ -35,6 +37,12 @@ class Breaker:
         if self._probing >= self._policy.probes:
             return Health(ready=False, reason="breaker half open, a probe is under way")
         return Health(ready=True, reason="breaker half open, this is a probe")
+
+    def state(self, now_s: float) -> Literal["closed", "half-open", "open"]:
+        """Whether calls pass."""
+        if self._open_until_s is None:
+            return "closed"
+        return "open" if now_s < self._open_until_s else "half-open"
 
     def retry_in_s(self, now_s: float) -> float:
         """How long until it is worth asking again, seconds; 0 where it is now."""

@@ -4,6 +4,7 @@ Refuses to commit: the ledger does.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -56,6 +57,7 @@ class _Books(Protocol):
 
     prices: Prices
     clock: Clock
+    on_outcome: "Callable[[DispatchRecord, Facts], None] | None"
 
     async def intend(self, waiter: "Waiter") -> None: ...
     def settle(self, settlement: Settlement, record: DispatchRecord | None) -> None: ...
@@ -135,7 +137,7 @@ class Entry:
 
     def ended(self, record: DispatchRecord) -> None:
         """The call is over: settle, and have its record made durable; for calls whose record nobody else commits."""
-        record = self.final = self.told(record)
+        record = self._final(record)
         if self._claims:
             self._books.settle(self._settlement(record), record)
         else:
@@ -146,12 +148,22 @@ class Entry:
         if record.status is DispatchStatus.ABANDONED or self._refused is not None:
             self.ended(record)
             return
-        record = self.final = self.told(record)
+        record = self._final(record)
         if self._claims:
             self._books.leave(self._settlement(record))
 
     def told(self, record: DispatchRecord) -> DispatchRecord:
         """The record with its facts."""
+        return msgspec.structs.replace(record, facts=to_json(self._facts(record)))
+
+    def _final(self, record: DispatchRecord) -> DispatchRecord:
+        facts = self._facts(record)
+        self.final = record = msgspec.structs.replace(record, facts=to_json(facts))
+        if self._books.on_outcome is not None:
+            self._books.on_outcome(record, facts)
+        return record
+
+    def _facts(self, record: DispatchRecord) -> Facts:
         caller = self._caller
         facts = Facts(
             key=caller.key,
@@ -170,7 +182,7 @@ class Entry:
             facts.input_tokens, facts.output_tokens = tokens.input, tokens.output
             facts.cost = self._cost(facts.model, tokens)
             facts.prices = None if facts.cost is None else self._books.prices.version
-        return msgspec.structs.replace(record, facts=to_json(facts))
+        return facts
 
     def _model(self, target: str | None) -> str:
         named = next((one.model for one in self._route.targets if one.name == target), None)

@@ -9,7 +9,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 
-from workflow_router.core.dispatch_route.entry import Entry, Waiter
+from workflow_router.core.dispatch_route.entry import Entry, Facts, Waiter
 from workflow_router.core.dispatch_route.model import Call, Caller, Route, Target
 from workflow_router.core.dispatch_route.prices import NO_PRICES, estimate
 from workflow_router.core.dispatch_route.schedule import Shares
@@ -48,6 +48,7 @@ class Ledger:
     ) -> None:
         self.limits: tuple[Limit, ...] = ()
         self.prices = NO_PRICES
+        self.on_outcome: Callable[[DispatchRecord, Facts], None] | None = None
         self._later = later
         self.clock = clock
         self._store = store

@@ -69,6 +69,7 @@ class Journal:
         self._clock = clock
         self.limit = PayloadLimit()
         self.histories = HistoryLimit()
+        self.on_step: Callable[[str, str, float], None] | None = None  # told kind, name and seconds of what is done
 
     async def commit(
         self, live: LiveRun, key: str, *, name: str, kind: str, outcome: Outcome, started_ms: int
@@ -111,4 +112,6 @@ class Journal:
 
         committed = await self._store.commit(unit)
         live.history[key] = committed
+        if self.on_step is not None:
+            self.on_step(kind, name, (record.finished_ms - started_ms) / 1000)
         return committed

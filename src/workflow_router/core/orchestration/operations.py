@@ -46,7 +46,7 @@ class Operations:
     ) -> None:
         self._clock = clock
         self._stopping = stopping
-        self._journal = journal
+        self.journal = journal
         self.limit = journal.limit
         self.histories = journal.histories
         self.waits = waits
@@ -96,7 +96,7 @@ class Operations:
             if outcome is None or key in live.interrupted:
                 await self._stopping.interrupted(live, key)
                 raise RunCancelled("cancelled" if live.stop is None else live.stop.reason)
-            return await self._journal.commit(live, key, name=name, kind=kind, outcome=outcome, started_ms=started_ms)
+            return await self.journal.commit(live, key, name=name, kind=kind, outcome=outcome, started_ms=started_ms)
         except _STOPS as error:
             live.stopped = error
             raise

@@ -91,6 +91,11 @@ class Writing:
         self.closed = False
         self.loop = asyncio.get_running_loop()
 
+    @property
+    def step(self) -> tuple[str, str]:
+        """Of which run and step it is."""
+        return self._live.run.id, self._key
+
     def __enter__(self) -> "Writing":
         self._token = _writing.set(self)
         return self

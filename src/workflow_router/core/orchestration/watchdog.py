@@ -9,6 +9,7 @@ import contextlib
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Generator
 from types import FrameType
@@ -46,12 +47,15 @@ def _report(message: str) -> None:
 
 
 @contextlib.contextmanager
-def watched(threshold_s: float, report: Callable[[str], None] = _report) -> Generator[None, None, None]:
+def watched(
+    threshold_s: float, report: Callable[[str], None] = _report, lag: Callable[[float], None] = lambda _: None
+) -> Generator[None, None, None]:
     """Watch the running loop until the block ends; each time it is held up is told once, while it still is.
 
     Args:
         threshold_s: from how long on.
         report: told who holds it up, with the stack; called in the watching thread.
+        lag: told after how many seconds it answered, each time it was asked; called in the watching thread.
     """
     loop, thread = asyncio.get_running_loop(), threading.get_ident()
     over = threading.Event()
@@ -59,6 +63,7 @@ def watched(threshold_s: float, report: Callable[[str], None] = _report) -> Gene
     def watch() -> None:
         while not over.wait(threshold_s):
             answered = threading.Event()
+            asked_s = time.monotonic()
             try:
                 loop.call_soon_threadsafe(answered.set)
             except RuntimeError:  # the loop is closed
@@ -71,6 +76,7 @@ def watched(threshold_s: float, report: Callable[[str], None] = _report) -> Gene
                 )
                 while not (answered.wait(threshold_s) or over.is_set()):
                     continue
+            lag(time.monotonic() - asked_s)
 
     watcher = threading.Thread(target=watch, name="event-loop-watchdog", daemon=True)
     watcher.start()
