@@ -1,5 +1,8 @@
 """Owns one transaction's repositories and the audit entries it gathers. Refuses to commit: that is the writer's."""
 
+from collections.abc import Callable
+from typing import TypeVar, cast
+
 from workflow_router.core.model import NewRun, Run, Transition
 from workflow_router.core.ports import Controls
 from workflow_router.db.audit_log import AuditLog
@@ -33,6 +36,8 @@ from workflow_router.db.repositories.targets import Targets
 from workflow_router.db.repositories.topics import Topics
 from workflow_router.db.repositories.updates import Updates
 
+T = TypeVar("T")
+
 
 class Gate:
     """Flow control within one transaction: where runs start and end."""
@@ -57,6 +62,30 @@ class Gate:
             await self._admission.ended(self._work, run.id)
 
 
+class _Lazy:
+    def __init__(self, make: Callable[["UnitOfWork"], object]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, work: "UnitOfWork", owner: type) -> object:
+        made = self._make(work)
+        work.__dict__[self._name] = made  # found there from now on, without this call
+        return made
+
+
+def lazy(make: Callable[["UnitOfWork"], T]) -> T:
+    """A repository that is made when a unit of work is first asked for it: most transactions need few of them."""
+    return cast("T", _Lazy(make))  # what a look-up gives, since protocols are not matched through descriptors
+
+
+def _runs(work: "UnitOfWork") -> Runs:
+    runs = Runs(work.session, work.record, work.now_ms, work.epochs, work.shard_count, work.blobs)
+    runs.flow = None if work.admission is None else Gate(work.admission, work)
+    return runs
+
+
 class UnitOfWork:
     """A `Transaction` over a session.
 
@@ -68,6 +97,39 @@ class UnitOfWork:
     Attributes:
         session: for the store's own verbs, which are no room's.
     """
+
+    events = lazy(lambda work: Events(work.session, work.record))
+    mappings = lazy(lambda work: Mappings(work.session, work.record, work.now_ms))
+    targets = lazy(lambda work: Targets(work.session, work.now_ms))
+    blobs = lazy(lambda work: Blobs(work.session, work.now_ms, work.blob_min_bytes))
+    runs = lazy(_runs)
+    signals = lazy(lambda work: Signals(work.session, work.record, work.now_ms, work.epochs))
+    slots = lazy(lambda work: Slots(work.session))
+    starts = lazy(lambda work: Starts(work.session, work.runs))
+    keys = lazy(lambda work: Keys(work.session, work.runs))
+    holds = lazy(lambda work: Holds(work.session, work.now_ms))
+    stops = lazy(lambda work: Stops(work.session, work.record, work.now_ms, work.epochs))
+    retention = lazy(lambda work: Retention(work.session, work.blobs, work.now_ms))
+    states = lazy(lambda work: States(work.session, work.now_ms))
+    streams = lazy(lambda work: Streams(work.session, work.epochs))
+    pauses = lazy(lambda work: Pauses(work.session))
+    chains = lazy(lambda work: Chains(work.session, work.runs, work.epochs))
+    attributes = lazy(lambda work: Attributes(work.session, work.runs, work.epochs))
+    interests = lazy(lambda work: Interests(work.session, work.now_ms, work.epochs))
+    updates = lazy(lambda work: Updates(work.session, work.now_ms, work.epochs))
+    schedules = lazy(lambda work: Schedules(work.session, work.record, work.now_ms))
+    vitals = lazy(lambda work: Vitals(work.session, work.now_ms, work.epochs))
+    members = lazy(lambda work: Members(work.session, work.record, work.now_ms, work.epochs))
+    messages = lazy(lambda work: Messages(work.session, work.record, work.now_ms, min(work.epochs, default=-1)))
+    replies = lazy(lambda work: Replies(work.session, work.now_ms))
+    bridges = lazy(lambda work: Bridges(work.session, work.record, work.now_ms))
+    topics = lazy(lambda work: Topics(work.session, work.record, work.now_ms, work.messages.settle))
+    dispatches = lazy(lambda work: Dispatches(work.session, work.record))
+    limits = lazy(lambda work: Limits(work.session, work.now_ms))
+    live_rules = lazy(lambda work: LiveRuleRows(work.session, work.record))
+    routes = lazy(lambda work: Routes(work.session, work.record, work.now_ms))
+    approvals = lazy(lambda work: Approvals(work.session, work.record, work.now_ms))
+    audit = lazy(lambda work: AuditLog(work.session, work.record))
 
     def __init__(
         self,
@@ -81,37 +143,8 @@ class UnitOfWork:
         self.now_ms = now_ms
         self.transitions: list[Transition] = []
         self.record = self.transitions.append
-        self.events = Events(session, self.record)
-        self.mappings = Mappings(session, self.record, now_ms)
-        self.targets = Targets(session, now_ms)
-        self.blobs = Blobs(session, now_ms, blob_min_bytes)
-        self.runs = Runs(session, self.record, now_ms, epochs, shard_count, self.blobs)
-        self.runs.flow = None if admission is None else Gate(admission, self)
-        self.signals = Signals(session, self.record, now_ms, epochs)
-        self.slots = Slots(session)
-        self.starts = Starts(session, self.runs)
-        self.keys = Keys(session, self.runs)
-        self.holds = Holds(session, now_ms)
-        self.stops = Stops(session, self.record, now_ms, epochs)
-        self.retention = Retention(session, self.blobs, now_ms)
-        self.states = States(session, now_ms)
-        self.streams = Streams(session, epochs)
-        self.pauses = Pauses(session)
-        self.chains = Chains(session, self.runs, epochs)
-        self.attributes = Attributes(session, self.runs, epochs)
-        self.interests = Interests(session, now_ms, epochs)
-        self.updates = Updates(session, now_ms, epochs)
-        self.schedules = Schedules(session, self.record, now_ms)
-        self.vitals = Vitals(session, now_ms, epochs)
-        self.members = Members(session, self.record, now_ms, epochs)
-        self.messages = Messages(session, self.record, now_ms, min(epochs, default=-1))
-        self.replies = Replies(session, now_ms)
-        self.bridges = Bridges(session, self.record, now_ms)
-        self.topics = Topics(session, self.record, now_ms, self.messages.settle)
-        self.dispatches = Dispatches(session, self.record)
-        self.limits = Limits(session, now_ms)
-        self.live_rules = LiveRuleRows(session, self.record)
-        self.routes = Routes(session, self.record, now_ms)
-        self.approvals = Approvals(session, self.record, now_ms)
-        self.audit = AuditLog(session, self.record)
         self.session = session
+        self.epochs = epochs
+        self.shard_count = shard_count
+        self.admission = admission
+        self.blob_min_bytes = blob_min_bytes

@@ -65,8 +65,13 @@ def seal(position: int, time_ms: int, transition: Transition, salt: bytes) -> Se
     if transition.actor is None and not transition.detail:
         body = _encode_body(Body(position, time_ms, _public(transition)))
         return Sealed(body, leaf_hash(body))
-    named = {"actor": transition.actor, "detail": transition.detail}  # as `Private` is read, which leaves out the empty
-    private = to_canonical_json({name: value for name, value in named.items() if value not in (None, {})})
+    if transition.actor is None:  # as `Private` is read, which leaves out the empty
+        named: dict[str, object] = {"detail": transition.detail}
+    elif transition.detail:
+        named = {"actor": transition.actor, "detail": transition.detail}
+    else:
+        named = {"actor": transition.actor}
+    private = to_canonical_json(named)
     commitment = hashlib.sha256(salt + private).digest()
     body = _encode_body(Body(position, time_ms, _public(transition), commitment.hex()))
     return Sealed(body, leaf_hash(body), private, salt, commitment)
