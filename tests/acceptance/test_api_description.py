@@ -110,6 +110,7 @@ async def busy(door: Door) -> dict[str, str]:
         "delegation_id": handed.json["id"],
         "run_id": run,
         "other": run,
+        "some_id": run,
         "approval_id": asked[runs[1]],
         "event_id": event,
         "dispatch_id": dispatch,

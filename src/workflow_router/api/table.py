@@ -24,6 +24,7 @@ from workflow_router.api.endpoints import (
     subscriptions,
     time_machine,
     topics,
+    trace,
     updates,
 )
 
@@ -48,6 +49,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *routes.ENDPOINTS,
     *dispatches.ENDPOINTS,
     *state.ENDPOINTS,
+    *trace.ENDPOINTS,
     *audit.ENDPOINTS,
     *operations.ENDPOINTS,
     *console.ENDPOINTS,

@@ -34,6 +34,7 @@ COMMANDS = {
     "dispatches": "dispatches",
     "routes": "routes",
     "audit": "audit",
+    "trace": "trace",
     "migrate": "migrate",
     "completion": "completion",
 }

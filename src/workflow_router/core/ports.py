@@ -39,7 +39,7 @@ from workflow_router.core.orchestration.retention_ports import RetentionTransiti
 from workflow_router.core.orchestration.state_ports import StateTransitions
 from workflow_router.core.orchestration.stream_ports import StreamTransitions
 from workflow_router.core.pacing.ports import HoldTransitions
-from workflow_router.core.runtime_state.ports import ApprovalVerbs, AuditReads, AuditTransitions
+from workflow_router.core.runtime_state.ports import ApprovalVerbs, AuditReads, AuditTransitions, TraceReads
 from workflow_router.core.schedules.ports import ScheduleTransitions
 
 T = TypeVar("T")
@@ -154,6 +154,8 @@ class Transaction(FlowVerbs, TimeVerbs, BrokerVerbs, SharedVerbs, EventVerbs, Pr
     def approvals(self) -> ApprovalVerbs: ...
     @property
     def audit(self) -> AuditVerbs: ...
+    @property
+    def traces(self) -> TraceReads: ...
 
     def record(self, transition: Transition, /) -> None:
         """Add an audit entry to this transaction."""

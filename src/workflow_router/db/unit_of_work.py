@@ -34,6 +34,7 @@ from workflow_router.db.repositories.stops import Stops, Vitals
 from workflow_router.db.repositories.streams import Streams
 from workflow_router.db.repositories.targets import Targets
 from workflow_router.db.repositories.topics import Topics
+from workflow_router.db.repositories.traces import Traces
 from workflow_router.db.repositories.updates import Updates
 
 T = TypeVar("T")
@@ -130,6 +131,7 @@ class UnitOfWork:
     routes = lazy(lambda work: Routes(work.session, work.record, work.now_ms))
     approvals = lazy(lambda work: Approvals(work.session, work.record, work.now_ms))
     audit = lazy(lambda work: AuditLog(work.session, work.record))
+    traces = lazy(lambda work: Traces(work.session))
 
     def __init__(
         self,

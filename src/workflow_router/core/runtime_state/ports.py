@@ -1,6 +1,9 @@
 """What observation, approvals and audit need of the store."""
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
+
+import msgspec
 
 from workflow_router.core.model import Approval, AuditEntry, AuditFilter, KeptCheckpoint, Run
 from workflow_router.core.runtime_state.approval_model import Delegation
@@ -136,4 +139,30 @@ class AuditTransitions(Protocol):
 
     async def keep_checkpoint(self, position: int, note: str, *, now_ms: int) -> None:
         """Keep a signed checkpoint."""
+        ...
+
+
+class StepTime(msgspec.Struct, frozen=True):
+    """When a step of a run ran."""
+
+    run: str
+    key: str
+    kind: str
+    started_ms: int
+    finished_ms: int
+
+
+class TraceReads(Protocol):
+    """Storage verbs of traces."""
+
+    async def correlation_of(self, some_id: str) -> str | None:
+        """The root of the tree that an event, run, message, dispatch or approval belongs to."""
+        ...
+
+    async def steps(self, runs: Sequence[str], *, limit: int) -> list[StepTime]:
+        """When the steps of these runs ran."""
+        ...
+
+    async def calls(self, dispatches: Sequence[str]) -> Mapping[str, list[dict[str, object]]]:
+        """The attempts of these dispatches."""
         ...

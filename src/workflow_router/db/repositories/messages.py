@@ -74,7 +74,7 @@ class Messages:
         self._now_ms = now_ms
         self._slot = slot
         self._published: list[NewMessage] = []
-        self._acknowledged: dict[str, list[str]] = {}
+        self._acknowledged: dict[str, list[Delivery]] = {}
 
     # --- gathered ---------------------------------------------------------------------------------------------------
 
@@ -93,9 +93,9 @@ class Messages:
         if self._acknowledged:
             acknowledged, self._acknowledged = self._acknowledged, {}
             for name in sorted(acknowledged):
-                ids = acknowledged[name]
-                await self._session.execute("count_acknowledged", subscription=name, slot=self._slot, count=len(ids))
-                self._tell_acknowledged(name, ids)
+                taken = acknowledged[name]
+                await self._session.execute("count_acknowledged", subscription=name, slot=self._slot, count=len(taken))
+                self._tell_acknowledged(name, taken)
 
     def drop(self) -> None:
         """Forget what was gathered."""
@@ -154,12 +154,13 @@ class Messages:
                 )
             )
 
-    def _tell_acknowledged(self, name: str, ids: Sequence[str]) -> None:
-        if len(ids) < GATHER_MIN:
-            for message_id in ids:
-                self._tell(name, message_id, "message.acknowledged", {})
-        else:
-            self._tell(name, ids[0], "message.acknowledged", {"count": len(ids), "ids": list(ids)})
+    def _tell_acknowledged(self, name: str, taken: Sequence[Delivery]) -> None:
+        gather = len(taken) >= GATHER_MIN
+        ids = [one.message_id for one in taken if gather and one.cause is None]
+        for one in (one for one in taken if not gather or one.cause is not None):
+            self._tell(name, one.message_id, "message.acknowledged", {}, one.correlation)
+        if ids:
+            self._tell(name, ids[0], "message.acknowledged", {"count": len(ids), "ids": ids})
 
     # --- verbs ------------------------------------------------------------------------------------------------------
 
@@ -320,8 +321,7 @@ class Messages:
             )
             landed.update([position for (position,) in rows])
         if landed:
-            ids = [delivery.message_id for delivery in deliveries if delivery.position in landed]
-            self._acknowledged.setdefault(subscription, []).extend(ids)
+            self._acknowledged.setdefault(subscription, []).extend(one for one in deliveries if one.position in landed)
         return landed
 
     async def return_later(self, subscription: Subscription, delivery: Delivery, *, due_ms: int, error: str) -> bool:
@@ -339,7 +339,7 @@ class Messages:
         if landed:
             status, attempt = landed[0]
             kind = "message.dead" if status == DeliveryStatus.DEAD else "message.returned"
-            self._tell(subscription.name, delivery.message_id, kind, {"attempt": attempt})
+            self._tell(subscription.name, delivery.message_id, kind, {"attempt": attempt}, delivery.correlation)
         return bool(landed)
 
     async def extend(self, subscription: str, position: int, token: str, *, until_ms: int) -> bool:
@@ -395,5 +395,6 @@ class Messages:
                 self._tell(subscription, delivery.message_id, "message.redriven", {})
         return landed
 
-    def _tell(self, subscription: str, message_id: str, kind: str, detail: dict[str, object]) -> None:
-        self._record(Transition(kind=kind, subject=message_id, detail={"subscription": subscription, **detail}))
+    def _tell(self, name: str, message: str, kind: str, detail: dict[str, object], root: str | None = None) -> None:
+        detail, cause = {"subscription": name, **detail}, root and message
+        self._record(Transition(kind=kind, subject=message, cause=cause, correlation=root, detail=detail))
