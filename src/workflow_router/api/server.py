@@ -69,6 +69,7 @@ class Api:
             return
         if scope["type"] != "http":
             raise RuntimeError(f"Only HTTP is served here, not {scope['type']}.")
+        self._context.enter(scope["headers"])
         method: str = scope["method"]
         found = self._routes.find(scope["raw_path"].decode("latin-1"))
         one = found.methods.get(method)

@@ -9,7 +9,7 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workflow_router.app.logs import SCRUBBER
 from workflow_router.app.modules import join_workflows
@@ -26,6 +26,7 @@ from workflow_router.core.event_sources.topics import TopicSource
 from workflow_router.core.forward import forwarding
 from workflow_router.core.limits.model import Limit
 from workflow_router.core.message_broker.bridge_ports import Bridge, Link
+from workflow_router.core.message_broker.consume import Handle
 from workflow_router.core.message_broker.ports import Subscription, Topic
 from workflow_router.core.message_targets import TopicTargets
 from workflow_router.core.messaging import handler_of
@@ -39,6 +40,7 @@ from workflow_router.db.store import LEASE_MS, SqlStore
 from workflow_router.network.embedding import LocalModel
 from workflow_router.network.http import HttpTransport
 from workflow_router.network.secrets import LocalSecrets
+from workflow_router.network.tracing import Tracing, traced, tracing_of
 from workflow_router.settings.classes import SEEN
 from workflow_router.settings.model import RouterFile
 from workflow_router.settings.model import Topic as DeclaredTopic
@@ -47,6 +49,9 @@ from workflow_router.settings.rules import rule_compiler
 from workflow_router.settings.secrets import commands_of
 from workflow_router.utils.clock import Clock, SystemClock
 from workflow_router.utils.ids import Ids
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 
 def _embedded(topics: Iterable[str | Topic]) -> RouterFile:
@@ -67,6 +72,19 @@ def _secrets(project_file: RouterFile | None, folder: Path | None) -> LocalSecre
     return LocalSecrets(commands=commands, told=SCRUBBER.know)
 
 
+def _traced(runtime: Runtime, handle: Handle) -> Handle:
+    return handle if runtime.traces is None else runtime.traces.handling(handle)
+
+
+def _trace(runtime: Runtime, tracing: Tracing | None) -> None:
+    """Make spans of what is done, where somebody wants them."""
+    if tracing is not None:
+        runtime.traces = tracing
+        runtime.engine.around = tracing.run
+        runtime.engine.operations.steps.install("telemetry", tracing.step)
+        runtime.deliveries.remember = tracing.remember
+
+
 async def _declare(
     runtime: Runtime,
     routers: Sequence[Router],
@@ -78,7 +96,7 @@ async def _declare(
 ) -> None:
     """Tell the engines what was declared, here and by the routers."""
     handlers = {
-        name: (handler_of(function), at_once)
+        name: (_traced(runtime, handler_of(function)), at_once)
         for router in routers
         for name, (function, at_once) in router.handlers.items()
     }
@@ -105,12 +123,19 @@ async def _declare_schedules(
         await runtime.scheduler.declare(declared, owner=owner)
 
 
-def _listen(store: SqlStore, runtime: Runtime) -> None:
-    """Let those hear of commits who follow what happens, and who count it."""
+def _http(stack: contextlib.AsyncExitStack) -> HttpTransport:
+    transport = HttpTransport()
+    stack.push_async_callback(transport.close)
+    return transport
+
+
+def _listen(store: SqlStore, runtime: Runtime, tracing: Tracing | None) -> None:
+    """Let those hear of what happens who follow it, count it or make spans of it."""
     for part in (runtime.observation, runtime.flow_control, runtime.state, runtime.measures):
         store.listen(part.committed)
     store.measure(runtime.measures.wrote)
     runtime.measures.waiting = lambda: store.waiting
+    _trace(runtime, tracing)
 
 
 def _join(stack: contextlib.AsyncExitStack, runtime: Runtime, routers: Iterable[Router]) -> None:
@@ -146,6 +171,7 @@ async def run(
     folder: Path | None = None,
     lease_ms: int = LEASE_MS,
     payloads: Payloads = PAYLOADS,
+    tracer_provider: "TracerProvider | None" = None,
 ) -> AsyncGenerator[Runtime, None]:
     """Run routers over a store until the block ends; see `embed` for the short form.
 
@@ -156,21 +182,21 @@ async def run(
         folder: where files that routes name are looked for.
         project_file: what mappings that are made while it runs may refer to; the given topics by default.
         payloads: how large inputs and results may be, and which of them are kept once by their content.
+        tracer_provider: of OpenTelemetry; where None, the process's own, if it has one.
         lease_ms: how long runs of this process stay with it when it stopped answering, milliseconds.
     """
     clock = clock or SystemClock()
     chance = randomness or random.Random()  # noqa: S311  jitter and weights, no secrets
     ids = Ids(clock, chance.getrandbits if randomness else None)
     async with contextlib.AsyncExitStack() as stack:
-        if transport is None:
-            transport = http = HttpTransport()
-            stack.push_async_callback(http.close)
         if isinstance(store, str):
             opening = partial(open_store, store, commit_in_thread=commit_in_thread, lease_ms=lease_ms)
             store = await opening(clock=clock, owner=ids.new(), blob_min_bytes=payloads.blob_min_bytes)
             stack.push_async_callback(store.close)
-        transports = Transports(transport, python=_functions(routers))
-        dispatcher = Dispatcher(routes, transports, _secrets(project_file, folder), clock, ids, chance.random, sleep)
+        transports = Transports(transport or _http(stack), python=_functions(routers))
+        tracing = tracing_of(store, tracer_provider)
+        secrets, sending = _secrets(project_file, folder), traced(tracing, transports)
+        dispatcher = Dispatcher(routes, sending, secrets, clock, ids, chance.random, sleep)
         own = [forwarding(), classifying({one.name: one for one in classifiers}, LocalModel().embed)]
         workflows = join_workflows([*routers, *own])
         compile_rule = rule_compiler(project_file or _embedded(topics), workflows)
@@ -179,7 +205,7 @@ async def run(
         )
         transports.inside["topic"] = TopicTargets(runtime.broker.requests.request, ids)
         runtime.routes.compile = route_compiler(project_file or RouterFile(name="embedded"), folder)
-        _listen(store, runtime)
+        _listen(store, runtime, tracing)
         runtime.ledger.prices = prices
         runtime.payloads.limit.max_bytes = payloads.max_bytes
         await runtime.live.open(limits)

@@ -52,7 +52,7 @@ def new_message(
         topic=topic,
         body=body,
         key=key,
-        headers=dict(headers or {}),
+        headers=dict(headers or {}) if runtime.traces is None else runtime.traces.carried(headers or {}),
         tenant=DEFAULT_TENANT,
         delay_ms=round((delay_s or 0) * 1000),
         deduplication=deduplication,

@@ -48,6 +48,7 @@ from workflow_router.core.runtime_state.context import StateContext
 from workflow_router.core.runtime_state.observe import Observation
 from workflow_router.core.schedules.scheduler import Scheduler
 from workflow_router.core.states import RUN_ENDED
+from workflow_router.core.tracing_ports import Traces
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.ids import Ids
 
@@ -68,6 +69,7 @@ class Runtime:
     """
 
     _draining = False
+    traces: Traces | None = None  # whoever makes spans, where somebody does
 
     def __init__(
         self,
@@ -316,12 +318,19 @@ class Runtime:
         except DispatchFailed as error:
             error.record = entry.final or error.record
             raise
+        finally:
+            if entry.traced is not None:
+                entry.traced.leave()
         return done if entry.final is None else msgspec.structs.replace(done, record=entry.final)
 
     def entry(self, route: str, call: Call, caller: Caller) -> Entry:
         """The account of a call that is about to be sent. Raises NotFound, Forbidden, PriceUnknown."""
         self.live.check(caller.key, route)
-        return self.ledger.entry(self.dispatcher.route(route), call, caller)
+        found = self.dispatcher.route(route)
+        entry = self.ledger.entry(found, call, caller)
+        if self.traces is not None:
+            entry.traced = self.traces.call(found, call, caller)
+        return entry
 
     def observe(self, *, after: int | None = None, pattern: Pattern | None = None) -> AsyncGenerator[AuditEntry, None]:
         """Transitions as they are committed, from now on or after a position."""

@@ -65,6 +65,18 @@ class _Books(Protocol):
     def later(self, record: DispatchRecord, /) -> None: ...
 
 
+class Traced(Protocol):
+    """The span of a call."""
+
+    def ended(self, record: DispatchRecord, facts: Facts) -> None:
+        """It is over."""
+        ...
+
+    def leave(self) -> None:
+        """What the task does from now on is no part of it."""
+        ...
+
+
 class Waiter:
     """A call that wants its intent committed."""
 
@@ -111,6 +123,7 @@ class Entry:
         self._cache: str | None = None
         self._answer_of: str | None = None
         self.final: DispatchRecord | None = None
+        self.traced: Traced | None = None
 
     @property
     def counts(self) -> bool:
@@ -161,6 +174,8 @@ class Entry:
         self.final = record = msgspec.structs.replace(record, facts=to_json(facts))
         if self._books.on_outcome is not None:
             self._books.on_outcome(record, facts)
+        if self.traced is not None:
+            self.traced.ended(record, facts)
         return record
 
     def _facts(self, record: DispatchRecord) -> Facts:

@@ -66,6 +66,7 @@ class Deliveries:
         self._random = random
         self.sleep = sleep
         self.holder = store.owner
+        self.remember: Callable[[str, Delivery], None] | None = None  # told which message is about to start a run
         self._signals: dict[str, asyncio.Event] = {}
         self.came = asyncio.Event()  # set whenever a topic has something new
 
@@ -176,8 +177,11 @@ class Deliveries:
         return len(found), started, woken
 
     def _new_run(self, workflow: str, delivery: Delivery, given: bytes) -> NewRun:
+        run_id = self._ids.new()
+        if self.remember is not None:
+            self.remember(run_id, delivery)
         return NewRun(
-            id=self._ids.new(),
+            id=run_id,
             workflow=workflow,
             version=self._version_of(workflow),
             input=given,

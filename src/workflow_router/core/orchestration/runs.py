@@ -44,6 +44,9 @@ RETRY_S = 0.5
 END_OF_TIME_MS = 2**62
 
 
+Around = Callable[[LiveRun, Callable[[LiveRun], Awaitable[Reached]]], Awaitable[Reached]]
+
+
 def _nothing() -> None:
     """Where nobody wants to hear of it."""
 
@@ -58,6 +61,7 @@ class Engine:
 
     Attributes:
         on_onward: called in each transaction that lets a run go on as another.
+        around: stands round each execution of a run, where anything does.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Engine:
         self._stopping = False
         self._missed = False
         self.on_onward: Callable[[], None] = _nothing
+        self.around: Around | None = None
         self.sharing = Sharing(store, self._live, workflows, self._seen, self._look, self.parking.release)
 
     # --- the life of the engine -------------------------------------------------------------------------------------
@@ -322,7 +327,8 @@ class Engine:
                 live.recall(history)
                 live.children = live.children or heir
                 await self.streams.take_up(live)
-            reached = await self._executing.execute(live)
+            execute = self._executing.execute
+            reached = await (execute(live) if self.around is None else self.around(live, execute))
             ended = await self._store.commit(lambda tx: self._end(tx, live, reached))
             settled = ended.runs[0] if ended.runs else None
             self._settle(ended, itself=False)
