@@ -35,6 +35,7 @@ COMMANDS = {
     "routes": "routes",
     "audit": "audit",
     "trace": "trace",
+    "sql": "sql",
     "migrate": "migrate",
     "completion": "completion",
 }
