@@ -17,6 +17,8 @@ from workflow_router.core.states import RunStatus
 
 ROWS_PER_RUN = 10  # the run inserted and ended, three steps, five audit entries
 HELD = 1_000
+WARMING = 100
+SHARDS = 64  # of a PostgreSQL store
 
 router = Router("bench")
 gate = asyncio.Event()
@@ -134,7 +136,25 @@ async def history(folder: str, finished: str, count: str, rounds: str) -> dict[s
     return {"full_per_s": sorted(full)[len(full) // 2], "fresh_per_s": sorted(fresh)[len(fresh) // 2]}
 
 
-VERBS = {"measure": measure, "long": long_runs, "hold": hold, "recover": recover, "history": history}
+async def share(store: str, processes: str, count: str) -> dict[str, float]:
+    """Start runs in one of the processes on a store, which has its share of shards, and run what falls to it."""
+    async with opened(store) as runtime, asyncio.timeout(120):
+
+        async def start(n: int) -> None:
+            await router.start("three", n)
+
+        await work.each(WARMING, 8, engine(runtime).three)
+        while not SHARDS / 2 <= len(runtime.store.fences()) * int(processes) <= SHARDS * 2:  # noqa: ASYNC110  nothing tells when shards have changed hands
+            await asyncio.sleep(0.05)
+        work.tell({"shards": len(runtime.store.fences())})
+        await asyncio.to_thread(sys.stdin.readline)
+        cpu_s = time.process_time()
+        await work.each(int(count), work.IN_FLIGHT, start)
+        await asyncio.to_thread(sys.stdin.readline)  # all runs have completed, wherever
+        return {"cpu_s": time.process_time() - cpu_s}
+
+
+VERBS = {"measure": measure, "long": long_runs, "hold": hold, "recover": recover, "history": history, "share": share}
 
 
 if __name__ == "__main__":

@@ -67,9 +67,9 @@ async def measure(engine: Engine, sizes: Sizes) -> dict[str, float]:
         assert await engine.three(n) == n + 3, "a run of three steps has another result than it must have"
 
     await each(min(IN_FLIGHT, sizes.runs) // 4, 8, three)
-    cpu_before = _cpu_s(engine.servers)
+    cpu_before = time.process_time() + servers_cpu_s(engine.servers)
     took_s = await each(sizes.runs, IN_FLIGHT, three)
-    cpu_s = _cpu_s(engine.servers) - cpu_before
+    cpu_s = time.process_time() + servers_cpu_s(engine.servers) - cpu_before
     return {
         "runs_per_s": sizes.runs / took_s,
         "cpu_ms_per_run": cpu_s / sizes.runs * 1000,
@@ -91,9 +91,9 @@ async def _median_ms(count: int, work: Callable[[int], Awaitable[object]]) -> fl
     return statistics.median([await each(1, 1, work) for _ in range(count)]) * 1000 if count else 0.0
 
 
-def _cpu_s(servers: tuple[int, ...]) -> float:
-    """CPU time of this process, and of servers with their children, seconds."""
-    return time.process_time() + sum(harness.cpu_s(pid) for server in servers for pid in [server, *_children(server)])
+def servers_cpu_s(servers: tuple[int, ...]) -> float:
+    """CPU time of servers with their children, seconds."""
+    return sum(harness.cpu_s(pid) for server in servers for pid in [server, *_children(server)])
 
 
 def _children(pid: int) -> list[int]:

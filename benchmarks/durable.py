@@ -23,13 +23,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import _harness as harness
-from benchmarks._durable_ours import HELD, ROWS_PER_RUN
-from benchmarks._durable_work import Sizes
+from benchmarks._durable_ours import HELD, ROWS_PER_RUN, WARMING
+from benchmarks._durable_work import Sizes, servers_cpu_s
 from tests.fixtures.postgres import PostgresServer, running_postgres
 from workflow_router.utils.clock import SystemClock
 from workflow_router.utils.ids import Ids
 
 FLOOR_ROWS, FLOOR_COMMITS = 1_000, 60
+PROCESSES, SHARED_RUNS = (1, 2, 3), 6_000
 AIMS = {
     "w1_vs_dbos_sqlite": "≥ 50",
     "w1_vs_dbos_postgres": "≥ 30",
@@ -172,6 +173,55 @@ class Bench:
         shutil.rmtree(folder)
         return {**found, "history_1e6_drop": 1 - found["full_per_s"] / found["fresh_per_s"]}
 
+    async def processes(self, number: int) -> harness.Measured:
+        """Our rate on PostgreSQL by so many processes that share its runs, and who uses the cores meanwhile."""
+        assert self._postgres is not None
+        database, server = self._postgres.create_database(), (int(self._postgres_pid()),)
+        command = (sys.executable, "-m", f"benchmarks.{OURS}", "share", self._postgres.dsn(database))
+        pipe = asyncio.subprocess.PIPE
+        workers = [
+            await asyncio.create_subprocess_exec(
+                *command, str(number), str(SHARED_RUNS // number), stdin=pipe, stdout=pipe
+            )
+            for _ in range(number)
+        ]
+
+        async def said() -> list[dict[str, float]]:
+            return [json.loads(await worker.stdout.readline()) for worker in workers if worker.stdout is not None]
+
+        def go_on() -> None:
+            for worker in workers:
+                if worker.stdin is not None:
+                    worker.stdin.write(b"\n")
+
+        await said()
+        server_before = servers_cpu_s(server)
+        begun = time.perf_counter()
+        go_on()
+        async with asyncio.timeout(120):
+            awaited = number * (SHARED_RUNS // number + WARMING)
+            while self._completed(database) < awaited:  # noqa: ASYNC110  seen from outside, as rows
+                await asyncio.sleep(0.1)
+        took_s = time.perf_counter() - begun
+        server_s = servers_cpu_s(server) - server_before
+        go_on()
+        ours_s = sum(one["cpu_s"] for one in await said())
+        for worker in workers:
+            await worker.wait()
+        self._postgres.drop_database(database)
+        runs = SHARED_RUNS
+        return {
+            "runs_per_s": runs / took_s,
+            "cpu_ms_per_run": ours_s / runs * 1000,
+            "postgres_cpu_ms_per_run": server_s / runs * 1000,
+            "cores_used": (ours_s + server_s) / took_s,
+            "postgres_share": server_s / (ours_s + server_s),
+        }
+
+    def _completed(self, database: str) -> int:
+        assert self._postgres is not None
+        return int(self._postgres.sql("SELECT count(*) FROM runs WHERE status = 'completed'", database))
+
     async def floor(self) -> harness.Measured:
         """Plain SQLite: commits of 1,000 results of steps each, write-ahead log, every commit synced."""
         folder = self.fresh()
@@ -265,6 +315,42 @@ def show(found: dict[str, list[harness.Measured]], syncs: dict[str, float], told
         print(f"| `{key}` | {value:g} | {AIMS[key]} |")
 
 
+def sharing(bench: Bench) -> dict[str, harness.Contestant]:
+    """One, two and three processes on PostgreSQL."""
+    return {f"{number} on PostgreSQL": (lambda number=number: bench.processes(number)) for number in PROCESSES}
+
+
+def show_sharing(found: dict[str, list[harness.Measured]]) -> dict[str, float]:
+    """Print what more processes add on this machine and who uses its cores; returns the rates to that of one."""
+    one, *_ = names = [f"{number} on PostgreSQL" for number in PROCESSES]
+    keys = ("runs_per_s", "cpu_ms_per_run", "postgres_cpu_ms_per_run", "cores_used", "postgres_share")
+    print("\n| processes | W1 runs/s | CPU ms per run: ours | PostgreSQL | cores used | of it PostgreSQL |")
+    print("|---|---|---|---|---|---|")
+    for name in names:
+        rate, ours, theirs, cores, share = (harness.median(found[name], key) for key in keys)
+        print(f"| {name} | {rate:,.0f} | {ours:.2f} | {theirs:.2f} | {cores:.2f} of {os.cpu_count()} | {share:.0%} |")
+    return {
+        f"{name} vs 1": harness.median(
+            [
+                {"more": some["runs_per_s"] / alone["runs_per_s"]}
+                for some, alone in zip(found[name], found[one], strict=True)
+            ],
+            "more",
+        )
+        for name in names[1:]
+    }
+
+
+async def only_sharing(quick: bool) -> None:
+    """Measure what more processes add, and print."""
+    with tempfile.TemporaryDirectory(prefix="wr-bench-") as folder, running_postgres() as postgres:
+        rounds = 2 if quick else harness.ROUNDS
+        found = await harness.interleave(sharing(Bench(Path(folder), postgres)), rounds)
+    ratios = show_sharing(found)
+    ours = {name: {key: harness.median(several, key) for key in several[0]} for name, several in found.items()}
+    print(json.dumps({"benchmark": "durable-processes", "ours": ours, "ratios": ratios}))
+
+
 async def main(quick: bool) -> None:
     """Measure, and print."""
     rounds, finished = (harness.QUICK_ROUNDS, 50_000) if quick else (harness.ROUNDS, 1_000_000)
@@ -285,10 +371,14 @@ async def main(quick: bool) -> None:
         }
         work |= {"floor": bench.floor, "recovery": bench.recover, "long runs": bench.long_runs}
         found = await harness.interleave(work, rounds)
+        shared = await harness.interleave(sharing(bench) if postgres is not None else {}, rounds)
         past = await bench.history(finished, rounds)
     told = ratios(found)
     told["history_1e6_drop"] = harness.significant(past["history_1e6_drop"])
     show(found, syncs, told)
+    if shared:
+        told |= show_sharing(shared)
+        found |= shared
     medians = {name: {key: harness.median(found[name], key) for key in found[name][0]} for name in found}
     peers = {name: medians.pop(name) for name in taking_part if not name.startswith("ours")}
     ours = {**medians, "history": {"finished_runs": finished, **past}}
@@ -298,4 +388,6 @@ async def main(quick: bool) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a history of 50,000 finished runs, and fewer rounds")
-    asyncio.run(main(parser.parse_args().quick))
+    parser.add_argument("--processes", action="store_true", help="only what more processes on one PostgreSQL add")
+    given = parser.parse_args()
+    asyncio.run(only_sharing(given.quick) if given.processes else main(given.quick))

@@ -232,6 +232,9 @@ class _Checker:
             self._mistake(where, f"The subscription has both `{'` and `'.join(does)}`.", "Write one of them.")
         if (subscription.signal is None) != (subscription.workflow is None):
             self._mistake(where, "`signal` and `workflow` belong together.", "Write both, or none.")
+        if (subscription.signal or "").startswith(("+", "~")):
+            message = f"`{subscription.signal}`: signals whose names begin with + or ~ are the router's own."
+            self._mistake((*where, "signal"), message, "Choose another name.")
         if subscription.route is not None and subscription.route not in self._router.routes:
             remedy = did_you_mean(subscription.route, self._router.routes)
             self._mistake((*where, "route"), f"There is no route `{subscription.route}`.", remedy)
