@@ -12,23 +12,7 @@ import asyncpg
 
 from workflow_router.core.errors import InvalidInput, StoreUnavailable
 from workflow_router.db.asked import REFUSED_REMEDY, VIEWS, Answer
-
-_RELATIONS = """
-SELECT DISTINCT c.relname, c.relkind = 'v' AND n.nspname = current_schema() FROM pg_rewrite AS r,
-       regexp_matches(r.ev_action::text, ':relid ([0-9]+)', 'g') AS f
-  JOIN pg_class AS c ON c.oid = f[1]::oid JOIN pg_namespace AS n ON n.oid = c.relnamespace
- WHERE r.ev_class = 'pg_temp.wr_question'::regclass AND c.oid <> 'pg_temp.wr_question'::regclass
-"""
-# Those that read other things than their arguments are stable or volatile; of these only some are known to be harmless.
-_FUNCTIONS = """
-SELECT p.proname FROM pg_rewrite AS r,
-       regexp_matches(r.ev_action::text, ':(?:funcid|aggfnoid|winfnoid|opfuncid) ([0-9]+)', 'g') AS f
-  JOIN pg_proc AS p ON p.oid = f[1]::oid
- WHERE r.ev_class = 'pg_temp.wr_question'::regclass AND p.provolatile <> 'i'
-   AND p.proname NOT IN ('now', 'to_char', 'to_timestamp', 'date_trunc', 'date_part', 'extract', 'timezone', 'concat',
-                         'concat_ws', 'format', 'json_agg', 'jsonb_agg', 'json_object_agg', 'jsonb_object_agg',
-                         'to_json', 'to_jsonb', 'array_to_string', 'string_agg')
-"""
+from workflow_router.db.named_queries import load_queries
 
 
 class _Attribute(NamedTuple):
@@ -75,16 +59,17 @@ async def ask_postgres(url: str, question: str, *, limit: int, timeout_s: float)
         raise StoreUnavailable("The store cannot be reached.", remedy="Check its URL.") from error
     try:
         await connection.execute(f"SET statement_timeout = {round(timeout_s * 1_000)}")
+        queries = load_queries("postgres")
         whole = question.strip().removesuffix(";")
         checking = connection.transaction()
         await checking.start()
         try:
             # Prepared, so that it is one statement.
             await (await connection.prepare(f"CREATE TEMP VIEW wr_question AS {whole}")).fetch()
-            for name, ours in await connection.fetch(_RELATIONS):
+            for name, ours in await connection.fetch(queries["asked_relations"]):
                 if name not in VIEWS or not ours:
                     raise InvalidInput(f"Access to {name} is prohibited.", remedy=REFUSED_REMEDY)
-            for name, *_ in await connection.fetch(_FUNCTIONS):
+            for name, *_ in await connection.fetch(queries["asked_functions"]):
                 raise InvalidInput(f"The function {name} is prohibited.", remedy=REFUSED_REMEDY)
         finally:
             await checking.rollback()

@@ -11,6 +11,7 @@ import apsw
 
 from workflow_router.core.errors import InvalidInput, StoreUnavailable
 from workflow_router.db.asked import REFUSED_REMEDY, VIEWS, Answer
+from workflow_router.db.named_queries import load_queries
 
 _STEPS_BETWEEN_LOOKS = 10_000
 _INNER = ("sqlite_", "pragma_")
@@ -57,7 +58,7 @@ def ask_sqlite(path: Path, question: str, *, limit: int, timeout_s: float) -> An
     try:
         cursor = cast("_Cursor", connection.cursor())
         list(cursor.execute("PRAGMA query_only = 1"))
-        tables = {str(name).lower() for (name,) in cursor.execute("SELECT name FROM sqlite_schema")}
+        tables = {str(name).lower() for (name,) in cursor.execute(load_queries("sqlite")["asked_relations"])}
         until = time.monotonic() + timeout_s
         connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS_BETWEEN_LOOKS)
         connection.authorizer = partial(_allowed, tables)
