@@ -107,6 +107,7 @@ async def open_project(
     ) as runtime:
         runtime.engine.operations.histories.histories = declared.settings.history.limits()
         runtime.engine.streams.limits = declared.settings.streams.limits()
+        runtime.audit_retention.keeping = declared.settings.audit.keeping()
         runtime.retention.keeping = declared.settings.retention.keeping()
         runtime.retention.files = ArchiveFolder(project.folder.absolute() / declared.settings.retention.folder)
         runtime.archive.retention_days = declared.settings.keep_events_days

@@ -1,7 +1,7 @@
 """Owns `wr audit`. Refuses to add an entry, and to take the server's word for what it can check itself."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import IO, cast
@@ -12,9 +12,9 @@ import msgspec
 from workflow_router.cli.client import Client, run_by_default, segment, talks
 from workflow_router.cli.log import PAGE, Head, Log
 from workflow_router.cli.terminal import Printer, as_text, progress
-from workflow_router.core.errors import InvalidInput
+from workflow_router.core.errors import Conflict, InvalidInput
 from workflow_router.core.proofs.checkpoint import Checkpoint, read_checkpoint, verify_checkpoint
-from workflow_router.core.proofs.entries import Line, LogCheck
+from workflow_router.core.proofs.entries import PRUNED_AT_ONCE, Line, LogCheck, PrunedLines
 from workflow_router.core.proofs.merkle import verify_inclusion
 
 COLUMNS = ("position", "time_ms", "kind", "subject", "run", "actor")
@@ -119,16 +119,31 @@ def redact(client: Client, printer: Printer, position: int, reason: str, by: str
 @talks
 def export(client: Client, printer: Printer, out: IO[bytes], after: int) -> None:
     """Write the log as JSON Lines, to be verified anywhere: wr audit verify --export FILE."""
-    head = cast("int", client.get("/api/audit/head")["position"])
-    with progress(head - after, "Exporting", hidden=printer.as_json) as bar:
-        while after < head:
+    head = _head(client)
+    with progress(head.position - after, "Exporting", hidden=printer.as_json) as bar:
+        for tile in _pruned(client, head, after):
+            out.write(msgspec.json.encode(tile) + b"\n")
+        first = after = max(after, head.pruned)
+        while after < head.position:
             lines = msgspec.json.decode(client.fetch("/api/audit", after=after, limit=PAGE), type=list[msgspec.Raw])
             if not lines:
                 break
-            lines = lines[: head - after]
+            lines = lines[: head.position - after]
             out.write(b"".join(bytes(line) + b"\n" for line in lines))
             after += len(lines)
             bar.update(len(lines))
+    if first == after < head.position:
+        raise Conflict("The log was pruned meanwhile.", remedy="Export it again.")
+
+
+def _head(client: Client) -> Head:
+    return msgspec.json.decode(client.fetch("/api/audit/head"), type=Head)
+
+
+def _pruned(client: Client, head: Head, after: int = 0) -> Iterator[PrunedLines]:
+    """What is left of pruned entries; only for those who begin with the first."""
+    for number in range(head.pruned // PRUNED_AT_ONCE if after == 0 else 0):
+        yield msgspec.json.decode(client.fetch(f"/api/audit/tiles/{number}"), type=PrunedLines)
 
 
 @command.command("verify", epilog='Example: wr audit verify --checkpoint kept.txt --key "$(cat audit.pub)"')
@@ -191,30 +206,34 @@ def _of_store(url: str, kept: Checkpoint | None) -> dict[str, object]:
 
 def _of_server(client: Client, kept: Checkpoint | None) -> dict[str, object]:
     """The entries are followed here: a server that is asked whether it lies is no witness."""
-    head = msgspec.json.decode(client.fetch("/api/audit/head"), type=Head)
-    log = Log(kept)
+    head, log = _head(client), Log(kept)
+    for tile in _pruned(client, head):
+        log.take_pruned(tile)
     with progress(head.position, "Verifying") as bar:
-        while log.position < head.position and log.reason is None:
+        while log.reason is None and log.position < head.position:
             limit = min(PAGE, head.position - log.position)
             lines = log.follow(client.fetch("/api/audit", after=log.position, limit=limit))
             if not lines:
                 break
             bar.update(len(lines))
+            if log.position == head.position and log.untold:
+                head = _head(client)  # it may be told behind the head that was read, by whoever was at work meanwhile
     log.end_at(head)
     return _verdict(log)
 
 
 def _of_export(file: IO[bytes], kept: Checkpoint | None) -> dict[str, object]:
     log = Log(kept)
-    decode = msgspec.json.Decoder(Line).decode
+    decode, decode_pruned = msgspec.json.Decoder(Line).decode, msgspec.json.Decoder(PrunedLines).decode
     while log.reason is None and (page := list(islice(file, PAGE))):
         for text in page:
             try:
-                line = decode(text)
+                if text.startswith(b'{"number":'):
+                    log.take_pruned(decode_pruned(text))
+                else:
+                    log.take([decode(text)])
             except (msgspec.MsgspecError, ValueError):
-                log.reason = "The line cannot be read."
-                break
-            log.take([line])
+                log.refuse("The line cannot be read.")
             if log.reason is not None:
                 break
     log.end()
@@ -224,8 +243,8 @@ def _of_export(file: IO[bytes], kept: Checkpoint | None) -> dict[str, object]:
 def _verdict(log: Log) -> dict[str, object]:
     return {
         "intact": log.reason is None,
-        "entries": log.position,
+        "entries": log.position if log.bad_position is None else log.bad_position - 1,
         "head": log.root,
-        "bad_position": None if log.reason is None else log.position + 1,
+        "bad_position": log.bad_position,
         "reason": log.reason,
     }

@@ -39,7 +39,7 @@ from workflow_router.core.orchestration.retention_ports import RetentionTransiti
 from workflow_router.core.orchestration.state_ports import StateTransitions
 from workflow_router.core.orchestration.stream_ports import StreamTransitions
 from workflow_router.core.pacing.ports import HoldTransitions
-from workflow_router.core.runtime_state.ports import ApprovalVerbs, AuditReads, AuditTransitions, TraceReads
+from workflow_router.core.runtime_state.ports import ApprovalVerbs, AuditPast, AuditReads, AuditTransitions, TraceReads
 from workflow_router.core.schedules.ports import ScheduleTransitions
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class RunVerbs(RunTransitions, RunReads, Protocol):
     """The verbs of runs: those that change and those that read."""
 
 
-class AuditVerbs(AuditReads, AuditTransitions, Protocol):
+class AuditVerbs(AuditReads, AuditPast, AuditTransitions, Protocol):
     """The verbs of the audit log."""
 
 

@@ -43,6 +43,7 @@ from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Store
 from workflow_router.core.runtime_state.approval_messages import Intake
 from workflow_router.core.runtime_state.approvals import Approvals
+from workflow_router.core.runtime_state.audit_retention import AuditRetention
 from workflow_router.core.runtime_state.checkpoints import Checkpoints
 from workflow_router.core.runtime_state.context import StateContext
 from workflow_router.core.runtime_state.observe import Observation
@@ -95,6 +96,7 @@ class Runtime:
         self.updates = Updates(store, clock, ids, self.engine, self.signals)
         self.observation, self.measures = Observation(store), Measures()
         self.checkpoints = Checkpoints(store, clock, sleep)
+        self.audit_retention = AuditRetention(store, clock, sleep)
         self.broker = broker = Broker(
             store,
             clock,
@@ -160,6 +162,7 @@ class Runtime:
         self.dispatcher.facts.state = self.state.snapshot
         self.state.open()
         self.checkpoints.open()
+        self.audit_retention.open()
         self.ingest.open()
         self.sources.open()
 
@@ -179,6 +182,7 @@ class Runtime:
         await self.archive.close()
         await self.payloads.close()
         await self.retention.close()
+        await self.audit_retention.close()
         await self.scheduler.close()
         await self.approvals.close()
         await self.mappings.close()

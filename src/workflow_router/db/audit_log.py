@@ -168,6 +168,17 @@ class AuditLog:
         )
         return [entry_of(row) for row in rows]
 
+    async def pruned(self) -> int:
+        ((pruned,),) = await self._session.fetch("audit_pruned")
+        return pruned
+
+    async def tile(self, number: int) -> bytes | None:
+        stored = await self._session.fetch("audit_tile", level=0, number=number)
+        return stored[0][0] if stored else None
+
+    async def count_before(self, moment_ms: int) -> int:
+        return await self._before(moment_ms, (await self.head())[0])
+
     async def _before(self, moment_ms: int, end: int) -> int:
         """Position of the last entry before a moment, by bisection: times go up with positions, or nearly."""
         start = 0
@@ -203,8 +214,9 @@ class AuditLog:
         end = min(upto, position) // TILE * TILE
         if end <= before:
             return before
+        if not await self._session.change("move_audit_pruned", upto=end):
+            return before  # another process was quicker
         await self._session.execute("prune_audit_entries", upto=end)
-        await self._session.execute("move_audit_pruned", upto=end)
         self._record(Transition(kind="audit.pruned", subject=str(end), actor=actor))
         return end
 

@@ -12,10 +12,12 @@ import msgspec
 
 from workflow_router.core.proofs.entries import decode_body, decode_private
 from workflow_router.core.proofs.merkle import EMPTY_ROOT, HASH_BYTES, Frontier, leaf_hash, rows_above
+from workflow_router.core.proofs.told import PRUNED, REDACTED, Told
 from workflow_router.db.audit_log import TILE, TILE_LEVELS
 from workflow_router.db.database import Database, Row, Session
 
 PAGE = 8 * TILE
+_BEFORE_ALL = -(2**63)
 
 
 class AuditVerdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +56,7 @@ class _Log:
     def __init__(self, kept: tuple[int, bytes]) -> None:
         self.tree = Frontier()
         self.open: list[bytes] = []  # leaves of the tile that is not complete yet
+        self.told = Told()
         self._kept_size, self._kept_root = kept
 
     @property
@@ -70,12 +73,20 @@ class _Log:
     def follow(self, rows: Sequence[Row]) -> None:
         """Follow rows, up to the end of a tile at the most."""
         for row in rows:
-            reason = _wrong(row, self.position + 1)
+            reason = _wrong(row, self.position + 1, self.told)
             if reason is not None:
                 raise _WrongError(self.position + 1, reason)
             self.open.append(row[-1])
             if self.position == self._kept_size:
                 self._compare()
+
+    def hold_against(self, stored: Sequence[Row]) -> None:
+        """Compare what is open with its tile, if there is one: an entry that is right by itself may not be in it."""
+        first = self.tree.size + 1
+        for hashes, _ in stored:
+            for offset, leaf in enumerate(self.open):
+                if hashes[offset * HASH_BYTES : (offset + 1) * HASH_BYTES] != leaf:
+                    raise _WrongError(first + offset, "The entry was edited or replaced: its tile has another hash.")
 
     def close_tile(self, stored: Sequence[Row]) -> None:
         """Compare the tile that is complete now with the one that was stored."""
@@ -84,9 +95,7 @@ class _Log:
         if not stored:
             raise _WrongError(first, "The tile over the entries from here on was removed.")
         ((hashes, stored_root),) = stored
-        for offset, leaf in enumerate(self.open):
-            if hashes[offset * HASH_BYTES : (offset + 1) * HASH_BYTES] != leaf:
-                raise _WrongError(first + offset, "The entry was edited or replaced: its tile has another hash.")
+        self.hold_against(stored)
         if stored_root != root or len(hashes) != TILE * HASH_BYTES:
             raise _WrongError(first, "The tile over the entries from here on was edited.")
         self.tree.append(root, TILE_LEVELS)
@@ -112,7 +121,7 @@ class _Log:
             )
 
 
-def _wrong(row: Row, expected: int) -> str | None:
+def _wrong(row: Row, expected: int, told: Told) -> str | None:
     """What is wrong with a row that should be at this position."""
     position, time_ms, kind, subject, tenant, run, correlation, actor, text, private, salt, digest = row
     if position != expected:
@@ -132,7 +141,11 @@ def _wrong(row: Row, expected: int) -> str | None:
         return "The entry was edited: its columns differ from its body."
     if leaf_hash(text.encode()) != digest:
         return "The entry was edited or replaced: its hash does not fit."
+    if kind in (REDACTED, PRUNED):
+        told.hear(kind, subject)
     if private is None:
+        if said.private is not None:
+            told.lacks(position)
         return None if salt is None else "The entry was edited: it has a salt and nothing to it."
     if salt is None or hashlib.sha256(salt + private.encode()).hexdigest() != said.private:
         return "The entry was edited: actor or detail differ from what they were committed to."
@@ -163,36 +176,72 @@ async def verify_audit(database: Database, *, kept: tuple[int, bytes] | None = N
 
 
 async def _follow_all(database: Database, log: _Log) -> None:
-    async with database.snapshot() as session:
-        ((size, frontier),) = await session.fetch("audit_head")
-        ((pruned,),) = await session.fetch("audit_pruned")
-    while log.position < pruned:
+    unsaid = None
+    while True:
         async with database.snapshot() as session:
-            log.take_tile(await session.fetch("audit_tile_whole", level=0, number=log.tree.size // TILE))
-        await asyncio.sleep(0)
-    while log.position < size:
-        async with database.snapshot() as session:
-            await _follow_page(session, log, size)
-        await asyncio.sleep(0)
-    if log.tree_now().to_bytes() != frontier:
-        raise _WrongError(log.position, "The head differs from the tree over the entries.")
+            ((size, frontier),) = await session.fetch("audit_head")
+            ((pruned,),) = await session.fetch("audit_pruned")
+        if unsaid is not None and size == log.position:
+            raise _WrongError(*unsaid)
+        while log.position < size:
+            async with database.snapshot() as session:
+                await _follow_page(session, log, size)
+            await asyncio.sleep(0)
+        _compare_head(log.tree_now(), frontier)
+        unsaid = log.told.wrong(pruned)
+        if unsaid is None:
+            break  # else it may be told behind the head that was read, by whoever was at work meanwhile
     async with database.snapshot() as session:
         await _follow_tiles(session, log)
         ((size, _),) = await session.fetch("audit_head")  # others may have moved it meanwhile
         if await session.fetch("audit_rows", after=size, limit=1):
             raise _WrongError(size + 1, "An entry was inserted behind the head.")
+        ((pruned,),) = await session.fetch("audit_pruned")
+        for position, *_ in await session.fetch("audit_rows", after=_BEFORE_ALL, limit=1):
+            if position <= pruned:
+                raise _WrongError(max(1, position), "An entry was inserted before the first.")
+
+
+def _compare_head(tree: Frontier, stored: bytes) -> None:
+    """The frontier is compared subtree by subtree, so that the first that differs is named."""
+    found, first = tree.to_bytes(), 0
+    if len(stored) != len(found):
+        raise _WrongError(tree.size, "The head differs from the tree over the entries.")
+    for at, level in enumerate(level for level in reversed(range(tree.size.bit_length())) if tree.size >> level & 1):
+        last = first + (1 << level)
+        if stored[at * HASH_BYTES : (at + 1) * HASH_BYTES] != found[at * HASH_BYTES : (at + 1) * HASH_BYTES]:
+            raise _WrongError(first + 1, f"An entry from here to {last} was edited with its hash, or the head was.")
+        first = last
 
 
 async def _follow_page(session: Session, log: _Log, size: int) -> None:
-    rows = await session.fetch("audit_rows", after=log.position, limit=min(PAGE, size - log.position))
+    ((pruned,),) = await session.fetch("audit_pruned")
+    if log.position < pruned:  # a tile begins here: whole tiles are taken away, and whole pages were followed so far
+        log.take_tile(await session.fetch("audit_tile_whole", level=0, number=log.tree.size // TILE))
+        return
+    rows = await _rows(session, log, min(PAGE, size - log.position))
     if not rows:
         raise _WrongError(log.position + 1, "The end of the log was cut off.")
     while rows:
         room = TILE - len(log.open)
-        log.follow(rows[:room])
+        try:
+            log.follow(rows[:room])
+        except _WrongError:
+            log.hold_against(await session.fetch("audit_tile_whole", level=0, number=log.tree.size // TILE))
+            raise
         rows = rows[room:]
         if len(log.open) == TILE:
             log.close_tile(await session.fetch("audit_tile_whole", level=0, number=log.tree.size // TILE))
+
+
+async def _rows(session: Session, log: _Log, limit: int) -> Sequence[Row]:
+    """The next rows; where some cannot be read as text, those before the first of them."""
+    try:
+        return await session.fetch("audit_rows", after=log.position, limit=limit)
+    except UnicodeDecodeError:
+        if limit == 1:
+            raise _WrongError(log.position + 1, "The entry was edited: it cannot be read.") from None
+    return await _rows(session, log, limit // 2)
 
 
 async def _follow_tiles(session: Session, log: _Log) -> None:

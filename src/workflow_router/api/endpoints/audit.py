@@ -12,7 +12,7 @@ from workflow_router.api.views import line_of
 from workflow_router.core.errors import InvalidInput, NotFound
 from workflow_router.core.model import AuditEntry, AuditFilter
 from workflow_router.core.ports import Transaction
-from workflow_router.core.proofs.entries import Line
+from workflow_router.core.proofs.entries import Line, PrunedLines
 
 TAG = "audit"
 
@@ -34,10 +34,11 @@ class AuditQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AuditHead(msgspec.Struct, frozen=True):
-    """How many entries there are, and the root of the Merkle tree over them, in hex."""
+    """How many entries there are, the root of their Merkle tree, in hex, and how many of the first are pruned."""
 
     position: int
     root: str
+    pruned: int
 
 
 class CheckpointView(msgspec.Struct, frozen=True):
@@ -116,8 +117,23 @@ async def list_audit(context: Context, query: AuditQuery) -> list[Line]:
 @endpoint("GET", "/api/audit/head", tag=TAG)
 async def get_audit_head(context: Context) -> AuditHead:
     """Show how many entries there are, and the root of their tree."""
-    position, root = await context.runtime.store.read(lambda tx: tx.audit.head())
-    return AuditHead(position, root.hex())
+
+    async def unit(tx: Transaction) -> AuditHead:
+        position, root = await tx.audit.head()
+        return AuditHead(position, root.hex(), await tx.audit.pruned())
+
+    return await context.runtime.store.read(unit)
+
+
+@endpoint("GET", "/api/audit/tiles/{number}", tag=TAG, errors=(InvalidInput, NotFound))
+async def get_audit_tile(context: Context, number: str) -> PrunedLines:
+    """Show the hashes of 256 entries, which stay when these are pruned; number 0 is the first."""
+    if not (number.isascii() and number.isdecimal() and len(number) < 16):
+        raise InvalidInput(f"{number[:40]!r} is no number.", remedy="Ask for 0, 1, 2 ….")
+    found = await context.runtime.store.read(lambda tx: tx.audit.tile(int(number)))
+    if found is None:
+        raise NotFound("So many entries are not there yet.", remedy="See /api/audit/head.")
+    return PrunedLines(int(number), found.hex())
 
 
 @endpoint("GET", "/api/audit/checkpoint", tag=TAG, errors=(NotFound,))
@@ -202,6 +218,7 @@ async def _entry(tx: Transaction, position: int) -> AuditEntry:
 ENDPOINTS = (
     list_audit,
     get_audit_head,
+    get_audit_tile,
     get_checkpoint,
     make_checkpoint,
     prove_consistency,

@@ -77,7 +77,7 @@ async def get_state(context: Context) -> StateView:
             runs=await tx.runs.counts(tenant=DEFAULT_TENANT),
             messages=await tx.topics.counts(),
             dispatches=await tx.dispatches.counts(tenant=DEFAULT_TENANT),
-            audit=AuditHead(position, digest.hex()),
+            audit=AuditHead(position, digest.hex(), await tx.audit.pruned()),
             backlog=context.runtime.engine.backlog,
             stuck=sorted(context.runtime.broker.stuck),
         )

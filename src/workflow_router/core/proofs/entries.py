@@ -12,9 +12,12 @@ import msgspec
 
 from workflow_router.core.model import DEFAULT_TENANT, Transition
 from workflow_router.core.proofs.merkle import Frontier, leaf_hash
+from workflow_router.core.proofs.told import Told
 from workflow_router.utils.codec import to_canonical_json
 
 SALT_BYTES = 16
+# Entries are taken away by so many at a time.
+PRUNED_AT_ONCE = 256
 
 
 class Public(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -120,16 +123,31 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hash: str
 
 
+class PrunedLines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is left of entries that were taken away, as the API and an export give it.
+
+    Attributes:
+        number: which 256 of them, from 0 on.
+        hashes: of their leaves, one after the other, in hex.
+    """
+
+    number: int
+    hashes: str
+
+
 class LogCheck:
     """A log as far as it was followed.
 
     Attributes:
         tree: over the entries that fit.
+        told: what the log has told of what it lacks. pruned: how many entries were taken away.
         reason: what is wrong with the one after them, where something is.
     """
 
     def __init__(self) -> None:
         self.tree = Frontier()
+        self.told = Told()
+        self.pruned = 0
         self.reason: str | None = None
 
     @property
@@ -145,7 +163,15 @@ class LogCheck:
             if self.reason is not None:
                 return False
             self.tree.append(bytes.fromhex(line.hash))
+            self.told.hear(line.transition.kind, line.transition.subject)
+            if line.private is not None and line.salt is None:
+                self.told.lacks(line.position)
         return True
+
+    def skip(self, leaf: bytes) -> None:
+        """Take up the hash of an entry that was taken away."""
+        self.tree.append(leaf)
+        self.pruned = self.tree.size
 
     @staticmethod
     def wrong(line: Line, position: int) -> str | None:

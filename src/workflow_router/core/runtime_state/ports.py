@@ -126,6 +126,22 @@ class AuditReads(Protocol):
         ...
 
 
+class AuditPast(Protocol):
+    """What is left of entries that retention has taken away."""
+
+    async def pruned(self) -> int:
+        """How many of the first entries were taken away."""
+        ...
+
+    async def tile(self, number: int) -> bytes | None:
+        """Hashes of the 256 leaves from `256 * number` on, one after the other; None where they are not complete."""
+        ...
+
+    async def count_before(self, moment_ms: int) -> int:
+        """Position of the last entry that was committed before a moment."""
+        ...
+
+
 class AuditTransitions(Protocol):
     """What can be done to the audit log, beside its growing: none of it changes the tree."""
 

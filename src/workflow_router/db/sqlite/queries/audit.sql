@@ -83,7 +83,7 @@ RETURNING position;
 DELETE FROM audit_log WHERE position <= :upto;
 
 -- name: move_audit_pruned
-UPDATE audit_head SET pruned = :upto;
+UPDATE audit_head SET pruned = :upto WHERE pruned < :upto;
 
 -- name: insert_audit_checkpoint
 INSERT INTO audit_checkpoints (position, time_ms, note) VALUES (:position, :time_ms, :note)
