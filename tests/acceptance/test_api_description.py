@@ -19,6 +19,8 @@ from workflow_router.core.dispatch_route.redact import KeepBodies
 from workflow_router.core.dispatch_route.request import METHODS as DISPATCHED
 from workflow_router.core.dispatch_route.serving import Serving
 from workflow_router.core.errors import DispatchFailed
+from workflow_router.core.model import Transition
+from workflow_router.core.ports import Transaction
 
 Document = dict[str, Any]
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -121,6 +123,7 @@ async def busy(door: Door) -> dict[str, str]:
         "name": "audit",
         "source": "github",
         "position": "1",
+        "number": "0",
         "first": "1",
         "route": "billing",
     }
@@ -171,12 +174,18 @@ async def try_out(door: Door, method: str, path: str, operation: Document, value
     return await door.call(method, path, body, {"content-type": next(iter(content))})
 
 
+async def _fill_a_tile(tx: Transaction) -> None:
+    for number in range(256):
+        tx.record(Transition(kind="test.told", subject=str(number)))
+
+
 def test_every_documented_operation_answers_as_documented() -> None:
     router, routes = office()
 
     async def main() -> None:
         async with served(router, routes=routes) as door:
             values = await busy(door)
+            await door.runtime.store.commit(_fill_a_tile)
             document = await door.get("/openapi.json")
             assert document["openapi"] == "3.1.0"
             assert document["info"]["version"] == "1.2.3"
