@@ -112,12 +112,16 @@ class _Account(Protocol):
     def remembered(self, told: str, source: str | None = None) -> None: ...
 
 
+Before = Callable[[str, Call, Caller], Awaitable[tuple[str, Call]]]
+
+
 class Gateway:
     """An ASGI application for the paths it `handles`.
 
     Args:
         account: the account of a call that is about to be sent; it may refuse by raising a RouterError.
         body_max_bytes: a longer request body is refused with 413.
+        before: what may change, hold or deny a call before it is sent.
         cache: the answers that routes with a `cache` give again.
         identify: who asks, by the request's headers; it raises Unauthorized or Forbidden.
     """
@@ -129,6 +133,7 @@ class Gateway:
         body_max_bytes: int = BODY_MAX_BYTES,
         identify: Callable[[Headers], Caller] = _anybody,
         cache: Cache | None = None,
+        before: Before | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._account = account
@@ -136,6 +141,7 @@ class Gateway:
         self._identify = identify
         self._cache = cache
         self._presence = Presence()
+        self._before = before
 
     def handles(self, path: str) -> bool:
         """Whether the path is one of the gateway's doors."""
@@ -173,6 +179,8 @@ class Gateway:
         await self._presence.hold(exchange.visit, self._dispatch(exchange, route, call, caller, streamed=streamed))
 
     async def _dispatch(self, exchange: "_Exchange", route: str, call: Call, caller: Caller, *, streamed: bool) -> None:
+        if self._before is not None:
+            route, call = await self._before(route, call, caller)
         entry = self._account(route, call, caller)
         on_intent = entry.intent if entry.before else None
         if not streamed:

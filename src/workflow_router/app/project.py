@@ -43,6 +43,7 @@ from workflow_router.settings.resolve import value_of
 from workflow_router.settings.watch import watched
 
 if TYPE_CHECKING:
+    from workflow_router.api.gateway import Gateway
     from workflow_router.api.server import Api
 
 
@@ -62,14 +63,25 @@ def check(folder: Path) -> list[Mistake]:
     return [*check_references(project, workflows), *approval_mistakes(project)]
 
 
+def _gateway(runtime: Runtime) -> "Gateway":
+    from workflow_router.api.callers import Callers  # noqa: PLC0415  as in `open_project`
+    from workflow_router.api.gateway import Gateway  # noqa: PLC0415  as above
+
+    return Gateway(
+        runtime.dispatcher,
+        runtime.entry,
+        identify=Callers(runtime.live).identify,
+        cache=runtime.cache,
+        before=runtime.interception.points.call,
+    )
+
+
 @contextlib.asynccontextmanager
 async def open_project(
     project: Project, *, store: str | None = None, transport: Transport | None = None
 ) -> AsyncGenerator[tuple[Runtime, "Api"], None]:
     """Run a project: its runtime and the HTTP application in front of it. Raises InvalidProject."""
     # A program that embeds routers has no doors, so it need not pay for their import.
-    from workflow_router.api.callers import Callers  # noqa: PLC0415  as above
-    from workflow_router.api.gateway import Gateway  # noqa: PLC0415  as above
     from workflow_router.api.server import Api  # noqa: PLC0415  as above
     from workflow_router.core.event_mappings.webhooks import Source  # noqa: PLC0415  as above
 
@@ -119,9 +131,7 @@ async def open_project(
         api = Api(
             runtime,
             sources=sources,
-            gateway=Gateway(
-                runtime.dispatcher, runtime.entry, identify=Callers(runtime.live).identify, cache=runtime.cache
-            ),
+            gateway=_gateway(runtime),
             body_max_bytes=declared.settings.body_max_bytes,
             keys=api_keys_of(project),
             version=_version,

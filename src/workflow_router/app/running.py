@@ -24,6 +24,7 @@ from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.event_sources.sources import LifecycleSource
 from workflow_router.core.event_sources.topics import TopicSource
 from workflow_router.core.forward import forwarding
+from workflow_router.core.intercepting import interceptors_of
 from workflow_router.core.limits.model import Limit
 from workflow_router.core.message_broker.bridge_ports import Bridge, Link
 from workflow_router.core.message_broker.consume import Handle
@@ -112,10 +113,15 @@ async def _declare(
     await runtime.ingest.set_mappings([*mappings, *own], author="project")
 
 
-async def _declare_schedules(
+async def _declare_project(
     runtime: Runtime, routers: Sequence[Router], schedules: Iterable[Schedule], project_file: RouterFile | None
 ) -> None:
-    """Schedules belong to the project, or to the routers that have some: a program without any says nothing of them."""
+    """Interceptors are those of the project's file and of the routers.
+
+    Schedules belong to the project, or to the routers that have some: a program without any says nothing of them.
+    """
+    rules, functions = interceptors_of(routers, {} if project_file is None else project_file.interceptors)
+    runtime.interception.rules.declare(rules, functions)
     declared = [*schedules, *(one for router in routers for one in router.schedules)]
     having = sorted({router.name for router in routers if router.schedules})
     if project_file is not None or declared:
@@ -213,7 +219,7 @@ async def run(
         runtime.sources.declare(sources)
         mappings = [*mappings, *classifier_mappings(classifiers, variables=SEEN)]
         await _declare(runtime, routers, topics=topics, subscriptions=subscriptions, mappings=mappings, bridges=bridges)
-        await _declare_schedules(runtime, routers, schedules, project_file)
+        await _declare_project(runtime, routers, schedules, project_file)
         _join(stack, runtime, [*routers, *own])
         await runtime.open()
         yield runtime

@@ -25,6 +25,8 @@ COMMANDS = {
     "events": "events",
     "mappings": "mappings",
     "approvals": "approvals",
+    "interceptors": "interceptors",
+    "holds": "holds",
     "topics": "topics",
     "subscriptions": "subscriptions",
     "bridges": "bridges",

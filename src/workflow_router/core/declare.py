@@ -11,6 +11,7 @@ from workflow_router.core.event_mappings.joining import join_mappings
 from workflow_router.core.event_mappings.mapping import Mapping as EventMapping
 from workflow_router.core.event_mappings.target import compile_target
 from workflow_router.core.expressions import compile_condition
+from workflow_router.core.intercepting import Intercepting
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.orchestration.definitions import ONCE, Retry, Step, Workflow
 from workflow_router.core.orchestration.flow import Flow, StepFlow
@@ -44,7 +45,7 @@ class WorkflowDecorator(Protocol):
     def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
 
 
-class Declarations:
+class Declarations(Intercepting):
     """Steps, workflows and mappings of one part of a project.
 
     Args:
@@ -59,6 +60,7 @@ class Declarations:
         self.targets: dict[str, Function] = {}
         self.subscriptions: list[Subscription] = []
         self.handlers: dict[str, tuple[Callable[..., Awaitable[object]], int]] = {}
+        super().__init__()
         self.chain = Chain()
         self._runtime: Runtime | None = None
 

@@ -67,6 +67,9 @@ async def publish(runtime: Runtime, message: NewMessage) -> str:
     effects = handling()
     if effects is None:
         return await runtime.publish(message)
+    # What interceptors rule over is published, or held, before the message is done.
+    if runtime.interception.points.on("message.publishing"):
+        return await runtime.interception.publishing.publish(message)
     effects.add(
         lambda tx: runtime.broker.publisher.within(tx, message), lambda: runtime.deliveries.published(message.topic)
     )

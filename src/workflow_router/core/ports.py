@@ -39,6 +39,7 @@ from workflow_router.core.orchestration.retention_ports import RetentionTransiti
 from workflow_router.core.orchestration.state_ports import StateTransitions
 from workflow_router.core.orchestration.stream_ports import StreamTransitions
 from workflow_router.core.pacing.ports import HoldTransitions
+from workflow_router.core.runtime_state.interceptor_ports import HeldTransitions, InterceptorTransitions
 from workflow_router.core.runtime_state.ports import ApprovalVerbs, AuditPast, AuditReads, AuditTransitions, TraceReads
 from workflow_router.core.schedules.ports import ScheduleTransitions
 
@@ -136,7 +137,16 @@ class EventVerbs(Protocol):
     def targets(self) -> TargetTransitions: ...
 
 
-class Transaction(FlowVerbs, TimeVerbs, BrokerVerbs, SharedVerbs, EventVerbs, Protocol):
+class InterceptVerbs(Protocol):
+    """The verbs of interceptors, and of what they hold."""
+
+    @property
+    def interceptors(self) -> InterceptorTransitions: ...
+    @property
+    def held(self) -> HeldTransitions: ...
+
+
+class Transaction(InterceptVerbs, FlowVerbs, TimeVerbs, BrokerVerbs, SharedVerbs, EventVerbs, Protocol):
     """The verbs of every room, all within one transaction."""
 
     @property

@@ -16,6 +16,7 @@ from workflow_router.core.orchestration.parallel import Errors, collected, in_pa
 from workflow_router.core.orchestration.step_execution_handler import Chain
 from workflow_router.core.ports import Transaction
 from workflow_router.core.runtime import Runtime
+from workflow_router.core.runtime_state.interceptors import Denied
 from workflow_router.utils.codec import from_json, to_json, typed_from_json
 
 
@@ -121,12 +122,13 @@ async def publish(runtime: Runtime, branch: Branch, message: NewMessage) -> str:
     """Publish a message in the same commit as this run's history."""
     topic = message.topic
 
-    async def perform(live: LiveRun, _: str) -> Outcome:
+    async def perform(live: LiveRun, key: str) -> Outcome:
         run = live.run
         own = msgspec.structs.replace(message, tenant=run.tenant, cause=run.id, correlation=run.correlation)
         try:
+            own = await runtime.interception.points.publish(live, key, own)
             await runtime.broker.publisher.room_for(own)
-        except (NotFound, Overloaded) as error:
+        except (NotFound, Overloaded, Denied) as error:
             return Outcome(error=Problem.of(error))
 
         async def also(tx: Transaction) -> None:
@@ -180,8 +182,9 @@ async def dispatch(runtime: Runtime, branch: Branch, route: str, call: Call) -> 
             resumed=live.resumed,
         )
         try:
-            dispatched = await runtime.call(route, call, caller)
-        except (NotFound, InvalidInput, LimitReached) as error:
+            to, asked = await runtime.interception.points.dispatch(live, key, route, call, caller)
+            dispatched = await runtime.call(to, asked, caller)
+        except (NotFound, InvalidInput, LimitReached, Denied) as error:
             return Outcome(error=Problem.of(error))
         except DispatchFailed as error:
             return _failed(runtime, error, error.record)

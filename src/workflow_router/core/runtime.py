@@ -24,6 +24,7 @@ from workflow_router.core.event_mappings.explain import Explainer
 from workflow_router.core.event_mappings.ingest import Accepted, Ingest
 from workflow_router.core.event_mappings.living import Compile, LivingMappings, cannot_compile
 from workflow_router.core.event_sources.sources import EventSources
+from workflow_router.core.interception import Interception
 from workflow_router.core.measures import Measures
 from workflow_router.core.message_broker.broker import Broker
 from workflow_router.core.message_webhooks import Webhooks
@@ -85,9 +86,7 @@ class Runtime:
         compile_rule: Compile = cannot_compile,
     ) -> None:
         self.store, self.clock, self.ids = store, clock, ids
-        self.dispatcher = dispatcher
-        self.workflows = workflows
-        self.random = random
+        self.dispatcher, self.workflows, self.random = dispatcher, workflows, random
         self.engine = Engine(store, clock, workflows, sleep=sleep, random=random)
         self.payloads = PayloadSweeper(store, self.engine.operations.limit, sleep)
         self.flow_control = FlowControl(store, clock, self.engine, workflows, steps=False)
@@ -130,6 +129,7 @@ class Runtime:
             state=self.state.snapshot,
             sleep=sleep,
         )
+        self.interception = Interception(store, clock, self.engine, broker, self.ingest, self.state.snapshot, sleep)
         self.sources = EventSources(store, self.ingest, self.observation, sleep)
         self.explainer = Explainer(store, self.ingest.living, self.ingest.matcher)
         self.archive = Archive(store, clock, self.ingest, sleep=sleep)
@@ -149,6 +149,7 @@ class Runtime:
         await self.routes.open()
         await self.flow_control.open()
         await self.interests.open()
+        await self.interception.open()
         await self.engine.open()
         await self.broker.open()
         self.scheduler.open()
@@ -178,6 +179,7 @@ class Runtime:
     async def close(self) -> None:
         """Let go of everything; what is committed stays, what is not has not happened."""
         await self.sources.close()
+        await self.interception.close()
         await self.state.close()
         await self.archive.close()
         await self.payloads.close()
@@ -274,10 +276,17 @@ class Runtime:
         Raises:
             NotFound: no such topic. Overloaded: it is full, nothing was written. StoreError.
         """
+        if self.interception.points.on("message.publishing"):
+            return await self.interception.publishing.publish(message)
         return await self.broker.publisher.publish(message)
 
     async def publish_many(self, messages: Sequence[NewMessage]) -> list[str]:
-        """Publish messages in one commit, all or none; returns their ids. Raises as `publish` does."""
+        """Publish messages in one commit, all or none; returns their ids. Raises as `publish` does.
+
+        Where interceptors rule over messages, each is published by itself.
+        """
+        if self.interception.points.on("message.publishing"):
+            return [await self.interception.publishing.publish(message) for message in messages]
         return await self.broker.publisher.publish_many(messages)
 
     async def request(self, message: NewMessage, *, timeout_s: float = 30.0) -> bytes:
@@ -289,7 +298,8 @@ class Runtime:
         return await self.broker.requests.request(message, timeout_s=timeout_s)
 
     async def dispatch(self, route: str, call: Call, caller: Caller) -> Dispatched:
-        """Send a call through a route; intent and outcome are recorded. Raises NotFound, DispatchFailed."""
+        """Send a call through a route; intent and outcome are recorded. Raises NotFound, DispatchFailed, Denied."""
+        route, call = await self.interception.points.call(route, call, caller)
         try:
             dispatched = await self.call(route, call, caller)
         except DispatchFailed as error:

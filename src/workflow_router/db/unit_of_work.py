@@ -16,6 +16,7 @@ from workflow_router.db.repositories.dispatches import Dispatches
 from workflow_router.db.repositories.events import Events
 from workflow_router.db.repositories.flow import Keys, Slots, Starts
 from workflow_router.db.repositories.holds import Holds
+from workflow_router.db.repositories.interceptors import HeldRows, Interceptors
 from workflow_router.db.repositories.interests import Interests
 from workflow_router.db.repositories.limits import Limits
 from workflow_router.db.repositories.live_rules import LiveRuleRows
@@ -130,6 +131,8 @@ class UnitOfWork:
     live_rules = lazy(lambda work: LiveRuleRows(work.session, work.record))
     routes = lazy(lambda work: Routes(work.session, work.record, work.now_ms))
     approvals = lazy(lambda work: Approvals(work.session, work.record, work.now_ms))
+    interceptors = lazy(lambda work: Interceptors(work.session, work.record, work.now_ms))
+    held = lazy(lambda work: HeldRows(work.session, work.record, work.now_ms))
     audit = lazy(lambda work: AuditLog(work.session, work.record))
     traces = lazy(lambda work: Traces(work.session))
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from workflow_router.core.errors import Mistake
+from workflow_router.core.runtime_state.interceptors import Interceptor
 from workflow_router.settings.approvals import Approvals
 from workflow_router.settings.audit import Audit
 from workflow_router.settings.bridges import Bridge
@@ -139,6 +140,7 @@ class RouterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     sources: dict[Name, Source] = {}
     mappings: list[Mapping] = []
     joins: list[Join] = []
+    interceptors: dict[Name, Interceptor] = {}
     routes: dict[Name, Route] = {}
     limits: list[LimitRule] = []
     prices: PriceTable = PriceTable()

@@ -5,6 +5,7 @@ Refuses to execute runs or deliver messages: it says what was started, others go
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
 import msgspec
 
@@ -32,12 +33,14 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
         duplicate: it was taken in before, and nothing was started now.
         matched: labels of the mappings it matched; empty means no mapping.
         runs: ids of the runs it started.
+        held: an interceptor holds it, and `id` is that of the hold; nothing was taken in yet.
     """
 
     id: str
     duplicate: bool
     matched: list[str]
     runs: list[str]
+    held: bool = False
 
 
 class Replay(msgspec.Struct, frozen=True):
@@ -45,6 +48,15 @@ class Replay(msgspec.Struct, frozen=True):
 
     event: str
     actor: str
+
+
+class Guard(Protocol):
+    """What may change, hold or deny an event before it is taken in, and what its mappings do."""
+
+    async def accept(
+        self, event: Event, tenant: str, only: list[str] | None, /
+    ) -> tuple[str | None, Event, list[Transition]]: ...
+    async def mappings(self, event: Event, tenant: str, cause: str, made: Plan, /) -> list[Transition]: ...
 
 
 Hear = Callable[[Transaction, Event, str, str], Awaitable[list[Run]]]
@@ -100,6 +112,7 @@ class Ingest:
         self._listening = listening
         self.matcher = Matcher(state=state)
         self.living = LivingMappings(store, self.matcher, compile_rule, sleep=sleep)
+        self.guard: Guard | None = None
         self._usual: tuple[int, int, bytes] = (0, 0, b"{}")
         self._performing = Performing(
             find=self._in_force,
@@ -148,11 +161,34 @@ class Ingest:
         Raises:
             Overloaded, StoreError: nothing was taken in.
         """
+        records: list[Transition] = []
+        if self.guard is not None:
+            held, event, records = await self.guard.accept(event, tenant, only)
+            if held is not None:
+                return Accepted(id=held, duplicate=False, matched=[], runs=[], held=True)
+        return await self.let_in(event, tenant, records, replay=replay, only=only)
+
+    async def let_in(
+        self,
+        event: Event,
+        tenant: str,
+        records: list[Transition],
+        *,
+        replay: "Replay | None" = None,
+        only: list[str] | None = None,
+    ) -> Accepted:
+        """Take in what interceptors have let in, with what is to be recorded of that. Raises as `accept` does."""
         accepted, made = self._plan(event, tenant, None, replay=replay, only=only)
+        if self.guard is not None:
+            records = records + await self.guard.mappings(event, tenant, accepted.id, made)
 
         async def unit(tx: Transaction) -> tuple[str | None, Performed]:
             done = Performed()
-            return await self._take_in(tx, accepted, made, done, replay), done
+            taken = await self._take_in(tx, accepted, made, done, replay)
+            if taken is None:
+                for record in records:
+                    tx.record(msgspec.structs.replace(record, cause=accepted.id, correlation=accepted.id))
+            return taken, done
 
         taken, done = await self._store.commit(unit)
         if taken is not None:

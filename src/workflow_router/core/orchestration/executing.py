@@ -47,6 +47,9 @@ def onward_of(error: BaseException | None) -> ContinueAsNew | None:
 class Executing:
     """Executes runs.
 
+    Attributes:
+        on_begin: the input with which a run begins; may raise what it then ends with.
+
     Args:
         bound: holds a run to its workflow's times; whether a moment was noted for it.
         nudge: makes the engine look at what is due.
@@ -63,6 +66,7 @@ class Executing:
         self._limit = limit
         self._bound = bound
         self._nudge = nudge
+        self.on_begin: Callable[[LiveRun], Awaitable[bytes]] | None = None
 
     async def execute(self, live: LiveRun) -> Reached:
         """Run the workflow to its end. Raises Lost, StoreError or Overloaded where this execution must stop."""
@@ -121,8 +125,9 @@ class Executing:
             )
         if await self._bound(live, workflow):
             self._nudge()
-        args, kwargs = workflow.arguments(run.input)
         enter(live)
+        given = run.input if self.on_begin is None else await self.on_begin(live)
+        args, kwargs = workflow.arguments(given)
         result = workflow.codec.encode(await workflow.function(*args, **kwargs))
         missing = self._unfinished(live)
         if missing is not None:

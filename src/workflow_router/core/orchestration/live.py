@@ -80,7 +80,7 @@ class LiveRun:
     def recall(self, history: list[StepRecord]) -> None:
         """Take the history from the store, before the workflow is executed again."""
         self.history = {record.key: record for record in history}
-        self.unused = {record.key for record in history if record.kind != "patch"}  # patches may go from the code
+        self.unused = {record.key for record in history if record.kind not in _UNASKED}
         self.children = any(record.kind in {"child", "parallel"} for record in history)
         self.seq = len(history)
 
@@ -151,6 +151,8 @@ class Branch:
         return key
 
 
+# Patches may go from the code, and what was ruled of an operation is asked for only where that is done again.
+_UNASKED = frozenset({"patch", "intercept"})
 _current: ContextVar[Branch | None] = ContextVar("workflow_router_branch", default=None)
 
 

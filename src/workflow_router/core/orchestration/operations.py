@@ -11,7 +11,7 @@ from typing import Any
 from workflow_router.core.errors import HistoryTooLong, Lost, Nondeterminism, Overloaded, RunCancelled, StoreError
 from workflow_router.core.model import StepRecord
 from workflow_router.core.orchestration.definitions import Step, fitted
-from workflow_router.core.orchestration.journal import Journal, Outcome, failure
+from workflow_router.core.orchestration.journal import Journal, Outcome, Problem, failure
 from workflow_router.core.orchestration.live import Branch, LiveRun, Performing
 from workflow_router.core.orchestration.step_execution_handler import Chain, StepCall, StepExecutionHandler
 from workflow_router.core.orchestration.step_slots import StepSlots
@@ -21,6 +21,8 @@ from workflow_router.core.states import StepStatus
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.codec import from_json, to_json
 
+# What rules over a step that is about to begin: the call as it is to be made, or why it is not.
+OnStep = Callable[[LiveRun, StepCall], Awaitable[StepCall | Problem]]
 Perform = Callable[[LiveRun, str], Awaitable[Outcome]]
 
 # What an operation may raise without being at fault itself: the execution stops, whatever the user's code catches.
@@ -52,6 +54,7 @@ class Operations:
         self.waits = waits
         self.steps = steps
         self._slots = slots
+        self.on_step: OnStep | None = None
 
     async def durable(
         self, branch: Branch, kind: str, name: str, perform: Perform, *, key: str | None = None
@@ -120,6 +123,11 @@ class Operations:
             call = StepCall(
                 run_id=live.run.id, workflow=live.run.workflow, key=key, step=step, args=args, kwargs=kwargs
             )
+            if self.on_step is not None:
+                ruled = await self.on_step(live, call)
+                if isinstance(ruled, Problem):
+                    return Outcome(error=ruled)
+                call = ruled
             if step.flow is None:
                 return await self.steps.run(live, call, chain)
             lane.append(await self._slots.acquire(live, key, step, args, kwargs))

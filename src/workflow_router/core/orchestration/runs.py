@@ -97,7 +97,7 @@ class Engine:
             settle=self._settle,
         )
         self.pausing = Pausing(store, self._live, self._queue, wake=self.woken, sleep=sleep)
-        self._executing = Executing(workflows, self.operations.limit, self._cancelling.bound, self._nudge.set)
+        self.executing = Executing(workflows, self.operations.limit, self._cancelling.bound, self._nudge.set)
         self._endings = Endings(store, self.find, self._live)
         self._ticking: asyncio.Task[None] | None = None
         self._stopping = False
@@ -327,7 +327,7 @@ class Engine:
                 live.recall(history)
                 live.children = live.children or heir
                 await self.streams.take_up(live)
-            execute = self._executing.execute
+            execute = self.executing.execute
             reached = await (execute(live) if self.around is None else self.around(live, execute))
             ended = await self._store.commit(lambda tx: self._end(tx, live, reached))
             settled = ended.runs[0] if ended.runs else None

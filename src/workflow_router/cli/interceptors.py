@@ -1,0 +1,101 @@
+"""Owns `wr interceptors`. Refuses to touch a store: it asks the server."""
+
+from pathlib import Path
+from typing import cast
+
+import click
+
+from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.terminal import Printer
+from workflow_router.core.errors import InvalidInput, Mistake
+from workflow_router.settings.document import plain, read_document
+
+COLUMNS = ("name", "at", "verdict", "order", "stage", "version", "author")
+VERSIONS = ("version", "stage", "author", "created_ms")
+VERSION = click.option("--version", type=click.IntRange(0), help="Only if this is still its last version.")
+
+
+@click.group(invoke_without_command=True, epilog="Example: wr interceptors set freeze freeze.yaml")
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """List interceptors, and change them while transitions go through them."""
+    run_by_default(ctx, list_interceptors)
+
+
+@command.command("list")
+@talks
+def list_interceptors(client: Client, printer: Printer) -> None:
+    """List interceptors in the order in which they are asked."""
+    found = client.list("/api/interceptors")
+    printer.table([_row(one) for one in found], COLUMNS, empty="No interceptors.", value=found)
+
+
+@command.command("show", epilog="Example: wr interceptors show freeze --json")
+@click.argument("interceptor")
+@talks
+def show(client: Client, printer: Printer, interceptor: str) -> None:
+    """Show the interceptor INTERCEPTOR, and its versions."""
+    found = client.get(_path(interceptor))
+    versions = client.list(f"{_path(interceptor)}/versions")
+    value = {**found, "versions": versions}
+    printer.table([_row(found)], COLUMNS, empty="", value=value)
+    if not printer.as_json:
+        printer.table(versions, VERSIONS, empty="It is as the project declares it.", value=versions)
+
+
+@command.command("set", epilog="Example: wr interceptors set freeze freeze.yaml")
+@click.argument("interceptor")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@VERSION
+@talks
+def set_interceptor(client: Client, printer: Printer, interceptor: str, file: Path, version: int | None) -> None:
+    """Create or change INTERCEPTOR from FILE: YAML or JSON, as `interceptors` of router.yaml would say it."""
+    mistakes: list[Mistake] = []
+    document = read_document(file.read_text(encoding="utf-8"), file.name, mistakes)
+    if mistakes or document is None:
+        problem = mistakes[0].message if mistakes else "It is empty."
+        raise InvalidInput(f"{file.name}: {problem}", remedy="Write `at`, and the verdict.")
+    made = client.put(_path(interceptor, "", version), plain(document))
+    printer.say(f"{interceptor} is in version {made['version']}.", made)
+
+
+@command.command("disable")
+@click.argument("interceptor")
+@VERSION
+@talks
+def disable(client: Client, printer: Printer, interceptor: str, version: int | None) -> None:
+    """Take the interceptor INTERCEPTOR out of force; what it holds stays held."""
+    made = client.post(_path(interceptor, "/disable", version), {})
+    printer.say(f"{interceptor} is disabled, in version {made['version']}.", made)
+
+
+@command.command("enable")
+@click.argument("interceptor")
+@VERSION
+@talks
+def enable(client: Client, printer: Printer, interceptor: str, version: int | None) -> None:
+    """Put the interceptor INTERCEPTOR in force that was disabled."""
+    made = client.post(_path(interceptor, "/enable", version), {})
+    printer.say(f"{interceptor} is enabled, in version {made['version']}.", made)
+
+
+@command.command("delete")
+@click.argument("interceptor")
+@VERSION
+@talks
+def delete(client: Client, printer: Printer, interceptor: str, version: int | None) -> None:
+    """Delete INTERCEPTOR that was made here, or what was changed here of one that the project declares."""
+    made = client.delete(_path(interceptor, "", version))
+    printer.say(f"{interceptor} is deleted.", made)
+
+
+def _path(interceptor: str, verb: str = "", version: int | None = None) -> str:
+    return f"/api/interceptors/{segment(interceptor)}{verb}" + ("" if version is None else f"?version={version}")
+
+
+def _row(found: dict[str, object]) -> dict[str, object]:
+    rule = cast("dict[str, object]", found["interceptor"])
+    at = rule["at"]
+    kinds = ", ".join(cast("list[str]", at)) if isinstance(at, list) else at
+    verdict = f"{rule['call']}()" if "call" in rule else rule.get("verdict", "observe")
+    return {**found, "at": kinds, "verdict": verdict, "order": rule.get("order", 0)}

@@ -1,0 +1,197 @@
+"""Owns letting interceptors rule over what runs are about to do. Refuses to judge (`gate`) and what is held elsewhere.
+
+What was ruled is a record of the run's history (kind `intercept`, beside the operation it is about), so a replay never
+asks again; a run that is held waits as for an approval: parked, and over restarts, whatever became of its interceptor.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import msgspec
+
+from workflow_router.core.model import Approval, Transition
+from workflow_router.core.orchestration.journal import Outcome
+from workflow_router.core.orchestration.live import LiveRun, current
+from workflow_router.core.orchestration.operations import Operations, operation_id
+from workflow_router.core.orchestration.ports import Timer
+from workflow_router.core.ports import Store, Transaction
+from workflow_router.core.runtime_state.approval_rules import answer_of
+from workflow_router.core.runtime_state.gate import FIRST, Gate, Ruling
+from workflow_router.core.runtime_state.holding import held_of, holder, overdue, settle_as
+from workflow_router.core.runtime_state.interceptor_ports import Held
+from workflow_router.core.runtime_state.interceptors import Denied, Proposed
+from workflow_router.core.states import ApprovalStatus
+from workflow_router.utils.clock import Clock
+from workflow_router.utils.codec import from_json, to_json, typed_from_json
+
+
+class Decided(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was ruled, as a run's history keeps it."""
+
+    denied: str | None = None
+    changed: dict[str, object] = {}
+
+
+class Intercept:
+    """The interceptors' place in runs."""
+
+    def __init__(self, store: Store, clock: Clock, gate: Gate, operations: Operations) -> None:
+        self._store = store
+        self._clock = clock
+        self.gate = gate
+        self._operations = operations
+        self._any_held = False  # whether any run may ever have been held: else nothing need be looked for
+
+    async def open(self) -> None:
+        """Look whether any run was ever held."""
+        self._any_held = self._store.poll_s is not None or await self._store.read(lambda tx: tx.held.any_in_runs())
+
+    def concerns(self, live: LiveRun, at: str, key: str) -> bool:
+        """Whether an operation of a run may concern interceptors: now, or before it was taken up here."""
+        if at in self.gate.active:
+            return True
+        return not live.fresh and (self._any_held or f"{key}~" in live.history)
+
+    async def within(self, live: LiveRun, key: str, propose: Callable[[], Proposed]) -> Mapping[str, object]:
+        """What interceptors change of an operation that is about to happen in a run; mostly nothing.
+
+        Raises:
+            Denied: it is not to happen.
+        """
+        mark = f"{key}~"
+        record = live.history.get(mark)
+        if record is not None:
+            return _changes(typed_from_json(record.output or b"{}", Decided))
+        started_ms = self._clock.now_ms()
+        outcome = await self._rule(live, mark, propose)
+        if outcome is None:
+            return {}
+        record = await self._operations.journal.commit(
+            live, mark, name="intercept", kind="intercept", outcome=outcome, started_ms=started_ms
+        )
+        return _changes(typed_from_json(record.output or b"{}", Decided))
+
+    async def beginning(self, live: LiveRun, propose: Callable[[], Proposed]) -> Mapping[str, object]:
+        """The same for a run that is about to begin. Raises Denied."""
+        mark = "~"
+        if mark not in live.history and (
+            live.history or live.past is not None or not self.concerns(live, "run.starting", "")
+        ):
+            return {}
+        branch = current()
+        if branch is None or (mark not in live.history and not await self._meets(live, mark, propose)):
+            return {}
+
+        async def perform(live: LiveRun, _: str) -> Outcome:
+            return await self._rule(live, mark, propose) or Outcome(output=b"{}")
+
+        record = await self._operations.durable(branch, "intercept", "intercept", perform, key=mark)
+        return _changes(typed_from_json(record.output or b"{}", Decided))
+
+    async def _meets(self, live: LiveRun, mark: str, propose: Callable[[], Proposed]) -> bool:
+        resumed = not live.fresh and self._any_held
+        if resumed and await self._store.read(lambda tx: tx.held.of_run(live.run.id, mark)):
+            return True
+        return self.gate.on("run.starting") and bool(self.gate.matching(propose()))
+
+    async def _rule(self, live: LiveRun, mark: str, propose: Callable[[], Proposed]) -> Outcome | None:
+        """What is ruled of an operation, after it was held where it was; None where nobody says anything."""
+        proposed = propose()
+        changed: dict[str, object] = {}
+        after, denied = FIRST, None
+        records: list[Transition] = []
+        earlier: list[Held] = []
+        if not live.fresh and self._any_held:
+            earlier = await self._store.read(lambda tx: tx.held.of_run(live.run.id, mark))
+        if not earlier and not self.gate.matching(proposed):
+            return None
+        held = earlier[-1] if earlier else None
+        while True:
+            if held is None:
+                ruling = await self.gate.judge(proposed, after=after)
+                changed |= ruling.changed
+                denied, records = ruling.denied, ruling.records
+                if ruling.held is None or ruling.by is None:
+                    break
+                held = await self._hold(live, mark, ruling, changed)
+            settled = await self._settled(live, mark, held)
+            changed |= cast("dict[str, object]", from_json(settled.changed))
+            records = []
+            if settled.status == "denied":
+                denied = settled.reason or f"Interceptor {settled.interceptor} held it, and it was denied."
+                break
+            proposed = msgspec.structs.replace(proposed, fields={**proposed.fields, **changed})
+            after, held = (settled.place, settled.interceptor), None
+        if denied is None and not records and after == FIRST:
+            return None
+
+        async def also(tx: Transaction) -> None:
+            for record in records:
+                tx.record(record)
+
+        return Outcome(output=to_json(Decided(denied, changed)), also=also)
+
+    async def _hold(self, live: LiveRun, mark: str, ruling: Ruling, changed: Mapping[str, object]) -> Held:
+        held = held_of(self._clock.now_ms(), ruling, operation_id(live.run.id, f"{mark}{holder(ruling)}"), changed)
+        held = msgspec.structs.replace(held, run=live.run.id, mark=mark)
+
+        async def unit(tx: Transaction) -> Held:
+            kept = await tx.held.keep(held, ruling.records)
+            if kept.verdict == "ask":
+                await tx.approvals.ask(_approval(kept, ruling))
+            if kept.due_ms is not None:
+                await tx.runs.set_timer(live.run, live.fence, Timer(live.run.id, mark, kept.due_ms))
+            return kept
+
+        self._any_held = True
+        return await self._store.commit(unit)
+
+    async def _settled(self, live: LiveRun, mark: str, held: Held) -> Held:
+        async def look(tx: Transaction) -> Held | None:
+            found = await tx.held.find(held.id)
+            if found is None or found.status != "open":
+                return found
+            if found.verdict == "ask":
+                approval = await tx.approvals.find(found.id)
+                answer = None if approval is None else answer_of(approval, self._clock.now_ms())
+                if answer is None:
+                    return None
+                said = f"The approval was {answer.status}."
+                return settle_as(found, "released" if answer.approved else "denied", "approval", said)
+            if found.due_ms is not None and self._clock.now_ms() >= found.due_ms:
+                return overdue(found)
+            return None
+
+        settled = await self._operations.waits.until(live, mark, look, due_ms=held.due_ms)
+
+        async def unit(tx: Transaction) -> Held:
+            if await tx.held.settle(settled):
+                return settled
+            return await tx.held.find(settled.id) or settled
+
+        return await self._store.commit(unit) if settled.settled_ms is None else settled
+
+
+def _changes(decided: Decided) -> Mapping[str, object]:
+    if decided.denied is not None:
+        raise Denied(decided.denied)
+    return decided.changed
+
+
+def _approval(held: Held, ruling: Ruling) -> Approval:
+    verdict = ruling.held
+    return Approval(
+        id=held.id,
+        run=held.run or "",
+        step_key=held.mark or "",
+        name=f"{held.interceptor}: {held.at} {held.subject}"[:200],
+        status=ApprovalStatus.OPEN,
+        form=b'{"type":"object"}',
+        context=held.fields,
+        roles=[] if verdict is None else verdict.roles,
+        quorum=1 if verdict is None else verdict.quorum,
+        tenant=held.tenant,
+        created_ms=held.created_ms,
+        due_ms=held.due_ms,
+        decisions=b"[]",
+    )

@@ -1,0 +1,233 @@
+"""Owns judging: which interceptors a transition meets, in order, and what they say together.
+
+Where no interceptor is filed for a transition, `on` says so by one look into a set. A rule that takes too long, raises
+or says what is not offered follows its `on_error`: it denies, unless it was told otherwise. Refuses to hold anything
+and to write: what is to be recorded is handed to whoever makes the transition.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from workflow_router.core.errors import InvalidInput, RouterError
+from workflow_router.core.expressions import Condition, Template, compile_condition, compile_template
+from workflow_router.core.expressions.reads import Tree, prune, reads_of
+from workflow_router.core.model import Transition
+from workflow_router.core.patterns import Pattern
+from workflow_router.core.patterns.index import PatternIndex
+from workflow_router.core.runtime_state.interceptors import Interceptor, Proposed, Verdict, check_rule, misfit
+
+Function = Callable[[Proposed], Any]
+Rank = tuple[int, str]
+FIRST: Rank = (-(10**9), "")
+
+
+class Filed(NamedTuple):
+    """A rule in force, compiled. `version` 0 is the project's own."""
+
+    name: str
+    rule: Interceptor
+    version: int
+    pattern: Pattern
+    condition: Condition | None
+    template: Template | None
+    function: Function | None
+    reads: "Tree | None"
+
+    @property
+    def rank(self) -> Rank:
+        """Where it stands among others."""
+        return self.rule.order, self.name
+
+
+def compile_interceptor(
+    name: str, rule: Interceptor, version: int = 0, functions: Mapping[str, Function] | None = None
+) -> Filed:
+    """A rule made ready. Raises InvalidInput, InvalidPattern, InvalidExpression."""
+    check_rule(name, rule)
+    function = None
+    if rule.call is not None:
+        function = (functions or {}).get(rule.call)
+        if function is None:
+            known = ", ".join(functions or ()) or "none"
+            raise InvalidInput(
+                f"Interceptor {name!r} calls {rule.call!r}, which is not declared; known are: {known}.",
+                remedy="Declare it with @router.intercept.",
+            )
+    return Filed(
+        name,
+        rule,
+        version,
+        Pattern.parse({**rule.on, "type": list(rule.kinds)}),
+        None if rule.when is None else compile_condition(rule.when, variables=("event", "state")),
+        compile_template(rule.set, variables=("event", "state")) if rule.set else None,
+        function,
+        reads_of("state", [rule.when] if rule.when else [], rule.set),
+    )
+
+
+class Ruling(msgspec.Struct, kw_only=True):
+    """What the interceptors that were asked said together.
+
+    Attributes:
+        proposed: the transition with what was changed.
+        changed: the new values by field.
+        denied: the error to tell, where it is not to happen.
+        held: what it waits for, and by whom it is held.
+        records: what is to be recorded with the transition; empty where nobody said anything.
+    """
+
+    proposed: Proposed
+    changed: dict[str, object] = {}
+    denied: str | None = None
+    held: Verdict | None = None
+    by: Filed | None = None
+    records: list[Transition] = []
+
+
+class Gate:
+    """The interceptors in force.
+
+    Args:
+        state: what conditions and templates see as `state`; asked once a decision, and only where it is read.
+    """
+
+    def __init__(self, state: Callable[[], Mapping[str, object]] = dict) -> None:
+        self._state = state
+        self._index: PatternIndex[str] = PatternIndex()
+        self._filed: dict[str, Filed] = {}
+        self.active: frozenset[str] = frozenset()
+
+    def on(self, at: str) -> bool:
+        """Whether any interceptor is filed for this transition."""
+        return at in self.active
+
+    def set(self, filed: Iterable[Filed]) -> None:
+        """Put these in force, and no others."""
+        wanted = {one.name: one for one in filed}
+        for name in self._filed.keys() - wanted.keys():
+            self._index.remove(name)
+        for name, one in wanted.items():
+            if self._filed.get(name) is not one:
+                self._index.add(name, one.pattern)
+        self._filed = wanted
+        self.active = frozenset(at for one in wanted.values() for at in one.rule.kinds)
+
+    def matching(self, proposed: Proposed) -> list[Filed]:
+        """The rules whose pattern matches, in the order in which they are asked."""
+        names = self._index.matching_value(proposed.view())
+        if not names:
+            return []
+        return sorted((self._filed[name] for name in names), key=lambda one: one.rank)
+
+    async def judge(self, proposed: Proposed, *, after: Rank = FIRST) -> Ruling:
+        """Ask those that match, in order, until one denies or holds it.
+
+        Args:
+            after: the rank of the one that held it, where it was released.
+        """
+        ruling = Ruling(proposed=proposed)
+        state: dict[str, object] | None = None
+        for one in self.matching(proposed):
+            if one.rank <= after:
+                continue
+            if one.reads is not None and state is None:
+                state = dict(self._state())  # one reading for the whole decision
+            seen = None if one.reads is None or state is None else prune(state, one.reads) if one.reads else state
+            failed: str | None = None
+            try:
+                async with asyncio.timeout(one.rule.timeout_s):
+                    verdict = await _ask(one, ruling.proposed, seen)
+                problem = None if verdict is None else misfit(verdict, proposed.at)
+                if problem is not None:
+                    failed = problem
+            except TimeoutError:
+                verdict, failed = None, f"it took longer than {one.rule.timeout_s} s"
+            except Exception as error:  # noqa: BLE001  whatever it raises, `on_error` says what follows
+                verdict, failed = None, f"{type(error).__name__}: {_text(error)}"
+            if failed is not None:
+                verdict = None
+                if one.rule.on_error == "deny":
+                    verdict = Verdict(kind="deny", error=f"Interceptor {one.name} could not say: {failed}.")
+            if verdict is not None or failed is not None:
+                ruling.records.append(_record(one, ruling.proposed, verdict, seen, failed))
+            if verdict is not None and _apply(ruling, one, verdict):
+                break
+        return ruling
+
+
+async def _ask(one: Filed, proposed: Proposed, state: Mapping[str, object] | None) -> Verdict | None:
+    scope: dict[str, object] = {"event": proposed.view()}
+    if state is not None:
+        scope["state"] = state
+    if one.condition is not None and not one.condition.holds(scope):
+        return None
+    if one.function is None:
+        verdict = one.rule.says
+        if one.template is not None:
+            changed = cast("dict[str, object]", one.template.render(scope))
+            verdict = msgspec.structs.replace(verdict, set=changed)
+        return verdict
+    if inspect.iscoroutinefunction(one.function):
+        said: object = await one.function(proposed)
+    else:  # in a thread, so that one that hangs holds up nothing but itself
+        said = await asyncio.to_thread(one.function, proposed)
+    if said is None or isinstance(said, Verdict):
+        return said
+    raise InvalidInput(f"it returned {type(said).__name__}, which is no verdict.")
+
+
+def _apply(ruling: Ruling, one: Filed, verdict: Verdict) -> bool:
+    """Take what was said into account; whether nobody further is to be asked."""
+    if verdict.kind == "deny":
+        ruling.denied, ruling.by = verdict.error or f"Interceptor {one.name} denies it.", one
+        return True
+    if verdict.kind in {"hold", "ask"}:
+        ruling.held, ruling.by = verdict, one
+        return True
+    changed = {"route": verdict.route} if verdict.kind == "reroute" else verdict.set
+    if changed and verdict.kind != "observe":
+        ruling.changed = {**ruling.changed, **changed}
+        ruling.proposed = msgspec.structs.replace(ruling.proposed, fields={**ruling.proposed.fields, **changed})
+    return False
+
+
+def _record(
+    one: Filed, proposed: Proposed, verdict: Verdict | None, state: Mapping[str, object] | None, failed: str | None
+) -> Transition:
+    detail: dict[str, object] = {"version": one.version, "at": proposed.at, "subject": proposed.subject[:200]}
+    detail["verdict"] = "continue" if verdict is None else verdict.kind
+    if verdict is not None and verdict.set:
+        detail["fields"] = sorted(verdict.set)
+    if verdict is not None and verdict.route:
+        detail["route"] = verdict.route
+    if failed is not None:
+        detail["failed"] = failed[:500]
+    if state is not None:
+        detail["state"] = state
+    return Transition(
+        kind=f"interceptor.{_DONE.get(verdict.kind, 'observed') if verdict is not None else 'failed'}",
+        subject=one.name,
+        tenant=proposed.tenant,
+        run=proposed.run,
+        cause=proposed.cause,
+        correlation=proposed.correlation,
+        detail=detail,
+    )
+
+
+_DONE = {
+    "observe": "observed",
+    "deny": "denied",
+    "modify": "modified",
+    "hold": "held",
+    "reroute": "rerouted",
+    "ask": "asked",
+}
+
+
+def _text(error: Exception) -> str:
+    return error.message if isinstance(error, RouterError) else str(error)[:300]

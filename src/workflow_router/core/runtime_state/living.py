@@ -1,0 +1,169 @@
+"""Owns the life of interceptors: create, change, disable, enable and delete while transitions go through them.
+
+Each change is a version in the store, with its author and an audit entry, and is in force when the call returns; other
+processes on the same store take it up within a second. Refuses a rule that cannot be put in force: nothing is written.
+A version in the store that this program cannot read is in force as a denial of what it is asked about, where that can
+be told: what was meant to guard does not stop to guard.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from workflow_router.core.errors import Conflict, InvalidInput, NotFound, RouterError
+from workflow_router.core.follow import Follower
+from workflow_router.core.ports import Store
+from workflow_router.core.runtime_state.gate import Filed, Function, Gate, compile_interceptor
+from workflow_router.core.runtime_state.interceptor_ports import InterceptorVersion
+from workflow_router.core.runtime_state.interceptors import Interceptor
+from workflow_router.utils.codec import to_json
+
+PAGE = 1_000
+INTERCEPTORS_MAX = 10_000
+
+_log = logging.getLogger(__name__)
+
+
+class Known(NamedTuple):
+    """An interceptor as it stands: version 0 is the project's own."""
+
+    filed: Filed
+    stage: str
+    author: str
+
+
+def interceptor_of(name: str, given: Mapping[str, object]) -> Interceptor:
+    """A rule as `router.yaml` says it. Raises InvalidInput."""
+    try:
+        return msgspec.convert(dict(given), Interceptor)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise InvalidInput(
+            f"The interceptor {name[:100]!r} cannot be used: {error}.", remedy="See docs/howto/intercept.md."
+        ) from None
+
+
+class LivingInterceptors:
+    """The interceptors of a running system: what the project declares, under what was changed since."""
+
+    def __init__(self, store: Store, gate: Gate, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        self._store = store
+        self._gate = gate
+        self._declared: dict[str, Known] = {}
+        self._changed: dict[str, Known] = {}
+        self._functions: dict[str, Function] = {}
+        self._change = 0
+        self._follower = Follower("interceptors", self.refresh, sleep)
+        self._refreshing = asyncio.Lock()
+
+    def declare(self, rules: Mapping[str, Interceptor], functions: Mapping[str, Function]) -> None:
+        """What the project says, and the functions its rules may call. Raises InvalidInput and the like."""
+        self._functions = dict(functions)
+        self._declared = {
+            name: Known(compile_interceptor(name, rule, 0, self._functions), "live", "project")
+            for name, rule in rules.items()
+        }
+        self._apply()
+
+    async def open(self) -> None:
+        """Put what the store holds in force over it, and look for what others change."""
+        await self.refresh()
+        self._follower.open(None if self._store.poll_s is None else self._store.poll_s / 2)
+
+    async def close(self) -> None:
+        """Stop looking."""
+        await self._follower.close()
+
+    async def refresh(self) -> None:
+        """Put in force what was changed since the last time."""
+        async with self._refreshing:
+            found: list[InterceptorVersion] = []
+            while True:
+                after = self._change
+                page = await self._store.read(lambda tx, a=after: tx.interceptors.changes(after=a, limit=PAGE))
+                found += page
+                if page:
+                    self._change = page[-1].change
+                if len(page) < PAGE:
+                    break
+            for version in found:
+                self._fold(version)
+            if found:
+                self._apply()
+
+    def all(self) -> list[Known]:
+        """Every interceptor, those that are disabled included, in the order in which they are asked."""
+        known = {**self._declared, **self._changed}
+        return sorted(known.values(), key=lambda one: one.filed.rank)
+
+    def find(self, name: str) -> Known:
+        """One of them. Raises NotFound."""
+        known = self._changed.get(name) or self._declared.get(name)
+        if known is None:
+            raise NotFound(f"There is no interceptor {name[:100]!r}.", remedy="List them with `wr interceptors`.")
+        return known
+
+    async def history(self, name: str) -> list[InterceptorVersion]:
+        """Its versions, oldest first; those of the project's files are not among them."""
+        return await self._store.read(lambda tx: tx.interceptors.history(name))
+
+    async def put(
+        self, name: str, given: Mapping[str, object], *, author: str, expected: int | None = None
+    ) -> InterceptorVersion:
+        """Create or change an interceptor, as `router.yaml` would say it.
+
+        Raises:
+            InvalidInput, InvalidPattern, InvalidExpression: it is none. Conflict: `expected` is not its last version.
+        """
+        rule = interceptor_of(name, given)
+        compile_interceptor(name, rule, 0, self._functions)
+        known = name in self._changed or name in self._declared
+        if not known and len(self._changed) >= INTERCEPTORS_MAX:
+            raise InvalidInput(f"There are {INTERCEPTORS_MAX} interceptors.", remedy="Delete those that are not used.")
+        return await self._make(name, rule, "live", author, "changed" if known else "created", expected)
+
+    async def stage(self, name: str, stage: str, *, author: str, expected: int | None = None) -> InterceptorVersion:
+        """Disable (`disabled`), enable (`live`) or delete (`deleted`) one. Raises NotFound, Conflict."""
+        known = self.find(name)
+        what = {"disabled": "disabled", "live": "enabled", "deleted": "deleted"}[stage]
+        if stage == "deleted" and name not in self._changed:
+            raise Conflict(
+                f"Interceptor {name!r} stands in the project.", remedy="Disable it, or take it out of router.yaml."
+            )
+        return await self._make(name, known.filed.rule, stage, author, what, expected)
+
+    async def _make(
+        self, name: str, rule: Interceptor, stage: str, author: str, what: str, expected: int | None
+    ) -> InterceptorVersion:
+        made = await self._store.commit(
+            lambda tx: tx.interceptors.change(name, to_json(rule), stage, author=author, what=what, expected=expected)
+        )
+        if made is None:
+            raise Conflict(
+                f"Interceptor {name!r} was changed meanwhile.", remedy="Read it again, and change what it is now."
+            )
+        await self.refresh()
+        return made
+
+    def _apply(self) -> None:
+        self._gate.set(one.filed for one in self.all() if one.stage == "live")
+
+    def _fold(self, version: InterceptorVersion) -> None:
+        name = version.name
+        if version.stage == "deleted":
+            self._changed.pop(name, None)
+            return
+        try:
+            rule = msgspec.json.decode(version.specification, type=Interceptor)
+        except msgspec.DecodeError as error:  # made by another version of this program
+            _log.error("Version %d of the interceptor %s is not in force: %s", version.version, name, error)
+            return
+        try:
+            filed = compile_interceptor(name, rule, version.version, self._functions)
+        except RouterError as error:  # such as a function that has gone from the project
+            _log.error("Version %d of the interceptor %s denies what it is asked: %s", version.version, name, error)
+            closed = Interceptor(at=rule.at, verdict="deny", on=rule.on, order=rule.order, error=error.message[:1_000])
+            filed = compile_interceptor(name, closed, version.version)
+        self._changed[name] = Known(filed, version.stage, version.author)
