@@ -86,6 +86,9 @@ def answered(answer: Answer, operation: Document, document: Document) -> None:
         fits(answer.json, content, document)
 
 
+STOP = {"at": "event.accepting", "on": {"subject": ["com.example.held"]}, "verdict": "hold"}
+
+
 async def busy(door: Door) -> dict[str, str]:
     """Make one of everything; returns a value for each parameter of a path."""
     await door.send(data={"n": 1})
@@ -107,7 +110,12 @@ async def busy(door: Door) -> dict[str, str]:
     signed = (await door.call("POST", link, {"person": "ann", "approved": True})).json["url"]
     until_ms = door.runtime.clock.now_ms() + 60_000
     handed = await door.call("POST", "/api/delegations", {"to": "bob", "by": "ann", "until_ms": until_ms})
+    await door.call("PUT", "/api/interceptors/stop", STOP)
+    await door.send(id="held", type="com.example.held")
+    held = (await door.get("/api/holds"))[0]["id"]
     return {
+        "interceptor": "stop",
+        "hold": held,
         "token": signed.rpartition("/")[2],
         "delegation_id": handed.json["id"],
         "run_id": run,
@@ -149,6 +157,8 @@ BODIES: dict[str, object] = {
     "delegate": {"to": "cid", "by": "bob", "until_ms": 9_000_000_000_000},
     "publish": {"body": 2},
     "pull": {},
+    "put_interceptor": STOP,
+    "release_hold": {},
     "seek": {"to": "beginning"},
     "purge": {},
     "put_route": {"targets": [{"name": "main", "kind": "http", "url": "http://127.0.0.1:9", "allow_private": True}]},
