@@ -24,9 +24,12 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium. Where it is missing the tests are skipped, but never where `NEED_CHROMIUM` is set."""
+    """Debian's Chromium, for a module: while it is driven an event loop runs in this thread, and no other test's can.
+
+    Where it is missing the tests are skipped, but never where `NEED_CHROMIUM` is set.
+    """
     path = shutil.which("chromium")
     if path is None:
         assert not os.environ.get("NEED_CHROMIUM"), "Install Debian's chromium: the console's tests need it."

@@ -25,7 +25,7 @@ from workflow_router.utils.codec import to_canonical_json
 from workflow_router.utils.ids import Ids
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of an event.
 
     Attributes:
