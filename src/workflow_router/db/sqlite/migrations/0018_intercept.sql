@@ -48,19 +48,3 @@ CREATE TABLE held (
 CREATE INDEX held_by_run ON held (run_id, mark) WHERE run_id IS NOT NULL;
 CREATE INDEX held_open ON held (created_ms, id) WHERE status = 'open';
 CREATE INDEX held_outside ON held (due_ms) WHERE run_id IS NULL AND done = 0;
-
--- What happened, as an interface of its own: see docs/howto/sql.md. Columns may be added, none is renamed.
-CREATE VIEW wr_runs AS
-  SELECT id, tenant, workflow, version, status, cause, correlation, parent, input, output, error, created_ms, updated_ms
-    FROM runs;
-CREATE VIEW wr_steps AS
-  SELECT s.run_id AS run, r.tenant, r.workflow, s.key, s.seq, s.name, s.kind, s.status, s.attempts, s.output, s.error,
-         s.started_ms, s.finished_ms, s.finished_ms - s.started_ms AS took_ms
-    FROM steps AS s JOIN runs AS r ON r.id = s.run_id;
-CREATE VIEW wr_dispatches AS
-  SELECT id, tenant, route, target, status, run_id AS run, step_key, caller, cause, correlation, attempts, usage,
-         created_ms, finished_ms, finished_ms - created_ms AS took_ms
-    FROM dispatches;
-CREATE VIEW wr_messages AS
-  SELECT m.id, m.tenant, t.name AS topic, m.key, m.body, m.headers, m.cause, m.correlation, m.published_ms, m.priority
-    FROM messages AS m JOIN topics AS t ON t.number = (m.position >> 40);

@@ -3,20 +3,16 @@ CREATE INDEX audit_of_caused ON audit_log (subject)
   WHERE kind IN ('message.published', 'event.accepted') AND subject <> correlation;
 
 -- What `wr sql` reads: an interface, with the same columns on each store, and no payloads.
-DROP VIEW IF EXISTS wr_runs;
 CREATE VIEW wr_runs AS
 SELECT id, tenant, workflow, version, status, parent, cause, correlation, error, created_ms, updated_ms FROM runs;
 
-DROP VIEW IF EXISTS wr_steps;
 CREATE VIEW wr_steps AS
 SELECT run_id, key, seq, name, kind, status, attempts, error, started_ms, finished_ms FROM steps;
 
-DROP VIEW IF EXISTS wr_dispatches;
 CREATE VIEW wr_dispatches AS
 SELECT id, tenant, route, status, target, run_id, step_key, caller, cause, correlation, usage, created_ms, finished_ms
   FROM dispatches;
 
-DROP VIEW IF EXISTS wr_messages;
 CREATE VIEW wr_messages AS
 SELECT m.id, m.tenant, t.name AS topic, m.key, m.priority, m.cause, m.correlation, m.published_ms, m.due_ms, m.expires_ms
   FROM messages AS m JOIN topics AS t ON t.number = m.position >> 40;
