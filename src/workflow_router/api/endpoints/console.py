@@ -1,6 +1,6 @@
 """Owns handing out the console: its page, and the files under /web. Refuses any name that is not a file's of its own.
 
-The console is a program in the browser over the public API, in modules without a build step (docs/decisions/0013).
+The console is a program in the browser over the public API, in modules without a build step (docs/decisions/0009).
 """
 
 import gzip
