@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.ui.kit import HOSTILE, get, opened, send
 
-PAGES = ["home", "approvals", "events", "mappings", "runs", "routes", "broker", "audit"]
+PAGES = ["home", "approvals", "events", "mappings", "runs", "routes", "broker", "holds", "trace", "audit"]
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 SHOTS = os.environ.get("SCREENSHOTS")
 
@@ -108,6 +108,39 @@ def test_a_mapping_is_checked_as_it_is_typed_and_tried(browser: Browser, router:
         page.get_by_role("button", name="Publish as live").click()
         expect(page.get_by_text("asks is in force.")).to_be_visible()
         expect(page.locator(".head .sub")).to_contain_text("version 2")
+
+
+def test_one_picture_leads_from_an_event_to_all_it_caused(browser: Browser, router: str) -> None:
+    send(router, "traced", "fail", "Traced")
+    with opened(browser) as page:
+        page.goto(f"{router}/#/events")
+        page.get_by_role("link", name="com.example.fail").first.click()
+        page.get_by_role("link", name="What it caused").click()
+        for name in ("com.example.fail", "fails@1", "note", "break_off"):
+            expect(page.locator(".waterfall .step", has_text=name).first).to_be_visible()
+        page.locator(".waterfall .step", has_text="break_off").click()
+        looked_at(page, "trace")
+        expect(page.locator(".panel header .status")).to_have_text("faulted")
+
+
+def test_a_breakpoint_holds_until_it_is_released_with_another_value(browser: Browser, router: str) -> None:
+    with opened(browser) as page:
+        page.goto(f"{router}/#/holds")
+        page.get_by_role("button", name="New interceptor").click()
+        page.get_by_role("textbox", name="name", exact=True).fill("slowly")
+        page.get_by_role("textbox", name="subject").fill("tread")
+        page.get_by_role("button", name="Put in force").click()
+        expect(page.get_by_text("slowly is in force.")).to_be_visible()
+        send(router, "careful", "careful", "as sent")
+        page.get_by_role("link", name="step.starting").click()
+        fields = page.get_by_role("textbox", name="Fields")
+        fields.fill(fields.input_value().replace("as sent", "as changed"))
+        looked_at(page, "held")
+        page.get_by_role("button", name="Release").click()
+        expect(page.get_by_text("It is released.")).to_be_visible()
+        page.locator(".facts a[href^='#/runs/']").click()
+        expect(page.locator(".head .status")).to_have_text("completed")
+    assert get(router, f"/api/runs/{the_run(router, 'careful')}")["output"] == "as changed"
 
 
 def test_an_entry_is_proved_in_the_browser(browser: Browser, router: str) -> None:

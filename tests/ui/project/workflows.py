@@ -44,3 +44,13 @@ async def long(text: str) -> str:
     for _ in range(400):
         await note(text)
     return text
+
+
+@router.step
+async def tread(text: str) -> str:
+    return text
+
+
+@router.workflow
+async def careful(text: str) -> str:
+    return await tread(text)

@@ -9,7 +9,7 @@ import { NotFound, PAGES } from "./pages.js";
 const ICONS = {
   home: "M3 11 12 4l9 7M5 10v10h14V10", events: "M13 2 4 14h7l-1 8 9-12h-7z", mappings: "M4 6h6l4 6h6M4 18h6l4-6",
   runs: "M6 4v16l14-8z", routes: "M5 19V9a4 4 0 0 1 4-4h10m-4-4 4 4-4 4M5 19h14m-4-4 4 4-4 4", broker: "M4 5h16v14H4zM4 9l8 5 8-5",
-  approvals: "M9 12l2 2 4-5M12 3l8 3v6c0 5-3.5 8-8 9-4.500-1-8-4-8-9V6z", audit: "M7 3h10v18H7zM10 8h4M10 12h4M10 16h2", hold: "M8 5v14M16 5v14",
+  approvals: "M9 12l2 2 4-5M12 3l8 3v6c0 5-3.5 8-8 9-4.500-1-8-4-8-9V6z", audit: "M7 3h10v18H7zM10 8h4M10 12h4M10 16h2", hold: "M8 5v14M16 5v14", trace: "M5 4v16M5 8h6a3 3 0 0 1 3 3v0a3 3 0 0 0 3 3h3M5 16h5",
 };
 
 const Icon = ({ of }) => html`<svg viewBox="0 0 24 24" aria-hidden="true"><path d=${ICONS[of]} /></svg>`;

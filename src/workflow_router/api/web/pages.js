@@ -4,10 +4,12 @@ import { Approvals } from "./pages/approvals.js";
 import { Audit } from "./pages/audit.js";
 import { Broker } from "./pages/broker.js";
 import { Events } from "./pages/events.js";
+import { Holds } from "./pages/holds.js";
 import { Home } from "./pages/home.js";
 import { Mappings } from "./pages/mappings.js";
 import { Routes } from "./pages/routes.js";
 import { Runs } from "./pages/runs.js";
+import { Trace } from "./pages/trace.js";
 import { Empty, html } from "./ui.js";
 
 export const PAGES = [
@@ -18,6 +20,8 @@ export const PAGES = [
   { name: "runs", title: "Runs", icon: "runs", show: Runs },
   { name: "routes", title: "Routes", icon: "routes", show: Routes },
   { name: "broker", title: "Messages", icon: "broker", show: Broker },
+  { name: "holds", title: "Interceptors", icon: "hold", show: Holds },
+  { name: "trace", title: "Trace", icon: "trace", show: Trace },
   { name: "audit", title: "Audit", icon: "audit", show: Audit },
 ];
 

@@ -44,7 +44,7 @@ function One({ id }) {
   if (event === null) return error ? html`<${Failure} error=${error} retry=${reload} />` : html`<${Skeleton} />`;
   const { data, ...attributes } = event.event;
   return html`<div class="head"><p class="crumb"><a href="#/events">Events</a></p><h1>${event.event.type}</h1>
-      <div class="actions"><a class="button" href="#/audit?correlation=${event.id}">What it caused</a>
+      <div class="actions"><a class="button" href="#/trace/${event.id}">What it caused</a>
         <${Button} busy=${busy} onClick=${() => confirm("Take this event in again, with all its effects?") && replay()}>Replay<//></div>
       <p class="sub"><${Id} of=${event.id} /> · came <${Time} ms=${event.received_ms} /></p></div><${Failure} error=${failed} />
     <div class="split"><section class="panel"><header><h2>Data</h2></header><div class="body"><${Json} of=${data ?? event.event.data_base64 ?? null} label="Data of the event" /></div></section>

@@ -43,6 +43,23 @@ function Now({ run, question }) {
   return null;
 }
 
+/** The steps by when they began; an open question is the last of them and goes on until now. */
+function rowsOf(run, question, now) {
+  const asked = question && {
+    key: question.step_key, name: question.name, kind: "approval", status: "open", open: true, started_ms: question.created_ms, finished_ms: now, attempts: 1, seq: 0,
+  };
+  return [...run.steps, ...(asked ? [asked] : [])]
+    .sort((a, b) => a.started_ms - b.started_ms || a.seq - b.seq)
+    .map((one) => ({ ...one, note: one.attempts > 1 ? `${one.attempts} attempts` : "" }));
+}
+
+function Timeline({ run, question, chosen, onChoose }) {
+  const now = useNow(1_000);
+  const rows = rowsOf(run, question, now);
+  const begun = rows.reduce((first, one) => Math.min(first, one.started_ms), run.created_ms);
+  return html`<${Waterfall} rows=${rows} begun=${begun} chosen=${chosen} onChoose=${onChoose} empty="No steps yet" />`;
+}
+
 function Detail({ step, dispatches }) {
   if (!step) return html`<section class="panel"><${Empty} title="Choose a step">Its result, its attempts and why a call went where it went.<//></section>`;
   const calls = dispatches.filter((one) => one.step_key === step.key);
@@ -64,11 +81,11 @@ export function Run({ id, parameters }) {
   if (run === null) return error ? html`<${Failure} error=${error} retry=${reload} />` : html`<${Skeleton} />`;
   const step = run.steps.find((one) => one.key === chosen);
   return html`<div class="head"><p class="crumb"><a href="#/runs">Runs</a> / <a href="#/runs?workflow=${run.workflow}">${run.workflow}</a></p>
-      <h1>${run.workflow}</h1><${Status} of=${run.status} /><${Actions} run=${run} reload=${reload} />
+      <h1>${run.workflow}</h1><${Status} of=${run.status} /><a class="button" href="#/trace/${run.id}">What caused it, what it caused</a><${Actions} run=${run} reload=${reload} />
       <p class="sub">${run.id} · started <${Time} ms=${run.created_ms} /> · ${exact(run.steps.length)} steps · ${span(run.updated_ms - run.created_ms)}</p></div>
     <div class="stack"><${Failure} error=${error} retry=${reload} /><${Now} run=${run} question=${question} />
     <${Tabs} label="Parts of the run" value=${tab} onChange=${setTab} tabs=${["Timeline", "Values", "About", "JSON"]} />
-    ${tab === "Timeline" && html`<div class="split"><section class="panel"><${Waterfall} run=${run} question=${question} chosen=${chosen} onChoose=${setChosen} /></section>
+    ${tab === "Timeline" && html`<div class="split"><section class="panel"><${Timeline} run=${run} question=${question} chosen=${chosen} onChoose=${setChosen} /></section>
       <${Detail} step=${step} dispatches=${run.dispatches} /></div>`}
     ${tab === "Values" && html`<div class="even"><section class="panel"><header><h2>Input</h2></header><div class="body"><${Json} of=${run.input} label="Input" /></div></section>
       <section class="panel"><header><h2>Output</h2></header><div class="body">${run.output === null && !ENDED.includes(run.status) ? html`<p class="quiet-text">It has not ended.</p>` : html`<${Json} of=${run.output} label="Output" />`}</div></section></div>`}
