@@ -170,11 +170,15 @@ class PostgresDatabase:
                     **(BY_KEY if writer else {}),
                 },
             )
-            # A server that is set up not to wait for its disk would break the promise that an answer means durable.
-            await connection.execute(
-                "SELECT set_config('synchronous_commit', 'on', false)"
-                " WHERE current_setting('synchronous_commit') = 'off'"
-            )
+            try:
+                # A server that is set up not to wait for its disk would break the promise that an answer means durable.
+                await connection.execute(
+                    "SELECT set_config('synchronous_commit', 'on', false)"
+                    " WHERE current_setting('synchronous_commit') = 'off'"
+                )
+            except (*FAILURES, asyncio.CancelledError):  # nobody else has it yet
+                connection.terminate()
+                raise
         except (*FAILURES, ValueError) as error:
             raise StoreUnavailable(
                 f"PostgreSQL cannot be reached: {str(error) or type(error).__name__}.",
