@@ -43,8 +43,7 @@ def new_message(
         raise InvalidInput(f"The priority {priority} is not one.", remedy=f"Choose from 0 to {PRIORITY_MAX}.")
     if (delay_s or 0) < 0 or (expires_s is not None and expires_s <= 0):
         raise InvalidInput("A delay cannot be less than 0, an expiry must be more.", remedy="Give them in seconds.")
-    taken = RESERVED.intersection(headers or ())
-    if taken:
+    if headers and (taken := RESERVED.intersection(headers)):
         raise InvalidInput(f"The header {min(taken)} is the broker's own.", remedy="Send a request instead.")
     window_s = runtime.topics.topic(topic).deduplication_s
     return NewMessage(
@@ -54,7 +53,7 @@ def new_message(
         key=key,
         headers=dict(headers or {}) if runtime.traces is None else runtime.traces.carried(headers or {}),
         tenant=DEFAULT_TENANT,
-        delay_ms=round((delay_s or 0) * 1000),
+        delay_ms=round(delay_s * 1000) if delay_s else 0,
         deduplication=deduplication,
         deduplication_ms=round(window_s * 1000),
         expires_ms=None if expires_s is None else round(expires_s * 1000),

@@ -270,15 +270,15 @@ class Runtime:
         self._started(run)
         return run.id
 
-    async def publish(self, message: NewMessage) -> str:
-        """Publish a message; it is durable when this returns its id, or that of the one it repeats.
+    def publish(self, message: NewMessage) -> Awaitable[str]:
+        """Publish a message; it is durable when what this returns gives its id, or that of the one it repeats.
 
         Raises:
             NotFound: no such topic. Overloaded: it is full, nothing was written. StoreError.
         """
         if self.interception.points.on("message.publishing"):
-            return await self.interception.publishing.publish(message)
-        return await self.broker.publisher.publish(message)
+            return self.interception.publishing.publish(message)
+        return self.broker.publisher.publish(message)
 
     async def publish_many(self, messages: Sequence[NewMessage]) -> list[str]:
         """Publish messages in one commit, all or none; returns their ids. Raises as `publish` does.

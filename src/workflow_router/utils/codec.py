@@ -73,7 +73,7 @@ def _is_simple(value: object) -> bool:
                 return False
         return True
     if kind is list:
-        return all(_is_simple(below) for below in cast("list[object]", value))
+        return all(type(below) is str or _is_simple(below) for below in cast("list[object]", value))
     return kind is str or value is None or kind is bool or (kind is int and abs(cast("int", value)) <= EXACT_MAX)
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from workflow_router.utils.clock import Clock
 
-_VERSION = 0x7 << 76
-_VARIANT = 0b10 << 62
+_VARIANT = 0b10 << 14
+_LAST = (1 << 48) - 1
 _RANDOM_B_BITS = 62
 _RANDOM_A_MAX = 0xFFF
 
@@ -26,19 +26,24 @@ class Ids:
         self._randbits = randbits or random.Random(os.urandom(32)).getrandbits  # noqa: S311  ids are unique, not secret
         self._last_ms = 0
         self._counter = 0
+        self._prefix = ""
 
     def new(self) -> str:
         """A new id, 36 characters."""
         now = self._clock.now_ms()
         if now > self._last_ms:
-            self._last_ms, self._counter = now, 0
+            self._begin(now)
         else:
             self._counter += 1
             if self._counter > _RANDOM_A_MAX:  # the counter borrows from the next millisecond rather than repeat
-                self._last_ms, self._counter = self._last_ms + 1, 0
-        number = (self._last_ms << 80) | _VERSION | (self._counter << 64) | _VARIANT | self._randbits(_RANDOM_B_BITS)
-        text = f"{number:032x}"
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+                self._begin(self._last_ms + 1)
+        rest = self._randbits(_RANDOM_B_BITS)
+        return f"{self._prefix}{self._counter:03x}-{_VARIANT | rest >> 48:04x}-{rest & _LAST:012x}"
+
+    def _begin(self, now_ms: int) -> None:
+        self._last_ms, self._counter = now_ms, 0
+        text = f"{now_ms:012x}"
+        self._prefix = f"{text[:8]}-{text[8:]}-7"  # most ids share their millisecond with others
 
 
 def time_of(text: str) -> int | None:

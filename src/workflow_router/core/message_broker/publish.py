@@ -150,15 +150,15 @@ class Publisher:
         self._pending: list[tuple[NewMessage, asyncio.Future[str]]] = []
         self._flushing: asyncio.Task[None] | None = None
 
-    async def publish(self, message: NewMessage) -> str:
-        """Publish a message; it is durable when this returns its id, or that of the one it repeats.
+    def publish(self, message: NewMessage) -> Awaitable[str]:
+        """Publish a message; it is durable when what this returns gives its id, or that of the one it repeats.
 
         Raises:
             NotFound: no such topic. Overloaded: it is full, nothing was written. StoreError.
         """
         topic = self._topics.topic(message.topic)
         if topic.bounded or message.deduplication is not None:
-            return (await self.publish_many([message]))[0]
+            return self._publish_one(message)
         if len(self._pending) >= PENDING_MAX:
             raise Overloaded("Too many messages wait to be written.", remedy="Send it again a little later.")
         loop = asyncio.get_running_loop()
@@ -166,7 +166,10 @@ class Publisher:
         self._pending.append((message, future))
         if self._flushing is None:
             self._flushing = loop.create_task(self._flush(), name="publish")
-        return await future
+        return future  # and no coroutine of its own, which would cost more than all of this
+
+    async def _publish_one(self, message: NewMessage) -> str:
+        return (await self.publish_many([message]))[0]
 
     async def publish_many(self, messages: Sequence[NewMessage]) -> list[str]:
         """Publish messages in one commit: all of them or none. Returns their ids. Raises as `publish` does."""

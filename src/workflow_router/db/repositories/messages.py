@@ -1,10 +1,8 @@
 """Storage verbs of messages on their way (`MessageTransitions`).
 
-What is published or acknowledged within one transaction is gathered and written at its end, in one statement each, so
-a message costs one row of a statement that many share.
+What is acknowledged within one transaction is gathered and told at its end; what is published, too (`Publishing`).
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -13,14 +11,13 @@ from workflow_router.core.message_broker.ports import PREFETCH_UNBOUNDED, Subscr
 from workflow_router.core.model import Delivery, NewMessage, Transition
 from workflow_router.core.states import DeliveryStatus
 from workflow_router.db.database import Row, Session, Value
+from workflow_router.db.repositories.publishing import GATHER_MIN, Publishing
 from workflow_router.utils.codec import to_json
 
 # How many that wait for an earlier one of their key are passed over before looking key by key instead.
 WINDOW = 200
 # How many messages of a topic one lease looks at, where a filter or busy keys let only few through.
 SCAN_MAX = 2_000
-# From so many in one commit, messages without a cause share audit entries that list their ids.
-GATHER_MIN = 32
 URGENT_FIRST_MS = -1_000
 RAN_OUT = "The lease ran out on the last delivery."
 
@@ -73,23 +70,14 @@ class Messages:
         self._record = record
         self._now_ms = now_ms
         self._slot = slot
-        self._published: list[NewMessage] = []
+        self._publishing = Publishing(session, record, now_ms)
         self._acknowledged: dict[str, list[Delivery]] = {}
 
     # --- gathered ---------------------------------------------------------------------------------------------------
 
     async def settle(self) -> None:
         """Write what was gathered."""
-        if self._published:
-            published, self._published = self._published, []
-            by_topic: dict[str, list[NewMessage]] = {}
-            for message in published:
-                by_topic.setdefault(message.topic, []).append(message)
-            rows: list[tuple[Value, ...]] = []
-            for topic in sorted(by_topic):  # in one order everywhere, so that processes do not wait for each other
-                await self._append(topic, by_topic[topic], rows)
-            await self._session.execute_many("insert_messages", rows)
-            self._tell_published(published)
+        await self._publishing.settle()
         if self._acknowledged:
             acknowledged, self._acknowledged = self._acknowledged, {}
             for name in sorted(acknowledged):
@@ -99,60 +87,8 @@ class Messages:
 
     def drop(self) -> None:
         """Forget what was gathered."""
-        self._published, self._acknowledged = [], {}
-
-    async def _append(self, topic: str, messages: Sequence[NewMessage], rows: list[tuple[Value, ...]]) -> None:
-        count, size = len(messages), sum([len(message.body) for message in messages])
-        new: dict[str, Value] = {"name": topic, "count": count, "bytes": size}
-        new["urgent"] = int(any(message.priority for message in messages))
-        advanced = await self._session.fetch("advance_topic", **new)
-        if not advanced:
-            await self._session.execute("insert_topic", name=topic)
-            advanced = await self._session.fetch("advance_topic", **new)
-        ((head, total),) = advanced
-        position, total, now = head - count, total - size, self._now_ms
-        for message in messages:
-            position += 1
-            total += len(message.body)
-            rows.append(
-                (
-                    position,
-                    message.id,
-                    message.key,
-                    message.body.decode(),
-                    to_json(message.headers).decode() if message.headers else None,
-                    message.tenant,
-                    message.cause,
-                    message.correlation,
-                    now,
-                    now + message.delay_ms if message.delay_ms else None,
-                    None if message.expires_ms is None else now + message.expires_ms,
-                    message.priority,
-                    total,
-                )
-            )
-
-    def _tell_published(self, published: Sequence[NewMessage]) -> None:
-        gathered: dict[tuple[str, str], list[str]] = defaultdict(list)
-        for message in published if len(published) >= GATHER_MIN else ():
-            if message.cause is None and message.correlation is None:
-                gathered[message.topic, message.tenant].append(message.id)
-        for (topic, tenant), ids in gathered.items():
-            detail: dict[str, object] = {"topic": topic, "count": len(ids), "ids": ids}
-            self._record(Transition(kind="message.published", subject=ids[0], tenant=tenant, detail=detail))
-        for message in published:
-            if gathered and message.cause is None and message.correlation is None:
-                continue
-            self._record(
-                Transition(
-                    kind="message.published",
-                    subject=message.id,
-                    tenant=message.tenant,
-                    cause=message.cause,
-                    correlation=message.correlation or message.id,
-                    detail={"topic": message.topic},
-                )
-            )
+        self._publishing.drop()
+        self._acknowledged = {}
 
     def _tell_acknowledged(self, name: str, taken: Sequence[Delivery]) -> None:
         gather = len(taken) >= GATHER_MIN
@@ -177,7 +113,7 @@ class Messages:
             if not fresh:
                 ((known,),) = await self._session.fetch("deduplicated", **named)
                 return known
-        self._published.append(message)
+        self._publishing.add(message)
         return message.id
 
     async def lease(

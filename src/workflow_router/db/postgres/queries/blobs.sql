@@ -11,7 +11,7 @@ INSERT INTO blob_uses (hash, run_id) SELECT hash, :run_id FROM blob_uses WHERE r
 ON CONFLICT (hash, run_id) DO NOTHING;
 
 -- name: blobs
-SELECT hash, content FROM blobs WHERE hash IN (SELECT value FROM json_array_elements_text(:hashes::json));
+SELECT hash, content FROM blobs WHERE hash = ANY(ARRAY(SELECT value FROM json_array_elements_text(:hashes::json)));
 
 -- name: next_blob_uses
 -- A page of the uses, and whether the run is still there.

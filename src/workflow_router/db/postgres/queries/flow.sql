@@ -26,7 +26,7 @@ SELECT run_id, workflow, tenant, lanes, singleton, priority, weight, lane FROM s
  WHERE lane = :lane ORDER BY priority DESC, share, position LIMIT 1;
 
 -- name: start_reasons
-SELECT run_id, why FROM starts WHERE run_id IN (SELECT jsonb_array_elements_text(:runs::jsonb)) AND why <> '';
+SELECT run_id, why FROM starts WHERE run_id = ANY(ARRAY(SELECT jsonb_array_elements_text(:runs::jsonb))) AND why <> '';
 
 -- name: single_runs
 SELECT run_id FROM starts WHERE singleton = :singleton ORDER BY position LIMIT 1000;

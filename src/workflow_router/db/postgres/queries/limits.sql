@@ -5,7 +5,7 @@ ON CONFLICT (key) DO UPDATE SET kept_until_ms = limit_counters.kept_until_ms;
 
 -- name: lock_limit_counters
 -- In the order of their keys, in which every process locks them.
-SELECT key, buckets FROM limit_counters WHERE key IN (SELECT json_array_elements_text(:keys::json)) ORDER BY key FOR UPDATE;
+SELECT key, buckets FROM limit_counters WHERE key = ANY(ARRAY(SELECT json_array_elements_text(:keys::json))) ORDER BY key FOR UPDATE;
 
 -- name: put_limit_counter
 UPDATE limit_counters SET buckets = :buckets, kept_until_ms = greatest(kept_until_ms, :kept_until_ms) WHERE key = :key;
@@ -16,7 +16,7 @@ SELECT key, buckets FROM limit_counters
 
 -- name: lock_limit_reservations
 SELECT id, held, expiry, expired FROM limit_reservations
- WHERE id IN (SELECT json_array_elements_text(:ids::json)) ORDER BY id FOR UPDATE;
+ WHERE id = ANY(ARRAY(SELECT json_array_elements_text(:ids::json))) ORDER BY id FOR UPDATE;
 
 -- name: insert_limit_reservation
 INSERT INTO limit_reservations (id, owner, held, expiry, lease_until_ms)

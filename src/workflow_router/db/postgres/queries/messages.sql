@@ -14,6 +14,12 @@ SELECT :name, coalesce(max(number), 0) + 1, (coalesce(max(number), 0) + 1) << 40
 INSERT INTO messages (position, id, key, body, headers, tenant, cause, correlation, published_ms, due_ms, expires_ms, priority, bytes)
 SELECT * FROM unnest(:position::bigint[], :id::text[], :key::text[], :body::text[], :headers::text[], :tenant::text[], :cause::text[], :correlation::text[], :published_ms::bigint[], :due_ms::bigint[], :expires_ms::bigint[], :priority::bigint[], :bytes::bigint[]);
 
+-- name: insert_plain_messages
+-- Those without a key, headers, a cause or options.
+INSERT INTO messages (position, id, body, tenant, published_ms, priority, bytes)
+SELECT p, i, b, t, m, 0, s
+  FROM unnest(:position::bigint[], :id::text[], :body::text[], :tenant::text[], :published_ms::bigint[], :bytes::bigint[]) AS given (p, i, b, t, m, s);
+
 -- name: claim_deduplication
 -- Returns a row where the id is new within its window.
 INSERT INTO deduplications (topic, id, message_id, until_ms) VALUES (:topic, :id, :message_id, :until_ms)
@@ -54,10 +60,10 @@ UPDATE deliveries SET key = NULL
 SELECT m.position, m.id, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms,
        m.expires_ms, d.attempt, d.key
   FROM deliveries AS d JOIN messages AS m ON m.position = d.position
- WHERE d.subscription = :subscription AND d.status IN ('ready', 'leased') AND d.due_ms <= :now_ms AND d.position IN (
+ WHERE d.subscription = :subscription AND d.status IN ('ready', 'leased') AND d.due_ms <= :now_ms AND d.position = ANY(ARRAY(
          SELECT position FROM deliveries
           WHERE subscription = :subscription AND status IN ('ready', 'leased') AND due_ms <= :now_ms
-          ORDER BY due_ms, position LIMIT :window)
+          ORDER BY due_ms, position LIMIT :window))
    AND (d.key IS NULL OR NOT EXISTS (
          SELECT 1 FROM deliveries AS earlier
           WHERE earlier.subscription = d.subscription AND earlier.key = d.key
@@ -93,7 +99,7 @@ SELECT m.position, m.id, m.key, m.body, m.headers, m.tenant, m.cause, m.correlat
        m.expires_ms, d.attempt, d.key
   FROM deliveries AS d JOIN messages AS m ON m.position = d.position
  WHERE d.subscription = :subscription
-   AND d.position IN (SELECT position FROM heads UNION ALL SELECT position FROM keyless)
+   AND d.position = ANY(ARRAY(SELECT position FROM heads UNION ALL SELECT position FROM keyless))
    AND d.due_ms <= :now_ms AND d.status IN ('ready', 'leased')
  ORDER BY d.due_ms, d.position LIMIT :limit
    FOR UPDATE OF d SKIP LOCKED;
@@ -122,7 +128,7 @@ SELECT m.position, m.id, m.key, m.body, m.headers, m.tenant, m.cause, m.correlat
 
 -- name: busy_keys
 SELECT DISTINCT key FROM deliveries
- WHERE subscription = :subscription AND status IN ('ready', 'leased') AND key IN (SELECT value FROM json_array_elements_text(:keys::json));
+ WHERE subscription = :subscription AND status IN ('ready', 'leased') AND key = ANY(ARRAY(SELECT value FROM json_array_elements_text(:keys::json)));
 
 -- name: insert_deliveries
 INSERT INTO deliveries (subscription, position, key, status, attempt, due_ms, token, holder)
@@ -136,7 +142,7 @@ UPDATE subscriptions SET urgent = :cursor WHERE name = :name;
 
 -- name: acknowledge_deliveries
 DELETE FROM deliveries
- WHERE subscription = :subscription AND position IN (SELECT value::bigint FROM json_array_elements_text(:positions::json)) AND token = :token AND status = 'leased'
+ WHERE subscription = :subscription AND position = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:positions::json))) AND token = :token AND status = 'leased'
 RETURNING position;
 
 -- name: count_acknowledged

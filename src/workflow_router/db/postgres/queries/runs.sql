@@ -54,12 +54,12 @@ SELECT key, seq, name, kind, status, output, error, attempts, started_ms, finish
 
 -- name: unfinished_runs
 SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes, parent
-  FROM runs WHERE status = 'running' AND shard IN (SELECT value::bigint FROM json_array_elements_text(:shards::json)) AND id > :after
+  FROM runs WHERE status = 'running' AND shard = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:shards::json))) AND id > :after
  ORDER BY id LIMIT :limit;
 
 -- name: timers
 SELECT t.run_id, t.step_key, t.due_ms FROM timers AS t JOIN runs AS r ON r.id = t.run_id
- WHERE t.due_ms <= :before_ms AND r.status = 'waiting' AND t.shard IN (SELECT value::bigint FROM json_array_elements_text(:shards::json))
+ WHERE t.due_ms <= :before_ms AND r.status = 'waiting' AND t.shard = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:shards::json)))
  ORDER BY t.due_ms LIMIT :limit;
 
 -- name: list_runs

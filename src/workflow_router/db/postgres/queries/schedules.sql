@@ -12,7 +12,7 @@ RETURNING name;
 
 -- name: retire_schedules
 -- Those of other projects stay.
-DELETE FROM schedules WHERE owner = :owner AND name NOT IN (SELECT value FROM json_array_elements_text(:names::json)) RETURNING name;
+DELETE FROM schedules WHERE owner = :owner AND name <> ALL(ARRAY(SELECT value FROM json_array_elements_text(:names::json))) RETURNING name;
 
 -- name: schedules
 SELECT specification, paused, next_ms, due_ms, fired_ms, runs FROM schedules ORDER BY name;

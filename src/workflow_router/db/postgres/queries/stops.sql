@@ -12,7 +12,7 @@ SELECT run_id, reason, due_ms, grace_ms, given FROM stops WHERE run_id = :run_id
 
 -- name: stops_due
 SELECT run_id, reason, due_ms, grace_ms, given FROM stops
- WHERE due_ms <= :before_ms AND shard IN (SELECT value::bigint FROM json_array_elements_text(:shards::json)) ORDER BY due_ms LIMIT :limit;
+ WHERE due_ms <= :before_ms AND shard = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:shards::json))) ORDER BY due_ms LIMIT :limit;
 
 -- name: forget_stop
 DELETE FROM stops WHERE run_id = :run_id;
@@ -40,7 +40,7 @@ DELETE FROM heartbeats WHERE run_id = :run_id AND step_key = :step_key;
 -- A run has come further if it has committed more steps, or was woken.
 INSERT INTO takeups (run_id, mark, count)
 SELECT r.id, r.wakes + (SELECT count(*) FROM steps AS s WHERE s.run_id = r.id), 1
-  FROM runs AS r WHERE r.id IN (SELECT value FROM json_array_elements_text(:runs::json))
+  FROM runs AS r WHERE r.id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:runs::json)))
 ON CONFLICT (run_id) DO UPDATE
    SET count = CASE WHEN takeups.mark = excluded.mark THEN takeups.count + 1 ELSE 1 END, mark = excluded.mark
 RETURNING run_id, count;

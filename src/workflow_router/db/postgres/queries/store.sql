@@ -33,7 +33,7 @@ UPDATE shards SET lease_until_ms = (extract(epoch FROM clock_timestamp()) * 1000
 
 -- name: release_some_shards
 UPDATE shards SET owner = NULL, lease_until_ms = 0
- WHERE owner = :owner AND shard IN (SELECT value::bigint FROM json_array_elements_text(:shards::json));
+ WHERE owner = :owner AND shard = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:shards::json)));
 
 -- name: release_shards
 UPDATE shards SET owner = NULL, lease_until_ms = 0 WHERE owner = :owner;

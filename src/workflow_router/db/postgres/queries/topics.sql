@@ -11,7 +11,7 @@ SELECT number, head, bytes, declaration FROM topics WHERE name = :name;
 
 -- name: set_in_force
 UPDATE subscriptions SET in_force = CASE WHEN declaration IS NOT NULL THEN 1
-       WHEN name IN (SELECT value FROM json_array_elements_text(:names::json)) THEN 1 ELSE 0 END;
+       WHEN name = ANY(ARRAY(SELECT value FROM json_array_elements_text(:names::json))) THEN 1 ELSE 0 END;
 
 -- name: declare_topic
 UPDATE topics SET declaration = :declaration WHERE name = :name;

@@ -16,7 +16,7 @@ SELECT found.correlation FROM (
 ) AS found WHERE found.correlation IS NOT NULL ORDER BY found.place LIMIT 1;
 
 -- name: trace_steps
-SELECT run_id, key, kind, started_ms, finished_ms FROM steps WHERE run_id IN (SELECT jsonb_array_elements_text(:runs::jsonb)) LIMIT :limit;
+SELECT run_id, key, kind, started_ms, finished_ms FROM steps WHERE run_id = ANY(ARRAY(SELECT jsonb_array_elements_text(:runs::jsonb))) LIMIT :limit;
 
 -- name: trace_calls
-SELECT id, attempts FROM dispatches WHERE id IN (SELECT jsonb_array_elements_text(:dispatches::jsonb));
+SELECT id, attempts FROM dispatches WHERE id = ANY(ARRAY(SELECT jsonb_array_elements_text(:dispatches::jsonb)));

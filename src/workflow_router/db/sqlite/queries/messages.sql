@@ -14,6 +14,11 @@ SELECT :name, coalesce(max(number), 0) + 1, (coalesce(max(number), 0) + 1) << 40
 INSERT INTO messages (position, id, key, body, headers, tenant, cause, correlation, published_ms, due_ms, expires_ms, priority, bytes)
 VALUES (:position, :id, :key, :body, :headers, :tenant, :cause, :correlation, :published_ms, :due_ms, :expires_ms, :priority, :bytes);
 
+-- name: insert_plain_messages
+-- Those without a key, headers, a cause or options.
+INSERT INTO messages (position, id, body, tenant, published_ms, priority, bytes)
+VALUES (:position, :id, :body, :tenant, :published_ms, 0, :bytes);
+
 -- name: claim_deduplication
 -- Returns a row where the id is new within its window.
 INSERT INTO deduplications (topic, id, message_id, until_ms) VALUES (:topic, :id, :message_id, :until_ms)
