@@ -50,7 +50,8 @@ def join_mappings(
     for part, given in reversed(list(named.items())):
         if not isinstance(given, Mapping) or set(given) - _PART_FIELDS or not isinstance(given.get("on"), Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]  users write it
             raise InvalidInput(f"The part {part} of the join {name} takes on, when, key and keep.", remedy="Mend it.")
-        key, when = given.get("key", rule.get("key")), given.get("when")
+        key, when = given.get("key"), given.get("when")
+        key = rule.get("key") if key is None else key  # a part as router.yaml has it names every field
         made.append(
             EventMapping(
                 name=f"{name}.{part}",
