@@ -48,9 +48,12 @@ def endpoints_page() -> str:
         "Bodies and answers are described, for programs, at `/openapi.json` of a running router. Every error is a",
         "problem document (RFC 9457); its types are in [errors](errors.md). Beside these, the",
         "[gateway](../howto/routes.md#the-gateway) passes calls on.",
+        "",
+        "`scope` is what a caller must be [allowed to](../howto/access.md); `any` is whoever is known, and",
+        "what is open is for everybody. What has a `*` is not for callers of one tenant: it belongs to none.",
     ]
     for tag in dict.fromkeys(one.tag for one in ENDPOINTS):
-        lines += ["", f"## {tag}", "", "| | | query | answers |", "|---|---|---|---|"]
+        lines += ["", f"## {tag}", "", "| | | scope | query | answers |", "|---|---|---|---|---|"]
         lines += [_endpoint_row(one) for one in ENDPOINTS if one.tag == tag]
     return "\n".join([*lines, ""])
 
@@ -86,7 +89,8 @@ def _endpoint_row(one: Endpoint) -> str:
     query = ", ".join(f"`{name}`" for name in one.query.__struct_fields__)
     good = f"{one.status} {HTTPStatus(one.status).phrase}"
     refused = ", ".join(str(status) for status in _statuses(one.errors))
-    return f"| `{one.method} {one.path}` | {summary} | {query} | {good}{f'; {refused}' if refused else ''} |"
+    scope = "open" if one.scope is None else f"`{one.scope}`{'*' if one.tenants == 'refused' else ''}"
+    return f"| `{one.method} {one.path}` | {summary} | {scope} | {query} | {good}{f'; {refused}' if refused else ''} |"
 
 
 def _statuses(kinds: Iterable[type[errors.RouterError]]) -> list[int]:

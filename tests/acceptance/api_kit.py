@@ -18,11 +18,13 @@ from workflow_router.api.callers import Callers
 from workflow_router.api.gateway import Gateway
 from workflow_router.api.server import Api
 from workflow_router.api.websocket import FRAME_MAX_BYTES
+from workflow_router.app.access import opened_access
 from workflow_router.core.event_mappings.webhooks import Scheme, Source
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.proofs.checkpoint import Signer
 from workflow_router.core.runtime import Runtime
 from workflow_router.core.runtime_state.approval_links import Links
+from workflow_router.settings.access import Access
 
 SECRET = "swordfish"
 EVENT: dict[str, Any] = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "com.example.order"}
@@ -82,6 +84,12 @@ class Door:
         assert answer.status == 200, answer.body
         return answer.json
 
+    async def get_as(self, key: str, path: str) -> Any:
+        """The JSON that a GET with a key answers."""
+        answer = await self.call("GET", path, None, {"authorization": f"Bearer {key}"})
+        assert answer.status == 200, answer.body
+        return answer.json
+
     async def send(self, **members: object) -> Answer:
         """Post an event."""
         return await self.call("POST", "/events", {**EVENT, **members}, STRUCTURED)
@@ -123,12 +131,14 @@ async def served(router: Router, *, keys: Mapping[str, str] | None = None, **par
     parts.setdefault("subscriptions", [Subscription(name="audit", topic="orders", max_deliveries=2)])
     limit = parts.pop("body_max_bytes", 65_536)
     senders: dict[str, Scheme] = {"github": "github", "slack": "slack", **parts.pop("senders", {})}
-    async with embed(router, prepare=_sign, **parts) as runtime:
+    declared = parts.pop("access", Access())
+    async with embed(router, prepare=_sign, **parts) as runtime, contextlib.AsyncExitStack() as stack:
         sources = {name: Source(name, scheme, lambda: [SECRET]) for name, scheme in senders.items()}
         gateway = Gateway(
             runtime.dispatcher, runtime.entry, identify=Callers(runtime.live).identify, cache=runtime.cache
         )
-        api = Api(runtime, sources=sources, gateway=gateway, keys=keys, body_max_bytes=limit, version=lambda: "1.2.3")
+        access = await stack.enter_async_context(opened_access(runtime, declared, keys))
+        api = Api(runtime, access, sources=sources, gateway=gateway, body_max_bytes=limit, version=lambda: "1.2.3")
         # Without the protocol asyncio leaves Nagle's algorithm on, and every answer waits 40 ms for an acknowledgement.
         with socket.socket(proto=socket.IPPROTO_TCP) as listener:
             listener.bind(("127.0.0.1", 0))

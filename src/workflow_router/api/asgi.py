@@ -7,6 +7,7 @@ Message = MutableMapping[str, Any]  # what ASGI passes; its types are told by th
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+IDENTITY = "workflow_router.identity"  # in the scope of a mounted application: who the door knows the caller to be
 
 
 class Mounted(Protocol):

@@ -6,15 +6,16 @@ agent it is (if its key names none), lower its priority and shorten its wait.
 
 from collections.abc import Iterable
 
-from workflow_router.api import asgi
-from workflow_router.api.access import Access
+import msgspec
+
+from workflow_router.core.access.model import Identity
 from workflow_router.core.dispatch_route.live import PREFIX, Key, Live
 from workflow_router.core.dispatch_route.model import Caller, Headers
 from workflow_router.core.errors import InvalidInput, Unauthorized
+from workflow_router.core.model import DEFAULT_TENANT
 
 AGENT, PRIORITY, WAIT = "x-router-agent", "x-router-priority", "x-router-wait-s"
 _NAME_MAX = 100
-_SHOWN = frozenset({b"authorization", b"x-api-key"})
 
 
 def token_of(headers: Iterable[tuple[str, str]]) -> str:
@@ -44,15 +45,18 @@ class Callers:
             raise Unauthorized("There is no such key.", remedy="Send one made with `wr keys create`.")
         return key
 
-    def identify(self, headers: Headers) -> Caller:
-        """Who asks. Raises Unauthorized, InvalidInput."""
-        key = self.key_of(headers)
+    def identify(self, headers: Headers, identity: Identity | None = None) -> Caller:
+        """Who asks; `identity` is that of a caller who showed no virtual key. Raises Unauthorized, InvalidInput."""
+        key = None if identity is not None else self.key_of(headers)
         said = {name: value for name, value in headers if name.startswith("x-router-")}
         agent = said.get(AGENT)
         if key is None:
+            known = _ANYBODY if identity is None or identity.kind == "local" else _of(identity)
             if not said:
-                return _ANYBODY
-            return Caller(agent=_short(agent), priority=min(_number(said, PRIORITY, 0), 0), wait_s=_wait(said))
+                return known
+            return msgspec.structs.replace(
+                known, agent=_short(agent), priority=min(_number(said, PRIORITY, 0), 0), wait_s=_wait(said)
+            )
         return Caller(
             tenant=key.tenant,
             caller=key.name,
@@ -66,24 +70,8 @@ class Callers:
 _ANYBODY = Caller()
 
 
-def admit(live: Live, access: Access, headers: asgi.Headers) -> None:
-    """Let a caller of the gateway in, by a virtual key or as the other doors do; it needs a key once there are some.
-
-    Raises Unauthorized, Forbidden.
-    """
-    if virtual_key(live, headers) is None and access.identify(headers) is None and live.asks_for_keys:
-        raise Unauthorized("This needs a key.", remedy="Send the header Authorization: Bearer KEY.")
-
-
-def virtual_key(live: Live, headers: asgi.Headers) -> Key | None:
-    """The virtual key that was shown; None where none was. Raises Unauthorized for one that opens nothing."""
-    token = token_of([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers if name in _SHOWN])
-    if not token.startswith(PREFIX):
-        return None
-    key = live.key_of(token)
-    if key is None:
-        raise Unauthorized("There is no such key.", remedy="Send one made with `wr keys create`.")
-    return key
+def _of(identity: Identity) -> Caller:
+    return Caller(tenant=identity.tenant or DEFAULT_TENANT, caller=identity.name)
 
 
 def _short(agent: str | None) -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 
+from workflow_router.api.access import Access
 from workflow_router.api.asgi import Headers
 from workflow_router.api.metrics import Metrics
 from workflow_router.core.event_mappings.webhooks import Source
@@ -13,6 +14,7 @@ class Context:
     """The parts behind the API.
 
     Attributes:
+        access: who may call, and by which keys.
         sources: senders of webhooks, by name.
         closing: set when the server is about to stop; streams end then.
         description: the OpenAPI document, made at first use.
@@ -21,8 +23,11 @@ class Context:
         streams: how many streams of messages are open.
     """
 
-    def __init__(self, runtime: Runtime, sources: Mapping[str, Source], version: Callable[[], str]) -> None:
+    def __init__(
+        self, runtime: Runtime, access: Access, sources: Mapping[str, Source], version: Callable[[], str]
+    ) -> None:
         self.runtime = runtime
+        self.access = access
         self.sources = sources
         self.version = version
         self.metrics = Metrics()

@@ -1,22 +1,27 @@
 """Owns the endpoint: method, path and a function whose signature says what goes in and comes out.
 
-Routing, validation and OpenAPI follow from this one description, so that none of them can say something else. Refuses a
-function whose parameters do not fit its path.
+Routing, validation, access and OpenAPI follow from this one description, so that none of them can say something else.
+Refuses a function whose parameters do not fit its path, and a caller whom nothing in the description lets in.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, get_type_hints
+from typing import Any, Literal, TypeAlias, get_type_hints
 
 import msgspec
 
 from workflow_router.api.context import Context
 from workflow_router.api.request import JSON, Request, Response
-from workflow_router.core.errors import RouterError
+from workflow_router.core.access.model import ADMIN, ROLES, Identity, Scope
+from workflow_router.core.errors import Forbidden, RouterError
 from workflow_router.utils.codec import to_json
 
 Function = Callable[..., Awaitable[object]]
+# Raises NotFound where what the path names is not the tenant's.
+Guard: TypeAlias = Callable[[Context, str, Mapping[str, str]], Awaitable[None]]
+Tenants: TypeAlias = Literal["refused", "shared", "own"] | Guard
 PARAMETER = re.compile(r"\{(\w+)\}")
+PUBLIC = None  # the scope of operations that are open to callers without a credential
 
 
 class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,8 +37,10 @@ class Endpoint:
     Attributes:
         consumes: type by media type, of a body that the function reads itself; None where it is no JSON.
         produces: the same of the answer.
-        public: open to callers without a key.
-        virtual: open to virtual keys too, for what is their tenant's.
+        scope: what a caller must be allowed to; `PUBLIC` for everybody.
+        tenants: what it is to callers who are bound to a tenant. `refused` is not for them, as what it shows or changes
+            belongs to no tenant; `shared` has nothing of any tenant; `own` asks `request` whose it is; a guard says
+            whether what the path names is the tenant's.
     """
 
     def __init__(
@@ -45,8 +52,8 @@ class Endpoint:
         tag: str,
         status: int,
         errors: tuple[type[RouterError], ...],
-        public: bool,
-        virtual: bool,
+        scope: Scope | None,
+        tenants: Tenants,
         consumes: Mapping[str, object] | None,
         produces: Mapping[str, object] | None,
     ) -> None:
@@ -57,8 +64,8 @@ class Endpoint:
         self.tag = tag
         self.status = status
         self.errors = errors
-        self.public = public
-        self.virtual = virtual
+        self.scope = scope
+        self.tenants = tenants
         self.name: str = function.__name__
         self.documentation = (function.__doc__ or "").strip()
         answer = hints.pop("return")
@@ -73,8 +80,29 @@ class Endpoint:
         self.consumes: Mapping[str, object] = consumes or ({} if body is None else {JSON: body})
         self.produces: Mapping[str, object] = produces or ({} if answer in {None, type(None)} else {JSON: answer})
 
+    @property
+    def public(self) -> bool:
+        """Whether it is open to callers without a credential."""
+        return self.scope is None
+
+    async def allow(self, context: Context, identity: Identity | None, path: Mapping[str, str]) -> None:
+        """Raise Forbidden where the caller may not do this, NotFound where it is another tenant's."""
+        if self.scope is None:
+            return
+        if identity is None or not identity.may(self.scope):
+            raise Forbidden(f"This needs the scope {self.scope}.", remedy=_remedy(self.scope), needs=self.scope)
+        if identity.tenant is None or self.tenants in {"shared", "own"}:
+            return
+        if not callable(self.tenants):
+            raise Forbidden(
+                f"{self.name} is not for a caller of one tenant ({identity.tenant}): what it is about belongs to none.",
+                remedy="Use a credential that is bound to no tenant.",
+            )
+        await self.tenants(context, identity.tenant, path)
+
     async def respond(self, context: Context, request: Request, path: Mapping[str, str]) -> Response:
         """Decode what the function takes, call it, and encode what it returns. Raises RouterError."""
+        await self.allow(context, request.identity, path)
         given: dict[str, object] = dict(path)
         for name in self._wants:
             given[name] = context if name == "context" else request
@@ -94,10 +122,10 @@ def endpoint(
     path: str,
     *,
     tag: str,
+    scope: Scope | None,
+    tenants: Tenants = "refused",
     status: int = 200,
     errors: tuple[type[RouterError], ...] = (),
-    public: bool = False,
-    virtual: bool = False,
     consumes: Mapping[str, object] | None = None,
     produces: Mapping[str, object] | None = None,
 ) -> Callable[[Function], Endpoint]:
@@ -111,10 +139,16 @@ def endpoint(
             tag=tag,
             status=status,
             errors=errors,
-            public=public,
-            virtual=virtual,
+            scope=scope,
+            tenants=tenants,
             consumes=consumes,
             produces=produces,
         )
 
     return declare
+
+
+def _remedy(scope: str) -> str:
+    roles = [role for role, scopes in ROLES.items() if scope in scopes]
+    named = f"such as the role {roles[0]}" if roles and scope != ADMIN else "an administrator's"
+    return f"Use a credential that has it, {named}."

@@ -13,8 +13,10 @@ from urllib.parse import unquote
 
 import msgspec
 
+from workflow_router.api.asgi import IDENTITY
 from workflow_router.api.presence import Presence, Visit
 from workflow_router.api.problems import document_of
+from workflow_router.core.access.model import Identity
 from workflow_router.core.dispatch_route.cache import Cache
 from workflow_router.core.dispatch_route.counting import Uncounted, counted
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
@@ -95,7 +97,7 @@ def _bytes(name: str) -> bytes:
     return name.encode("latin-1")
 
 
-def _anybody(_: Headers) -> Caller:
+def _anybody(_: Headers, __: Identity | None) -> Caller:
     return Caller()
 
 
@@ -123,7 +125,7 @@ class Gateway:
         body_max_bytes: a longer request body is refused with 413.
         before: what may change, hold or deny a call before it is sent.
         cache: the answers that routes with a `cache` give again.
-        identify: who asks, by the request's headers; it raises Unauthorized or Forbidden.
+        identify: who asks, by the request's headers and who the door knows it is; it raises Unauthorized or Forbidden.
     """
 
     def __init__(
@@ -131,7 +133,7 @@ class Gateway:
         dispatcher: Dispatcher,
         account: Callable[[str, Call, Caller], _Account],
         body_max_bytes: int = BODY_MAX_BYTES,
-        identify: Callable[[Headers], Caller] = _anybody,
+        identify: Callable[[Headers, Identity | None], Caller] = _anybody,
         cache: Cache | None = None,
         before: Before | None = None,
     ) -> None:
@@ -162,7 +164,7 @@ class Gateway:
     async def _serve(self, exchange: "_Exchange", door: _Door) -> None:
         if door.allow and exchange.method != door.allow:
             raise _MethodNotAllowed(f"This path takes {door.allow} only.")
-        caller = self._identify(exchange.headers)
+        caller = self._identify(exchange.headers, exchange.identity)
         if exchange.path == _MODELS:
             await exchange.whole(200, (("content-type", "application/json"),), self._models())
             return
@@ -233,6 +235,7 @@ class _Exchange:
         self.query = f"?{query.decode('latin-1')}" if query else ""
         self.headers: Headers = tuple([(_text(name), value.decode("latin-1")) for name, value in scope["headers"]])
         self.named = dict(reversed(self.headers))  # the first of each name
+        self.identity: Identity | None = scope.get(IDENTITY)
         self.started = False
         self.visit = Visit(receive)
         self._events = False

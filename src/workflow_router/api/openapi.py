@@ -96,7 +96,8 @@ def _operation(one: Endpoint, schemas: _Schemas) -> Document:
             *schemas.query(one),
         ],
         "responses": {str(one.status): _answer(one.status, one.produces, schemas)},
-        "security": [] if one.public else [{"key": []}],
+        # The list names what is needed, as OpenAPI 3.1 has it for schemes other than OAuth 2 (4.8.30).
+        "security": [] if one.scope is None else [{"key": [one.scope]}],
     }
     if rest:
         operation["description"] = " ".join(rest.split())
@@ -130,7 +131,7 @@ def _door(door: Door) -> Document:
             for name in PARAMETER.findall(door.path)
         ],
         "responses": {"200": anything, "default": {**anything, "description": "The target's error, or the router's."}},
-        "security": [{"key": []}],
+        "security": [{"key": ["dispatch"]}],
     }
     if door.method in {"POST", "PUT", "PATCH"}:
         operation["requestBody"] = {"required": door.path.startswith("/v1/"), "content": anything["content"]}

@@ -10,7 +10,9 @@ import msgspec
 
 from workflow_router.api.asgi import Headers, Message, Receive
 from workflow_router.api.problems import BodyTooSlow
+from workflow_router.core.access.model import Identity
 from workflow_router.core.errors import InvalidInput, PayloadTooLarge, UnsupportedMediaType
+from workflow_router.core.model import DEFAULT_TENANT
 from workflow_router.utils.codec import NotJsonError, read_json
 
 T = TypeVar("T")
@@ -35,26 +37,32 @@ class Request:
     """A request that an endpoint was found for.
 
     Attributes:
-        caller: name of the key it was sent with; None where no keys are configured.
-        only_tenant: of a virtual key: nothing of other tenants may be told; None for all other callers.
+        identity: who sent it; None where anybody may.
         body_max_bytes: a longer body is refused as soon as that is known.
     """
 
-    __slots__ = ("_receive", "_scope", "body_max_bytes", "caller", "only_tenant")
+    __slots__ = ("_receive", "_scope", "body_max_bytes", "identity")
 
-    def __init__(
-        self,
-        scope: Message,
-        receive: Receive,
-        caller: str | None,
-        body_max_bytes: int,
-        only_tenant: str | None = None,
-    ) -> None:
+    def __init__(self, scope: Message, receive: Receive, identity: Identity | None, body_max_bytes: int) -> None:
         self._scope = scope
         self._receive = receive
-        self.caller = caller
-        self.only_tenant = only_tenant
+        self.identity = identity
         self.body_max_bytes = body_max_bytes
+
+    @property
+    def caller(self) -> str | None:
+        """The name of who sent it; None where that is not known: anybody, or whoever is on this machine."""
+        return None if self.identity is None or self.identity.kind == "local" else self.identity.name
+
+    @property
+    def only_tenant(self) -> str | None:
+        """The tenant its sender is bound to, of whose rows alone it may be told; None for all others."""
+        return None if self.identity is None else self.identity.tenant
+
+    @property
+    def tenant(self) -> str:
+        """Whose it is: of the tenant its sender is bound to, or else of the default one."""
+        return self.only_tenant or DEFAULT_TENANT
 
     @property
     def headers(self) -> Headers:

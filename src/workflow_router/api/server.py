@@ -5,11 +5,10 @@ errors have modules of their own; what is not foreseen is logged and answered wi
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
-from workflow_router.api.access import LOOPBACK, Access
-from workflow_router.api.asgi import Headers, Message, Mounted, Receive, Send
-from workflow_router.api.callers import admit, virtual_key
+from workflow_router.api.access import Access
+from workflow_router.api.asgi import IDENTITY, Headers, Message, Mounted, Receive, Send
 from workflow_router.api.context import Context
 from workflow_router.api.endpoints.subscriptions import stream
 from workflow_router.api.problems import MEDIA_TYPE, MethodNotAllowed, Unexpected, problem_of
@@ -18,8 +17,8 @@ from workflow_router.api.routing import Routes
 from workflow_router.api.stream import send_stream
 from workflow_router.api.table import ENDPOINTS
 from workflow_router.api.websocket import check_origin, consume, refuse
-from workflow_router.core.dispatch_route.live import Key
-from workflow_router.core.errors import NotFound, RouterError
+from workflow_router.core.access.model import Identity
+from workflow_router.core.errors import Forbidden, NotFound, RouterError, Unauthorized
 from workflow_router.core.event_mappings.webhooks import Source
 from workflow_router.core.runtime import Runtime
 
@@ -33,34 +32,40 @@ class Api:
     """The HTTP side of a running system, as an ASGI application.
 
     Args:
+        access: decides who calls.
         sources: senders of webhooks, by name.
         gateway: serves the paths it handles.
         body_max_bytes: a longer request body is refused.
-        keys: SHA-256 of each API key, in hex, to its name; None is for loopback only.
         version: the product's, asked for when somebody wants to know.
-        hosts: names under which the port may be called where there are no keys.
+
+    Attributes:
+        context: what the endpoints work with.
     """
 
     def __init__(
         self,
         runtime: Runtime,
+        access: Access,
         *,
         sources: Mapping[str, Source],
         gateway: Mounted | None = None,
         body_max_bytes: int = BODY_MAX_BYTES,
-        keys: Mapping[str, str] | None = None,
-        hosts: Collection[str] = LOOPBACK,
         version: Callable[[], str] = lambda: "0",
     ) -> None:
-        self._context = Context(runtime, sources, version)
+        self.context = Context(runtime, access, sources, version)
         self._gateway = gateway
         self._body_max_bytes = body_max_bytes
-        self._access = Access(keys, hosts)
+        self._access = access
         self._routes = Routes(ENDPOINTS)
+
+    @property
+    def asks(self) -> bool:
+        """Whether callers have to show a credential."""
+        return self._access.asks
 
     def close(self) -> None:
         """End the streams and say that no more work is wanted; to be called before the server waits for its callers."""
-        self._context.closing.set()
+        self.context.closing.set()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -69,7 +74,7 @@ class Api:
             return
         if scope["type"] != "http":
             raise RuntimeError(f"Only HTTP is served here, not {scope['type']}.")
-        self._context.enter(scope["headers"])
+        self.context.enter(scope["headers"])
         method: str = scope["method"]
         found = self._routes.find(scope["raw_path"].decode("latin-1"))
         one = found.methods.get(method)
@@ -77,25 +82,22 @@ class Api:
         if mounted is not None and not mounted.handles(scope["path"]):
             mounted = None
         response: Response | None = None
+        identity: Identity | None = None
         try:
-            caller: str | None = None
-            key: Key | None = None
             if mounted is not None:
-                admit(self._context.runtime.live, self._access, scope["headers"])
-            elif one is not None and one.virtual and (key := virtual_key(self._context.runtime.live, scope["headers"])):
-                caller = key.name
+                identity = scope[IDENTITY] = await self._access.admit(scope["headers"])
             elif one is None or not one.public:
-                caller = self._access.identify(scope["headers"])
+                identity = await self._access.identify(scope["headers"])
             if one is not None:
-                only = None if key is None else key.tenant
-                request = Request(scope, receive, caller, self._body_max_bytes, only)
-                response = await one.respond(self._context, request, found.parameters)
+                request = Request(scope, receive, identity, self._body_max_bytes)
+                response = await one.respond(self.context, request, found.parameters)
             elif found.methods:
                 raise MethodNotAllowed(method, ", ".join(sorted(found.methods)))
             elif mounted is None:
                 raise NotFound("There is nothing under this path.", remedy="See /openapi.json for what there is.")
         except RouterError as error:
             response = _refusal(error)
+            await self._tell(error, identity, "gateway" if one is None else one.name)
         except Exception:  # noqa: BLE001  whatever it is, the caller gets an answer, and no internals
             _log.exception("%s %s failed.", method, "a path" if one is None else one.path)
             response = _refusal(Unexpected("Something went wrong here.", remedy="See the server's log."))
@@ -104,20 +106,35 @@ class Api:
             await mounted(scope, receive, send)
             return
         label = ("", "other", response.status) if one is None else (one.method, one.path, response.status)
-        self._context.metrics.requests[label] += 1
+        self.context.metrics.requests[label] += 1
         await self._send(response, receive, send, head=method == "HEAD")
+
+    async def _tell(self, error: RouterError, identity: Identity | None, operation: str) -> None:
+        """Let the audit log know of a caller who was refused."""
+        if isinstance(error, Unauthorized | Forbidden):
+            credential, needs = error.context.get("credential"), error.context.get("needs")
+            await self._access.refusals.note(
+                identity,
+                credential if isinstance(credential, str) else None,
+                operation,
+                error.status,
+                needs=needs if isinstance(needs, str) else None,
+            )
 
     async def _serve_websocket(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve the one path that can be a WebSocket: the stream of a subscription."""
         raw_path: bytes = scope["raw_path"]
         found = self._routes.find(raw_path.partition(b"?")[0].decode("latin-1"))  # some servers leave the query in it
+        identity: Identity | None = None
         try:
-            self._access.identify(scope["headers"])
+            identity = await self._access.identify(scope["headers"])
             check_origin(scope["headers"])
             if found.methods.get("GET") is not stream:
                 raise NotFound("There is no WebSocket under this path.", remedy="See docs/howto/publish-subscribe.md.")
-            await consume(self._context, found.parameters["name"], scope, receive, send)
+            await stream.allow(self.context, identity, found.parameters)
+            await consume(self.context, found.parameters["name"], scope, receive, send)
         except RouterError as error:
+            await self._tell(error, identity, stream.name)
             await refuse(error, scope, send)
 
     async def _send(self, response: Response, receive: Receive, send: Send, *, head: bool) -> None:
@@ -132,7 +149,7 @@ class Api:
             await body.aclose()
             await send({"type": "http.response.body", "body": b""})
         else:
-            await send_stream(body, receive, send, self._context.closing)
+            await send_stream(body, receive, send, self.context.closing)
 
 
 def _refusal(error: RouterError) -> Response:

@@ -2,6 +2,7 @@
 
 from workflow_router.api.endpoint import Endpoint
 from workflow_router.api.endpoints import (
+    access,
     approval_links,
     approvals,
     audit,
@@ -53,6 +54,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *state.ENDPOINTS,
     *trace.ENDPOINTS,
     *audit.ENDPOINTS,
+    *access.ENDPOINTS,
     *operations.ENDPOINTS,
     *console.ENDPOINTS,
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from workflow_router.app.access import opened_access
 from workflow_router.app.links import links_of
 from workflow_router.app.logs import SCRUBBER
 from workflow_router.app.modules import join_workflows, load_routers
@@ -45,6 +46,7 @@ from workflow_router.settings.watch import watched
 if TYPE_CHECKING:
     from workflow_router.api.gateway import Gateway
     from workflow_router.api.server import Api
+    from workflow_router.core.event_mappings.webhooks import Source
 
 
 def check(folder: Path) -> list[Mistake]:
@@ -83,7 +85,6 @@ async def open_project(
     """Run a project: its runtime and the HTTP application in front of it. Raises InvalidProject."""
     # A program that embeds routers has no doors, so it need not pay for their import.
     from workflow_router.api.server import Api  # noqa: PLC0415  as above
-    from workflow_router.core.event_mappings.webhooks import Source  # noqa: PLC0415  as above
 
     routers = load_routers(project)
     mistakes = [*check_references(project, join_workflows(routers)), *approval_mistakes(project)]
@@ -123,26 +124,36 @@ async def open_project(
         runtime.retention.keeping = declared.settings.retention.keeping()
         runtime.retention.files = ArchiveFolder(project.folder.absolute() / declared.settings.retention.folder)
         runtime.archive.retention_days = declared.settings.keep_events_days
-        sources = {
-            name: Source(name, source.scheme, lambda name=name: _revealed(project, name))
-            for name, source in declared.sources.items()
-            if source.scheme is not None
-        }
-        api = Api(
-            runtime,
-            sources=sources,
-            gateway=_gateway(runtime),
-            body_max_bytes=declared.settings.body_max_bytes,
-            keys=api_keys_of(project),
-            version=_version,
-        )
         declared_here = [mapping for router in routers for mapping in router.mappings]
-        async with watched(
-            project,
-            runtime.workflows,
-            lambda found: runtime.ingest.set_mappings([*found, *declared_here], author="project"),
+        async with (
+            opened_access(runtime, declared.settings.access, api_keys_of(project)) as access,
+            watched(
+                project,
+                runtime.workflows,
+                lambda found: runtime.ingest.set_mappings([*found, *declared_here], author="project"),
+            ),
         ):
-            yield runtime, api
+            yield (
+                runtime,
+                Api(
+                    runtime,
+                    access,
+                    sources=_senders(project),
+                    gateway=_gateway(runtime),
+                    body_max_bytes=declared.settings.body_max_bytes,
+                    version=_version,
+                ),
+            )
+
+
+def _senders(project: Project) -> "dict[str, Source]":
+    from workflow_router.core.event_mappings.webhooks import Source  # noqa: PLC0415  as in `open_project`
+
+    return {
+        name: Source(name, source.scheme, lambda name=name: _revealed(project, name))
+        for name, source in project.router.sources.items()
+        if source.scheme is not None
+    }
 
 
 def _revealed(project: Project, source: str) -> list[str]:

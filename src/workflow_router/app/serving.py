@@ -42,17 +42,28 @@ async def serve(
         _log.warning("%s:%s: %s %s", folder / warning.file, warning.line or 1, warning.message, warning.remedy)
     host, _, port = (listen or project.router.settings.listen).rpartition(":")
     host = host.strip("[]")
-    if host not in LOOPBACK and not project.router.settings.api_keys:
-        raise Forbidden(
-            f"Listening on {host} would let anybody in.",
-            remedy="Declare settings.api_keys in router.yaml, or listen on 127.0.0.1.",
-        )
     form = log_format or project.router.settings.log_format
     with logging_as(form), listening(host, int(port)) as listener:
         async with open_project(project, store=store) as (runtime, api):
             declared = project.router.settings
+            if not api.asks:
+                _only_here(host)
             with watchdog.watched(declared.blocked_loop_s, lag=runtime.measures.lag.add):
                 await serve_http(api, listener, on_ready, lambda: runtime.drain(declared.drain_s), on_signal=api.close)
+
+
+def _only_here(host: str) -> None:
+    """Say who may call where no credential is configured. Raises Forbidden where others than this machine could."""
+    if host not in LOOPBACK:
+        raise Forbidden(
+            f"Listening on {host} would let anybody in.",
+            remedy="Declare settings.api_keys in router.yaml, or listen on 127.0.0.1 and make a key with "
+            "`wr access keys create`.",
+        )
+    _log.warning(
+        "No credential is configured: whoever is on this machine may do everything. `wr access keys create NAME "
+        "--role admin` makes a key, and callers need one from then on."
+    )
 
 
 async def work(

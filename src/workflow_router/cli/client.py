@@ -42,21 +42,21 @@ class Client:
 
     Args:
         url: where it is, without a path.
-        api_key: sent as a bearer token, where there is one.
+        token: an API key or sign-in token, sent as a bearer token where there is one.
 
     Attributes:
         has_key: whether the server knows the caller by a key.
     """
 
-    def __init__(self, url: str, api_key: str | None = None) -> None:
+    def __init__(self, url: str, token: str | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise InvalidInput(f"{url!r} is not an address of a server.", remedy=f"Write one such as {URL}.")
         self.url = url.rstrip("/")
         self._path = parts.path.rstrip("/")
-        self._api_key = api_key
+        self._token = token
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self.has_key = bool(api_key)
+        self.has_key = bool(token)
         self._connect = functools.partial(kind, parts.hostname, parts.port, timeout=TIMEOUT_S)
 
     def get(self, path: str, **query: object) -> dict[str, object]:
@@ -141,8 +141,8 @@ class Client:
         headers: Mapping[str, str],
     ) -> http.client.HTTPResponse:
         given = dict(headers)
-        if self._api_key:
-            given["authorization"] = f"Bearer {self._api_key}"
+        if self._token:
+            given["authorization"] = f"Bearer {self._token}"
         try:
             connection.request(method, self._path + path, body=body, headers=given)
             return connection.getresponse()
@@ -181,11 +181,17 @@ def talks(function: Callable[Concatenate[Client, Printer, P], None]) -> Callable
     """Give a command the options that say which server to talk to and how to print, and call it with both."""
 
     @click.option("--url", envvar="WR_URL", default=URL, show_default=True, help="The server (env WR_URL).")
-    @click.option("--api-key", envvar="WR_API_KEY", help="Its key, if it asks for one (env WR_API_KEY).")
+    @click.option(
+        "--token",
+        "--api-key",
+        "token",
+        envvar=["WR_TOKEN", "WR_API_KEY"],
+        help="An API key or a sign-in token, if it asks for one (env WR_TOKEN).",
+    )
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @functools.wraps(function)
-    def connected(url: str, api_key: str | None, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
-        function(Client(url, api_key), Printer(as_json=as_json), *args, **kwargs)
+    def connected(url: str, token: str | None, as_json: bool, *args: P.args, **kwargs: P.kwargs) -> None:
+        function(Client(url, token), Printer(as_json=as_json), *args, **kwargs)
 
     return cast("Callable[P, None]", connected)
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "limits": "limits",
     "budgets": "budgets",
     "keys": "keys",
+    "access": "access",
     "dispatches": "dispatches",
     "routes": "routes",
     "audit": "audit",

@@ -12,7 +12,7 @@ KNOWN_MIN = 6  # what is shorter would be found in ordinary words
 KNOWN_MAX = 200
 
 _SHAPES = re.compile(
-    r"(?<![A-Za-z0-9])(?:sk|pk|rk|wr|whsec|gh[opsu]|xox[abp]|AKIA)[-_][-_A-Za-z0-9]{12,512}"
+    r"(?<![A-Za-z0-9])(?:sk|pk|rk|wr[ks]?|whsec|gh[opsu]|xox[abp]|AKIA)[-_][-_A-Za-z0-9]{12,512}"
     r"|(?<![A-Za-z0-9])AKIA[A-Z0-9]{12,512}"
     r"|(?<=[Bb]earer )\s{0,8}[A-Za-z0-9._~+/=-]{8,4096}"
     r"|(?<=[Bb]asic )\s{0,8}[A-Za-z0-9+/=]{8,4096}"

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from workflow_router.core.errors import Mistake
 from workflow_router.core.runtime_state.interceptors import Interceptor
+from workflow_router.settings.access import Access
 from workflow_router.settings.approvals import Approvals
 from workflow_router.settings.audit import Audit
 from workflow_router.settings.bridges import Bridge
@@ -45,7 +46,8 @@ Store: TypeAlias = Annotated[
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the router runs. A relative SQLite path starts at the project folder. With `api_keys` each call needs one.
+    """How the router runs. A relative SQLite path starts at the project folder. With `api_keys` each call needs one
+    of them, which may do everything, or a key that was made with `wr access keys create`.
 
     Accepted events are kept for `keep_events_days`; null keeps them for good. With the `log_format` json the log is one
     JSON object a line.
@@ -55,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store: Store | Reference = "sqlite:///data/router.db"
     body_max_bytes: Annotated[int, Meta(ge=1_024, le=104_857_600)] = 1_048_576
     api_keys: dict[Name, Reference] = {}
+    access: Access = Access()
     blocked_loop_s: Seconds = 1.0
     keep_events_days: Annotated[float, Meta(gt=0, le=36_500)] | None = 30.0
     approvals: Approvals = Approvals()

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from workflow_router import Router, embed
 from workflow_router.api import stream
 from workflow_router.api.access import Access
 from workflow_router.api.asgi import Message
@@ -13,6 +14,9 @@ from workflow_router.api.endpoint import Endpoint, endpoint
 from workflow_router.api.metrics import Metrics
 from workflow_router.api.problems import MethodNotAllowed, problem_of
 from workflow_router.api.routing import Routes
+from workflow_router.core.access.keys import AccessKeys
+from workflow_router.core.access.model import LOCAL, Roles
+from workflow_router.core.access.refusals import Refusals
 from workflow_router.core.errors import DispatchFailed, Forbidden, NotFound, Overloaded, RouterError, StoreUnavailable
 
 
@@ -25,7 +29,7 @@ def declared(method: str, path: str) -> Endpoint:
         """Do it."""
         del context
 
-    return endpoint(method, path, tag="t")(one if "{" in path else none)
+    return endpoint(method, path, tag="t", scope="any")(one if "{" in path else none)
 
 
 def test_a_function_that_does_not_fit_its_path_is_refused() -> None:
@@ -35,7 +39,7 @@ def test_a_function_that_does_not_fit_its_path_is_refused() -> None:
 
     for path in ("/a", "/a/{other}", "/a/{name}/{other}"):
         with pytest.raises(TypeError, match="show takes"):
-            endpoint("GET", path, tag="t")(show)
+            endpoint("GET", path, tag="t", scope="any")(show)
 
 
 def test_a_fixed_segment_goes_before_a_parameter_and_nothing_is_guessed() -> None:
@@ -76,11 +80,16 @@ def test_labels_of_metrics_are_escaped() -> None:
 
 
 def test_hosts_that_may_be_called_can_be_told() -> None:
-    access = Access(None, hosts=["router.internal"])
-    assert access.identify([(b"host", b"Router.Internal:80")]) is None
-    assert access.identify([]) is None
-    with pytest.raises(Forbidden):
-        access.identify([(b"host", b"localhost")])
+    async def main() -> None:
+        async with embed(Router("x")) as runtime:
+            keys = AccessKeys(runtime.store, runtime.clock, Roles())
+            access = Access(runtime.live, keys, Refusals(runtime.store), hosts=["router.internal"])
+            assert await access.identify([(b"host", b"Router.Internal:80")]) is LOCAL
+            assert await access.identify([]) is LOCAL
+            with pytest.raises(Forbidden):
+                await access.identify([(b"host", b"localhost")])
+
+    asyncio.run(main())
 
 
 class Caller:

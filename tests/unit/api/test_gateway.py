@@ -13,6 +13,7 @@ import uvicorn
 from tests.fixtures.raw_server import Received, Script, Wire, always, answer, chunk, chunked_head, serving
 from tests.unit.dispatch_route.kit import Account, dispatching, route, target
 from workflow_router.api.gateway import Gateway
+from workflow_router.core.access.model import Identity
 from workflow_router.core.dispatch_route.model import BreakerPolicy, Caller, Headers, Route
 from workflow_router.core.errors import Unauthorized
 from workflow_router.core.model import DispatchRecord
@@ -44,7 +45,7 @@ class Reply:
 
 @asynccontextmanager
 async def gateway(
-    *routes: Route, body_max_bytes: int = 10_000, identify: Callable[[Headers], Caller] | None = None
+    *routes: Route, body_max_bytes: int = 10_000, identify: Callable[[Headers, Identity | None], Caller] | None = None
 ) -> AsyncGenerator[House, None]:
     house = House(0)
     async with dispatching(*routes) as dispatcher:
@@ -52,7 +53,7 @@ async def gateway(
             dispatcher,
             lambda _, __, ___: Account(house.records),
             body_max_bytes,
-            identify or (lambda _: Caller(caller="test")),
+            identify or (lambda _, __: Caller(caller="test")),
         )
         config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none", interface="asgi3")
         server = uvicorn.Server(config)
@@ -349,7 +350,7 @@ def test_errors_of_other_services_are_problem_documents() -> None:
 
 
 def test_who_may_not_ask_is_refused_before_the_body_is_read() -> None:
-    def nobody(_: Headers) -> Caller:
+    def nobody(_: Headers, __: Identity | None) -> Caller:
         raise Unauthorized("No such key.", remedy="Send one.")
 
     async def use(house: House) -> None:

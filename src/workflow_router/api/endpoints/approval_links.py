@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from workflow_router.api.context import Context
-from workflow_router.api.endpoint import endpoint
+from workflow_router.api.endpoint import PUBLIC, endpoint
 from workflow_router.api.request import Request, Response
 from workflow_router.core.errors import Conflict, Forbidden, InvalidInput, NotFound, RouterError
 from workflow_router.core.model import Approval
@@ -47,7 +47,7 @@ _HEADERS = (
 
 
 @endpoint(
-    "GET", "/approve/{token}", tag=TAG, public=True, produces={HTML: None}, errors=(Forbidden, NotFound, Conflict)
+    "GET", "/approve/{token}", tag=TAG, scope=PUBLIC, produces={HTML: None}, errors=(Forbidden, NotFound, Conflict)
 )
 async def show_link(context: Context, token: str) -> Response:
     """Show what a signed link would decide. Nothing is decided by opening it."""
@@ -65,7 +65,7 @@ async def show_link(context: Context, token: str) -> Response:
     "POST",
     "/approve/{token}",
     tag=TAG,
-    public=True,
+    scope=PUBLIC,
     consumes={FORM: None},
     produces={HTML: None},
     errors=(InvalidInput, Forbidden, NotFound, Conflict),

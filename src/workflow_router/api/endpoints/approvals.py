@@ -101,7 +101,7 @@ def _caller(request: Request, by: str) -> str:
     return request.caller or by
 
 
-@endpoint("GET", "/api/approvals", tag=TAG)
+@endpoint("GET", "/api/approvals", tag=TAG, scope="approvals:read")
 async def list_approvals(context: Context, query: ApprovalQuery) -> list[ApprovalView]:
     """List approvals, oldest first."""
     found = await context.runtime.approvals.list_approvals(
@@ -110,13 +110,19 @@ async def list_approvals(context: Context, query: ApprovalQuery) -> list[Approva
     return [_shown(one) for one in found]
 
 
-@endpoint("GET", "/api/approvals/{approval_id}", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/approvals/{approval_id}", tag=TAG, scope="approvals:read", errors=(NotFound,))
 async def get_approval(context: Context, approval_id: str) -> ApprovalView:
     """Show an approval with its form, and what exactly is approved."""
     return _shown(await context.runtime.approvals.find(approval_id))
 
 
-@endpoint("POST", "/api/approvals/{approval_id}", tag=TAG, errors=(InvalidInput, Forbidden, NotFound, Conflict))
+@endpoint(
+    "POST",
+    "/api/approvals/{approval_id}",
+    tag=TAG,
+    scope="approvals:decide",
+    errors=(InvalidInput, Forbidden, NotFound, Conflict),
+)
 async def decide(context: Context, request: Request, approval_id: str, body: Decide) -> ApprovalView:
     """Approve or reject; whoever asked goes on when that decides it."""
     decision = Decision(
@@ -132,21 +138,40 @@ async def decide(context: Context, request: Request, approval_id: str, body: Dec
     return _shown(await context.runtime.approvals.decide(approval_id, decision))
 
 
-@endpoint("POST", "/api/approvals/{approval_id}/remind", tag=TAG, errors=(Forbidden, NotFound, Conflict))
+@endpoint(
+    "POST",
+    "/api/approvals/{approval_id}/remind",
+    tag=TAG,
+    scope="approvals:decide",
+    errors=(Forbidden, NotFound, Conflict),
+)
 async def remind(context: Context, request: Request, approval_id: str, body: Why) -> ApprovalView:
     """Tell those asked again, now."""
     by = _caller(request, body.by) or None
     return _shown(await context.runtime.approvals.remind(approval_id, by=by))
 
 
-@endpoint("POST", "/api/approvals/{approval_id}/withdraw", tag=TAG, errors=(Forbidden, NotFound, Conflict))
+@endpoint(
+    "POST",
+    "/api/approvals/{approval_id}/withdraw",
+    tag=TAG,
+    scope="approvals:decide",
+    errors=(Forbidden, NotFound, Conflict),
+)
 async def withdraw(context: Context, request: Request, approval_id: str, body: Why) -> ApprovalView:
     """Take the question back; whoever asked goes on without an approval."""
     by = _caller(request, body.by) or None
     return _shown(await context.runtime.approvals.withdraw(approval_id, by=by, why=body.reason))
 
 
-@endpoint("POST", "/api/approvals/{approval_id}/links", tag=TAG, status=201, errors=(Forbidden, NotFound, Conflict))
+@endpoint(
+    "POST",
+    "/api/approvals/{approval_id}/links",
+    tag=TAG,
+    scope="approvals:decide",
+    status=201,
+    errors=(Forbidden, NotFound, Conflict),
+)
 async def make_link(context: Context, request: Request, approval_id: str, body: MakeLink) -> MadeLink:
     """Sign a link by which a person decides once; a key makes them for itself, or for others if settings allow it."""
     approvals = context.runtime.approvals
@@ -160,13 +185,20 @@ async def make_link(context: Context, request: Request, approval_id: str, body: 
     return MadeLink(url=url, person=link.person, approved=link.approved, expires_ms=link.expires_ms)
 
 
-@endpoint("GET", "/api/delegations", tag=TAG)
+@endpoint("GET", "/api/delegations", tag=TAG, scope="approvals:read")
 async def list_delegations(context: Context, query: DelegationQuery) -> list[Delegation]:
     """List who decides in whose place, now or later."""
     return await context.runtime.approvals.delegations.list_delegations(approval=query.approval)
 
 
-@endpoint("POST", "/api/delegations", tag=TAG, status=201, errors=(InvalidInput, Forbidden, NotFound, Conflict))
+@endpoint(
+    "POST",
+    "/api/delegations",
+    tag=TAG,
+    scope="approvals:decide",
+    status=201,
+    errors=(InvalidInput, Forbidden, NotFound, Conflict),
+)
 async def delegate(context: Context, request: Request, body: Delegate) -> Delegation:
     """Let somebody else decide in one's place: one approval, or all of them for a span of time."""
     delegation = Delegation(
@@ -182,7 +214,7 @@ async def delegate(context: Context, request: Request, body: Delegate) -> Delega
     return await context.runtime.approvals.delegations.delegate(delegation)
 
 
-@endpoint("DELETE", "/api/delegations/{delegation_id}", tag=TAG, errors=(Forbidden, NotFound))
+@endpoint("DELETE", "/api/delegations/{delegation_id}", tag=TAG, scope="approvals:decide", errors=(Forbidden, NotFound))
 async def revoke_delegation(context: Context, request: Request, delegation_id: str) -> Delegation:
     """Take a delegation back; with a key, only one's own."""
     return await context.runtime.approvals.delegations.revoke(delegation_id, by=request.caller)

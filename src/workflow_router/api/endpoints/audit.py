@@ -89,7 +89,7 @@ class Redact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by: Annotated[str, Meta(max_length=200)] = ""
 
 
-@endpoint("GET", "/api/audit", tag=TAG)
+@endpoint("GET", "/api/audit", tag=TAG, scope="audit:read")
 async def list_audit(context: Context, query: AuditQuery) -> list[Line]:
     """List audit entries in order; those that fit, where a filter is given."""
     correlation = query.correlation
@@ -114,7 +114,7 @@ async def list_audit(context: Context, query: AuditQuery) -> list[Line]:
     return [line_of(entry) for entry in await context.runtime.store.read(unit)]
 
 
-@endpoint("GET", "/api/audit/head", tag=TAG)
+@endpoint("GET", "/api/audit/head", tag=TAG, scope="audit:read", tenants="shared")
 async def get_audit_head(context: Context) -> AuditHead:
     """Show how many entries there are, and the root of their tree."""
 
@@ -125,7 +125,7 @@ async def get_audit_head(context: Context) -> AuditHead:
     return await context.runtime.store.read(unit)
 
 
-@endpoint("GET", "/api/audit/tiles/{number}", tag=TAG, errors=(InvalidInput, NotFound))
+@endpoint("GET", "/api/audit/tiles/{number}", tag=TAG, scope="audit:read", errors=(InvalidInput, NotFound))
 async def get_audit_tile(context: Context, number: str) -> PrunedLines:
     """Show the hashes of 256 entries, which stay when these are pruned; number 0 is the first."""
     if not (number.isascii() and number.isdecimal() and len(number) < 16):
@@ -136,21 +136,21 @@ async def get_audit_tile(context: Context, number: str) -> PrunedLines:
     return PrunedLines(int(number), found.hex())
 
 
-@endpoint("GET", "/api/audit/checkpoint", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/audit/checkpoint", tag=TAG, scope="audit:read", tenants="shared", errors=(NotFound,))
 async def get_checkpoint(context: Context) -> CheckpointView:
     """Show the latest signed checkpoint."""
     found = await context.runtime.checkpoints.latest()
     return CheckpointView(found.position, found.time_ms, found.note, context.runtime.checkpoints.key)
 
 
-@endpoint("POST", "/api/audit/checkpoint", tag=TAG, errors=(NotFound,))
+@endpoint("POST", "/api/audit/checkpoint", tag=TAG, scope="audit:write", errors=(NotFound,))
 async def make_checkpoint(context: Context) -> CheckpointView:
     """Sign a checkpoint of the log as it is now, and send it where checkpoints go."""
     made = await context.runtime.checkpoints.make()
     return CheckpointView(made.position, made.time_ms, made.note, context.runtime.checkpoints.key)
 
 
-@endpoint("GET", "/api/audit/consistency", tag=TAG, errors=(InvalidInput,))
+@endpoint("GET", "/api/audit/consistency", tag=TAG, scope="audit:read", tenants="shared", errors=(InvalidInput,))
 async def prove_consistency(context: Context, query: ConsistencyQuery) -> ConsistencyView:
     """Prove that the log only grew from one size to another."""
 
@@ -170,7 +170,7 @@ async def prove_consistency(context: Context, query: ConsistencyQuery) -> Consis
     return await context.runtime.store.read(unit)
 
 
-@endpoint("GET", "/api/audit/{position}/proof", tag=TAG, errors=(InvalidInput, NotFound))
+@endpoint("GET", "/api/audit/{position}/proof", tag=TAG, scope="audit:read", errors=(InvalidInput, NotFound))
 async def prove_inclusion(context: Context, position: str, query: ProofQuery) -> InclusionView:
     """Prove that an entry is in the log."""
     number = _position(position)
@@ -188,7 +188,7 @@ async def prove_inclusion(context: Context, position: str, query: ProofQuery) ->
     return await context.runtime.store.read(unit)
 
 
-@endpoint("POST", "/api/audit/{position}/redact", tag=TAG, errors=(InvalidInput, NotFound))
+@endpoint("POST", "/api/audit/{position}/redact", tag=TAG, scope="audit:write", errors=(InvalidInput, NotFound))
 async def redact(context: Context, request: Request, position: str, body: Redact) -> Line:
     """Take actor and details out of an entry; the tree and every proof stay as they are."""
     number = _position(position)

@@ -69,13 +69,13 @@ async def _views(context: Context) -> list[BridgeView]:
     return [_view(one, states.get(one.name), progress.get(one.name)) for one in broker.bridges.bridges]
 
 
-@endpoint("GET", "/api/bridges", tag=TAG)
+@endpoint("GET", "/api/bridges", tag=TAG, scope="broker:read")
 async def list_bridges(context: Context) -> list[BridgeView]:
     """List bridges to other message servers: lag, errors and counts of each."""
     return await _views(context)
 
 
-@endpoint("GET", "/api/bridges/{name}", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/bridges/{name}", tag=TAG, scope="broker:read", errors=(NotFound,))
 async def get_bridge(context: Context, name: str) -> BridgeView:
     """Show one bridge."""
     context.runtime.broker.bridges.bridge(name)

@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 
 import msgspec
 
-from workflow_router.api.endpoint import endpoint
+from workflow_router.api.endpoint import PUBLIC, endpoint
 from workflow_router.api.request import Request, Response
 from workflow_router.core.errors import NotFound
 
@@ -76,19 +76,19 @@ def _send(request: Request, path: str) -> Response:
     return Response(asset.body, content_type=asset.content_type, headers=headers)
 
 
-@endpoint("GET", "/", tag=TAG, public=True, produces={HTML: None})
+@endpoint("GET", "/", tag=TAG, scope=PUBLIC, produces={HTML: None})
 async def get_console(request: Request) -> Response:
     """Show the console."""
     return _send(request, "index.html")
 
 
-@endpoint("GET", "/web/{file}", tag=TAG, public=True, errors=(NotFound,), produces=_ANY)
+@endpoint("GET", "/web/{file}", tag=TAG, scope=PUBLIC, errors=(NotFound,), produces=_ANY)
 async def get_console_file(request: Request, file: str) -> Response:
     """Give a file of the console."""
     return _send(request, file)
 
 
-@endpoint("GET", "/web/{folder}/{part}", tag=TAG, public=True, errors=(NotFound,), produces=_ANY)
+@endpoint("GET", "/web/{folder}/{part}", tag=TAG, scope=PUBLIC, errors=(NotFound,), produces=_ANY)
 async def get_console_part(request: Request, folder: str, part: str) -> Response:
     """Give a file of a part of the console."""
     return _send(request, f"{folder}/{part}")

@@ -1,6 +1,6 @@
 """Owns the doors of dispatch records: list, explain, and the bodies that are kept.
 
-A virtual key sees the dispatches of its tenant, and no bodies. Refuses to tell it of those of others.
+A caller of one tenant, such as the holder of a virtual key, sees its dispatches. Refuses to tell it of those of others.
 """
 
 from typing import Annotated
@@ -38,7 +38,7 @@ class BodiesView(msgspec.Struct, frozen=True, kw_only=True):
     expires_ms: int
 
 
-@endpoint("GET", "/api/dispatches", tag=TAG, errors=(Forbidden,), virtual=True)
+@endpoint("GET", "/api/dispatches", tag=TAG, scope="dispatches:read", tenants="own", errors=(Forbidden,))
 async def list_dispatches(context: Context, request: Request, query: DispatchQuery) -> list[DispatchView]:
     """List dispatches, newest first, of one run or of all."""
     only = request.only_tenant
@@ -51,7 +51,7 @@ async def list_dispatches(context: Context, request: Request, query: DispatchQue
     return [view(DispatchView, one) for one in found]
 
 
-@endpoint("GET", "/api/dispatches/{dispatch_id}", tag=TAG, errors=(NotFound,), virtual=True)
+@endpoint("GET", "/api/dispatches/{dispatch_id}", tag=TAG, scope="dispatches:read", tenants="own", errors=(NotFound,))
 async def get_dispatch(context: Context, request: Request, dispatch_id: str) -> ExplainedView:
     """Show a dispatch: where it went, and why, in words too."""
     found = await _find(context, request, dispatch_id)
@@ -59,7 +59,14 @@ async def get_dispatch(context: Context, request: Request, dispatch_id: str) -> 
     return view(ExplainedView, found, explanation=explained(found), bodies_kept=kept is not None)
 
 
-@endpoint("GET", "/api/dispatches/{dispatch_id}/bodies", tag=TAG, errors=(NotFound, Forbidden))
+@endpoint(
+    "GET",
+    "/api/dispatches/{dispatch_id}/bodies",
+    tag=TAG,
+    scope="bodies:read",
+    tenants="own",
+    errors=(NotFound, Forbidden),
+)
 async def get_dispatch_bodies(context: Context, request: Request, dispatch_id: str) -> BodiesView:
     """Show the bodies that are kept of a dispatch, to whom its route lets read them."""
     await _find(context, request, dispatch_id)

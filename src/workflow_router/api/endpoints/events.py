@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from workflow_router.api.context import Context
-from workflow_router.api.endpoint import endpoint
+from workflow_router.api.endpoint import PUBLIC, endpoint
 from workflow_router.api.request import JSON, Request, Response
 from workflow_router.api.views import EventSummary, EventView
 from workflow_router.core.errors import (
@@ -68,6 +68,7 @@ async def _accept(context: Context, event: Event) -> Accepted:
     "POST",
     "/events",
     tag=TAG,
+    scope="events:write",
     status=202,
     errors=(InvalidEvent, PayloadTooLarge, UnsupportedMediaType, Overloaded),
     consumes={STRUCTURED: CloudEvent, BATCH: list[CloudEvent], "*/*": None},
@@ -102,7 +103,7 @@ async def post_events(context: Context, request: Request) -> Accepted | list[Acc
     tag=TAG,
     status=202,
     errors=(InvalidEvent, Unauthorized, NotFound, PayloadTooLarge, Overloaded),
-    public=True,
+    scope=PUBLIC,
     consumes={JSON: object},
     produces={JSON: Accepted},
 )
@@ -128,7 +129,7 @@ async def post_webhook(context: Context, request: Request, source: str) -> Accep
         raise
 
 
-@endpoint("GET", "/api/events", tag=TAG)
+@endpoint("GET", "/api/events", tag=TAG, scope="events:read")
 async def list_events(context: Context, query: EventQuery) -> EventPage:
     """List accepted events, newest first."""
     found = await context.runtime.store.read(
@@ -138,7 +139,7 @@ async def list_events(context: Context, query: EventQuery) -> EventPage:
     return EventPage([EventSummary.of(one) for one in found], following)
 
 
-@endpoint("GET", "/api/events/{event_id}", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/events/{event_id}", tag=TAG, scope="events:read", errors=(NotFound,))
 async def get_event(context: Context, event_id: str) -> EventView:
     """Show an accepted event with its data, by our id of it."""
     found = await context.runtime.store.read(lambda tx: tx.events.find(event_id, tenant=DEFAULT_TENANT))

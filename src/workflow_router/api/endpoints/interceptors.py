@@ -136,25 +136,31 @@ def _author(request: Request) -> str:
     return request.caller or "api"
 
 
-@endpoint("GET", "/api/interceptors", tag=TAG)
+@endpoint("GET", "/api/interceptors", tag=TAG, scope="interceptors:read")
 async def list_interceptors(context: Context) -> list[InterceptorView]:
     """List the interceptors in the order in which they are asked."""
     return [_view(one) for one in context.runtime.interception.rules.all()]
 
 
-@endpoint("GET", "/api/interceptors/{interceptor}", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/interceptors/{interceptor}", tag=TAG, scope="interceptors:read", errors=(NotFound,))
 async def get_interceptor(context: Context, interceptor: str) -> InterceptorView:
     """Show an interceptor."""
     return _view(context.runtime.interception.rules.find(interceptor))
 
 
-@endpoint("GET", "/api/interceptors/{interceptor}/versions", tag=TAG)
+@endpoint("GET", "/api/interceptors/{interceptor}/versions", tag=TAG, scope="interceptors:read")
 async def list_interceptor_versions(context: Context, interceptor: str) -> list[InterceptorVersionView]:
     """List the versions that were made of an interceptor while the router ran, oldest first."""
     return [_version(one) for one in await context.runtime.interception.rules.history(interceptor)]
 
 
-@endpoint("PUT", "/api/interceptors/{interceptor}", tag=TAG, errors=(*CHANGES, InvalidPattern, InvalidExpression))
+@endpoint(
+    "PUT",
+    "/api/interceptors/{interceptor}",
+    tag=TAG,
+    scope="interceptors:write",
+    errors=(*CHANGES, InvalidPattern, InvalidExpression),
+)
 async def put_interceptor(
     context: Context, request: Request, query: ExpectedVersion, body: dict[str, Raw], interceptor: str
 ) -> InterceptorVersionView:
@@ -164,7 +170,7 @@ async def put_interceptor(
     return _version(await rules.put(interceptor, given, author=_author(request), expected=query.version))
 
 
-@endpoint("POST", "/api/interceptors/{interceptor}/disable", tag=TAG, errors=CHANGES)
+@endpoint("POST", "/api/interceptors/{interceptor}/disable", tag=TAG, scope="interceptors:write", errors=CHANGES)
 async def disable_interceptor(
     context: Context, request: Request, query: ExpectedVersion, interceptor: str
 ) -> InterceptorVersionView:
@@ -173,7 +179,7 @@ async def disable_interceptor(
     return _version(await rules.stage(interceptor, "disabled", author=_author(request), expected=query.version))
 
 
-@endpoint("POST", "/api/interceptors/{interceptor}/enable", tag=TAG, errors=CHANGES)
+@endpoint("POST", "/api/interceptors/{interceptor}/enable", tag=TAG, scope="interceptors:write", errors=CHANGES)
 async def enable_interceptor(
     context: Context, request: Request, query: ExpectedVersion, interceptor: str
 ) -> InterceptorVersionView:
@@ -182,7 +188,7 @@ async def enable_interceptor(
     return _version(await rules.stage(interceptor, "live", author=_author(request), expected=query.version))
 
 
-@endpoint("DELETE", "/api/interceptors/{interceptor}", tag=TAG, errors=CHANGES)
+@endpoint("DELETE", "/api/interceptors/{interceptor}", tag=TAG, scope="interceptors:write", errors=CHANGES)
 async def delete_interceptor(
     context: Context, request: Request, query: ExpectedVersion, interceptor: str
 ) -> InterceptorVersionView:
@@ -191,20 +197,20 @@ async def delete_interceptor(
     return _version(await rules.stage(interceptor, "deleted", author=_author(request), expected=query.version))
 
 
-@endpoint("GET", "/api/holds", tag=TAG)
+@endpoint("GET", "/api/holds", tag=TAG, scope="interceptors:read")
 async def list_holds(context: Context, query: HoldQuery) -> list[HeldView]:
     """List transitions that are held, oldest first."""
     holds = context.runtime.interception.holds
     return [_held(one) for one in await holds.list_held(tenant=DEFAULT_TENANT, limit=query.limit)]
 
 
-@endpoint("GET", "/api/holds/{hold}", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/holds/{hold}", tag=TAG, scope="interceptors:read", errors=(NotFound,))
 async def get_hold(context: Context, hold: str) -> HeldView:
     """Show a transition that is held, or was."""
     return _held(await context.runtime.interception.holds.find(hold))
 
 
-@endpoint("POST", "/api/holds/{hold}/release", tag=TAG, errors=CHANGES)
+@endpoint("POST", "/api/holds/{hold}/release", tag=TAG, scope="holds:decide", errors=CHANGES)
 async def release_hold(context: Context, request: Request, body: Release, hold: str) -> HeldView:
     """Let it happen, with other values of fields where they are given."""
     holds = context.runtime.interception.holds
@@ -212,7 +218,7 @@ async def release_hold(context: Context, request: Request, body: Release, hold: 
     return _held(await holds.settle(hold, "released", by=by, reason=body.reason, changes=body.fields))
 
 
-@endpoint("POST", "/api/holds/{hold}/deny", tag=TAG, errors=CHANGES)
+@endpoint("POST", "/api/holds/{hold}/deny", tag=TAG, scope="holds:decide", errors=CHANGES)
 async def deny_hold(context: Context, request: Request, body: Deny, hold: str) -> HeldView:
     """Do not let it happen; the caller sees the reason."""
     holds = context.runtime.interception.holds

@@ -110,13 +110,13 @@ async def _limit(context: Context, limit: Limit, *, live: bool) -> LimitView:
     )
 
 
-@endpoint("GET", "/api/limits", tag=TAG)
+@endpoint("GET", "/api/limits", tag=TAG, scope="limits:read")
 async def list_limits(context: Context) -> list[LimitView]:
     """List the limits in force, and what is used of each."""
     return [await _limit(context, limit, live=live) for limit, live in context.runtime.live.limits]
 
 
-@endpoint("PUT", "/api/limits/{name}", tag=TAG, errors=(InvalidInput, Conflict))
+@endpoint("PUT", "/api/limits/{name}", tag=TAG, scope="limits:write", errors=(InvalidInput, Conflict))
 async def set_limit(context: Context, request: Request, name: str, body: Limit) -> LimitView:
     """Declare a limit, or change it; it holds for calls that begin from now on."""
     if body.name != name:
@@ -125,20 +125,20 @@ async def set_limit(context: Context, request: Request, name: str, body: Limit) 
     return await _limit(context, body, live=True)
 
 
-@endpoint("DELETE", "/api/limits/{name}", tag=TAG, errors=(NotFound,))
+@endpoint("DELETE", "/api/limits/{name}", tag=TAG, scope="limits:write", errors=(NotFound,))
 async def remove_limit(context: Context, request: Request, name: str) -> Removed:
     """Take back a limit that was declared over the API; one of router.yaml of the same name holds again."""
     await context.runtime.live.remove_limit(name, actor=request.caller)
     return Removed(name)
 
 
-@endpoint("GET", "/api/keys", tag=TAG)
+@endpoint("GET", "/api/keys", tag=TAG, scope="admin")
 async def list_keys(context: Context) -> list[KeyView]:
     """List the virtual keys."""
     return [_key(one) for one in context.runtime.live.keys]
 
 
-@endpoint("POST", "/api/keys", tag=TAG, status=201, errors=(InvalidInput, Conflict))
+@endpoint("POST", "/api/keys", tag=TAG, scope="admin", status=201, errors=(InvalidInput, Conflict))
 async def create_key(context: Context, request: Request, body: NewKey) -> KeyView:
     """Make a virtual key. The answer holds it, this once."""
     live = context.runtime.live
@@ -158,14 +158,14 @@ async def create_key(context: Context, request: Request, body: NewKey) -> KeyVie
     return _key(live.key(body.name), fresh)
 
 
-@endpoint("POST", "/api/keys/{name}/revoke", tag=TAG, errors=(NotFound,))
+@endpoint("POST", "/api/keys/{name}/revoke", tag=TAG, scope="admin", errors=(NotFound,))
 async def revoke_key(context: Context, request: Request, name: str) -> KeyView:
     """Let a key open nothing from now on."""
     await context.runtime.live.revoke_key(name, actor=request.caller)
     return _key(context.runtime.live.key(name))
 
 
-@endpoint("POST", "/api/keys/{name}/rotate", tag=TAG, errors=(NotFound, Conflict))
+@endpoint("POST", "/api/keys/{name}/rotate", tag=TAG, scope="admin", errors=(NotFound, Conflict))
 async def rotate_key(context: Context, request: Request, name: str, body: Rotation) -> KeyView:
     """Replace a key by a new one of the same rights; the old one counts for a while."""
     fresh = await context.runtime.live.rotate_key(name, grace_s=body.grace_s, actor=request.caller)

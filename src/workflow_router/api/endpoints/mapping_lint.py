@@ -20,7 +20,7 @@ class LintQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     events: Annotated[int, Meta(ge=0, le=EVENTS_MAX)] = 1_000
 
 
-@endpoint("GET", "/api/mappings/lint", tag=TAG)
+@endpoint("GET", "/api/mappings/lint", tag=TAG, scope="mappings:read")
 async def lint_mappings(context: Context, query: LintQuery) -> Linted:
     """Look over the mappings in force: what cannot match or act, what does the same, and what no recent event meets."""
     runtime = context.runtime
@@ -41,7 +41,7 @@ async def lint_mappings(context: Context, query: LintQuery) -> Linted:
     return await lint(runtime.store, runtime.mappings, runtime.ingest.matcher, known, events=query.events)
 
 
-@endpoint("GET", "/api/mappings/graph", tag=TAG)
+@endpoint("GET", "/api/mappings/graph", tag=TAG, scope="mappings:read")
 async def graph_mappings(context: Context) -> list[Relation]:
     """List which event types lead to which mappings, and what these start, publish or send."""
     return relations(context.runtime.ingest.mappings)

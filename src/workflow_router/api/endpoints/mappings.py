@@ -120,7 +120,7 @@ class ExplainedEvent(Explained, frozen=True, kw_only=True):
     classes: list[Classification] = []  # noqa: RUF012  msgspec copies it
 
 
-@endpoint("GET", "/api/mappings", tag=TAG)
+@endpoint("GET", "/api/mappings", tag=TAG, scope="mappings:read")
 async def list_mappings(context: Context) -> list[MappingView]:
     """List the mappings in force, those that are tried beside others included, and those that cannot be."""
     living = context.runtime.mappings
@@ -147,13 +147,13 @@ async def list_mappings(context: Context) -> list[MappingView]:
     )
 
 
-@endpoint("GET", "/api/mappings/{name}/versions", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/mappings/{name}/versions", tag=TAG, scope="mappings:read", errors=(NotFound,))
 async def list_versions(context: Context, name: str) -> list[VersionView]:
     """List the versions of a mapping, oldest first."""
     return [VersionView.of(one) for one in await context.runtime.mappings.history(name)]
 
 
-@endpoint("PUT", "/api/mappings/{name}", tag=TAG, errors=(InvalidInput, Conflict))
+@endpoint("PUT", "/api/mappings/{name}", tag=TAG, scope="mappings:write", errors=(InvalidInput, Conflict))
 async def put_mapping(context: Context, request: Request, name: str, body: PutMapping) -> VersionView:
     """Create or change a mapping. It is in force when this answers, and in other processes within a second."""
     made = await context.runtime.mappings.put(
@@ -162,7 +162,9 @@ async def put_mapping(context: Context, request: Request, name: str, body: PutMa
     return VersionView.of(made)
 
 
-@endpoint("POST", "/api/mappings/{name}/change", tag=TAG, errors=(InvalidInput, NotFound, Conflict))
+@endpoint(
+    "POST", "/api/mappings/{name}/change", tag=TAG, scope="mappings:write", errors=(InvalidInput, NotFound, Conflict)
+)
 async def change_mapping(context: Context, request: Request, name: str, body: Change) -> VersionView:
     """Disable or enable a mapping, move it to another stage, or roll it back. Each makes a new version."""
     living, author, override = context.runtime.mappings, _author(request), body.override
@@ -178,13 +180,13 @@ async def change_mapping(context: Context, request: Request, name: str, body: Ch
     return VersionView.of(made)
 
 
-@endpoint("DELETE", "/api/mappings/{name}", tag=TAG, errors=(NotFound, Conflict))
+@endpoint("DELETE", "/api/mappings/{name}", tag=TAG, scope="mappings:write", errors=(NotFound, Conflict))
 async def delete_mapping(context: Context, request: Request, name: str) -> VersionView:
     """Delete a mapping that the API made, or an override, which gives the name back to the project."""
     return VersionView.of(await context.runtime.mappings.delete(name, author=_author(request)))
 
 
-@endpoint("POST", "/api/mappings/try", tag=TAG, errors=(InvalidInput, InvalidEvent))
+@endpoint("POST", "/api/mappings/try", tag=TAG, scope="mappings:read", errors=(InvalidInput, InvalidEvent))
 async def try_mappings(context: Context, body: Try) -> Tried:
     """Say what an event would do, and what would come near, with the mappings in force or with drafts. No effects."""
     runtime = context.runtime
@@ -194,7 +196,14 @@ async def try_mappings(context: Context, body: Try) -> Tried:
     return try_out(runtime.ingest.matcher, event, runtime.ids.new(), drafts=drafts)
 
 
-@endpoint("POST", "/api/mappings/backtest", tag=TAG, errors=(InvalidInput,), produces={EVENT_STREAM: Progress})
+@endpoint(
+    "POST",
+    "/api/mappings/backtest",
+    tag=TAG,
+    scope="mappings:read",
+    errors=(InvalidInput,),
+    produces={EVENT_STREAM: Progress},
+)
 async def backtest(context: Context, body: Backtest) -> Response:
     """Run mappings over the archive beside those in force, and stream progress; the last message has the differences.
 
@@ -207,7 +216,7 @@ async def backtest(context: Context, body: Backtest) -> Response:
     return Response(_server_sent(steps), content_type=EVENT_STREAM, headers=((b"cache-control", b"no-cache"),))
 
 
-@endpoint("GET", "/api/events/{event_id}/explain", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/events/{event_id}/explain", tag=TAG, scope="events:read", errors=(NotFound,))
 async def explain_event(context: Context, event_id: str) -> ExplainedEvent:
     """Say which mappings an accepted event matched and which came near, by those that were in force when it came."""
     runtime = context.runtime
@@ -216,7 +225,7 @@ async def explain_event(context: Context, event_id: str) -> ExplainedEvent:
     return ExplainedEvent(classes=classes, **{name: getattr(found, name) for name in found.__struct_fields__})
 
 
-@endpoint("POST", "/api/events/replay", tag=TAG, status=202, errors=(InvalidInput, NotFound))
+@endpoint("POST", "/api/events/replay", tag=TAG, scope="events:write", status=202, errors=(InvalidInput, NotFound))
 async def replay_events(context: Context, request: Request, body: Replay) -> list[Accepted]:
     """Take accepted events in again, with all effects. Each is a new event with the attribute `replayof`."""
     return await context.runtime.archive.replay(body.events, actor=_author(request), only=body.only)

@@ -3,7 +3,7 @@
 import msgspec
 
 from workflow_router.api.context import Context
-from workflow_router.api.endpoint import endpoint
+from workflow_router.api.endpoint import PUBLIC, endpoint
 from workflow_router.api.measured import families
 from workflow_router.api.metrics import MEDIA_TYPE as METRICS
 from workflow_router.api.metrics import OPENMETRICS
@@ -19,13 +19,13 @@ class Status(msgspec.Struct, frozen=True):
     status: str
 
 
-@endpoint("GET", "/healthz", tag=TAG, public=True)
+@endpoint("GET", "/healthz", tag=TAG, scope=PUBLIC)
 async def get_health() -> Status:
     """Tell that the process is alive."""
     return Status("ok")
 
 
-@endpoint("GET", "/readyz", tag=TAG, public=True, errors=(StoreError,))
+@endpoint("GET", "/readyz", tag=TAG, scope=PUBLIC, errors=(StoreError,))
 async def get_readiness(context: Context) -> Status:
     """Tell that the process takes work: its store answers, and it is not about to stop."""
     if context.closing.is_set():
@@ -34,7 +34,7 @@ async def get_readiness(context: Context) -> Status:
     return Status("ready")
 
 
-@endpoint("GET", "/metrics", tag=TAG, produces={METRICS: None, OPENMETRICS: None})
+@endpoint("GET", "/metrics", tag=TAG, scope="state:read", produces={METRICS: None, OPENMETRICS: None})
 async def get_metrics(context: Context, request: Request) -> Response:
     """Tell the counters of this process, in the Prometheus text format, or as OpenMetrics to who asks for it."""
     gauges = {
@@ -48,7 +48,7 @@ async def get_metrics(context: Context, request: Request) -> Response:
     return Response(text, content_type=OPENMETRICS if open_metrics else METRICS)
 
 
-@endpoint("GET", "/openapi.json", tag=TAG, produces={JSON: object})
+@endpoint("GET", "/openapi.json", tag=TAG, scope="any", tenants="shared", produces={JSON: object})
 async def get_openapi(context: Context) -> Response:
     """Describe this API (OpenAPI 3.1)."""
     if context.description is None:

@@ -25,7 +25,7 @@ class ArchiveRuns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: Annotated[int, Meta(ge=0, lt=2**62)] = 0
 
 
-@endpoint("POST", "/api/runs/archive", tag=TAG, errors=(InvalidInput, StoreUnavailable))
+@endpoint("POST", "/api/runs/archive", tag=TAG, scope="admin", errors=(InvalidInput, StoreUnavailable))
 async def archive_runs(context: Context, request: Request, body: ArchiveRuns) -> ArchivedPage:
     """Write a page of finished runs to the archive and remove them from the store."""
     retention = context.runtime.retention

@@ -75,7 +75,7 @@ def _author(request: Request) -> str:
     return request.caller or "api"
 
 
-@endpoint("GET", "/api/routes/{route}", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/routes/{route}", tag=TAG, scope="routes:read", errors=(NotFound,))
 async def get_route(context: Context, route: str) -> RouteDetail:
     """Show a route."""
     known, dispatcher = context.runtime.routes.find(route), context.runtime.dispatcher
@@ -90,13 +90,15 @@ async def get_route(context: Context, route: str) -> RouteDetail:
     )
 
 
-@endpoint("GET", "/api/routes/{route}/versions", tag=TAG)
+@endpoint("GET", "/api/routes/{route}/versions", tag=TAG, scope="routes:read")
 async def list_route_versions(context: Context, route: str) -> list[RouteVersionView]:
     """List the versions that were made of a route while the router ran, oldest first."""
     return [_view(version) for version in await context.runtime.routes.history(route)]
 
 
-@endpoint("PUT", "/api/routes/{route}", tag=TAG, errors=(*CHANGES, InvalidPattern, InvalidExpression))
+@endpoint(
+    "PUT", "/api/routes/{route}", tag=TAG, scope="routes:write", errors=(*CHANGES, InvalidPattern, InvalidExpression)
+)
 async def put_route(
     context: Context, request: Request, query: Expected, body: dict[str, Raw], route: str
 ) -> RouteVersionView:
@@ -106,7 +108,7 @@ async def put_route(
     return _view(made)
 
 
-@endpoint("POST", "/api/routes/{route}/weights", tag=TAG, errors=CHANGES)
+@endpoint("POST", "/api/routes/{route}/weights", tag=TAG, scope="routes:write", errors=CHANGES)
 async def weigh_route(
     context: Context, request: Request, query: Expected, body: Weights, route: str
 ) -> RouteVersionView:
@@ -115,21 +117,21 @@ async def weigh_route(
     return _view(await routes.weigh(route, body.weights, author=_author(request), expected=query.version))
 
 
-@endpoint("POST", "/api/routes/{route}/disable", tag=TAG, errors=CHANGES)
+@endpoint("POST", "/api/routes/{route}/disable", tag=TAG, scope="routes:write", errors=CHANGES)
 async def disable_route(context: Context, request: Request, query: Expected, route: str) -> RouteVersionView:
     """Take a route out of force; calls find no such route."""
     routes = context.runtime.routes
     return _view(await routes.stage(route, "disabled", author=_author(request), expected=query.version))
 
 
-@endpoint("POST", "/api/routes/{route}/enable", tag=TAG, errors=CHANGES)
+@endpoint("POST", "/api/routes/{route}/enable", tag=TAG, scope="routes:write", errors=CHANGES)
 async def enable_route(context: Context, request: Request, query: Expected, route: str) -> RouteVersionView:
     """Put a route in force that was disabled."""
     routes = context.runtime.routes
     return _view(await routes.stage(route, "live", author=_author(request), expected=query.version))
 
 
-@endpoint("DELETE", "/api/routes/{route}", tag=TAG, errors=CHANGES)
+@endpoint("DELETE", "/api/routes/{route}", tag=TAG, scope="routes:write", errors=CHANGES)
 async def delete_route(context: Context, request: Request, query: Expected, route: str) -> RouteVersionView:
     """Delete a route that was made here, or what was changed here of one that the project declares."""
     routes = context.runtime.routes

@@ -25,7 +25,7 @@ class ReadQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: Annotated[int, Meta(ge=0, lt=2**62)] = 0
 
 
-@endpoint("GET", "/api/runs/{run_id}/streams", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/runs/{run_id}/streams", tag=TAG, scope="runs:read", errors=(NotFound,))
 async def list_run_streams(context: Context, run_id: str) -> list[StreamInfo]:
     """List the streams that a run has written."""
     return await context.runtime.engine.streams.of(run_id)
@@ -35,6 +35,7 @@ async def list_run_streams(context: Context, run_id: str) -> list[StreamInfo]:
     "GET",
     "/api/runs/{run_id}/streams/{name}",
     tag=TAG,
+    scope="runs:read",
     errors=(InvalidInput, NotFound, Overloaded),
     produces={EVENT_STREAM: StreamItem},
 )

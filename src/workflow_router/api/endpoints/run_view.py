@@ -28,7 +28,7 @@ class _Found(msgspec.Struct, frozen=True):
     waits_for: str | None
 
 
-@endpoint("GET", "/api/runs/{run_id}", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/runs/{run_id}", tag=TAG, scope="runs:read", errors=(NotFound,))
 async def get_run(context: Context, run_id: str) -> RunView:
     """Show a run with its steps and dispatches, and what it waits for."""
 

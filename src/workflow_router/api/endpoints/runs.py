@@ -80,7 +80,7 @@ class WorkflowView(msgspec.Struct, frozen=True):
     description: str
 
 
-@endpoint("GET", "/api/workflows", tag=TAG)
+@endpoint("GET", "/api/workflows", tag=TAG, scope="runs:read", tenants="shared")
 async def list_workflows(context: Context) -> list[WorkflowView]:
     """List the workflows that can be started."""
     return [
@@ -90,7 +90,7 @@ async def list_workflows(context: Context) -> list[WorkflowView]:
     ]
 
 
-@endpoint("GET", "/api/runs", tag=TAG, errors=(InvalidInput,))
+@endpoint("GET", "/api/runs", tag=TAG, scope="runs:read", errors=(InvalidInput,))
 async def list_runs(context: Context, query: RunQuery) -> RunPage:
     """List runs, newest first."""
     where = None if query.where is None else condition_of(query.where)
@@ -106,7 +106,9 @@ async def list_runs(context: Context, query: RunQuery) -> RunPage:
     return RunPage([view(ListedRun, run, waits_for=reasons.get(run.id)) for run in found], following)
 
 
-@endpoint("POST", "/api/runs", tag=TAG, status=201, errors=(InvalidInput, NotFound, Conflict, Overloaded))
+@endpoint(
+    "POST", "/api/runs", tag=TAG, scope="runs:write", status=201, errors=(InvalidInput, NotFound, Conflict, Overloaded)
+)
 async def start_run(context: Context, request: Request, body: StartRun) -> Started:
     """Start a run of a workflow; the caller's key is its cause."""
     started = await context.runtime.start(
@@ -122,7 +124,7 @@ class RunState(msgspec.Struct, frozen=True):
     updated_ms: int | None
 
 
-@endpoint("GET", "/api/runs/{run_id}/state", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/runs/{run_id}/state", tag=TAG, scope="runs:read", errors=(NotFound,))
 async def get_run_state(context: Context, run_id: str) -> RunState:
     """Show the state that a run published last."""
     await context.runtime.engine.find(run_id)
@@ -134,6 +136,7 @@ async def get_run_state(context: Context, run_id: str) -> RunState:
     "POST",
     "/api/runs/{run_id}/signals/{name}",
     tag=TAG,
+    scope="runs:write",
     status=201,
     errors=(InvalidInput, NotFound, Conflict, Overloaded),
 )
@@ -142,20 +145,20 @@ async def signal_run(context: Context, run_id: str, name: str, body: SendSignal)
     return SentSignal(await context.runtime.signals.send(run_id, name, bytes(body.value), signal_id=body.id))
 
 
-@endpoint("POST", "/api/runs/{run_id}/cancel", tag=TAG, errors=(NotFound, Conflict, Lost))
+@endpoint("POST", "/api/runs/{run_id}/cancel", tag=TAG, scope="runs:write", errors=(NotFound, Conflict, Lost))
 async def cancel_run(context: Context, run_id: str) -> RunSummary:
     """Stop a run for good."""
     return view(RunSummary, await context.runtime.engine.cancel(run_id))
 
 
-@endpoint("POST", "/api/runs/{run_id}/resume", tag=TAG, errors=(NotFound, Conflict))
+@endpoint("POST", "/api/runs/{run_id}/resume", tag=TAG, scope="runs:write", errors=(NotFound, Conflict))
 async def resume_run(context: Context, request: Request, run_id: str) -> RunSummary:
     """Go on with a suspended run."""
     actor = request.caller or "api"
     return view(RunSummary, await context.runtime.engine.pausing.resume(run_id, actor=actor))
 
 
-@endpoint("POST", "/api/runs/{run_id}/pause", tag=TAG, errors=(NotFound, Conflict))
+@endpoint("POST", "/api/runs/{run_id}/pause", tag=TAG, scope="runs:write", errors=(NotFound, Conflict))
 async def pause_run(context: Context, request: Request, run_id: str) -> RunSummary:
     """Pause a run: what it has under way commits, then it is suspended until it is resumed."""
     return view(RunSummary, await context.runtime.engine.pausing.pause(run_id, actor=request.caller or "api"))

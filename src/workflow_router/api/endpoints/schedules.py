@@ -49,25 +49,25 @@ class Triggered(msgspec.Struct, frozen=True):
     runs: list[str]
 
 
-@endpoint("GET", "/api/schedules", tag=TAG)
+@endpoint("GET", "/api/schedules", tag=TAG, scope="schedules:read")
 async def list_schedules(context: Context) -> list[ScheduleView]:
     """List the schedules and their next moments."""
     return [ScheduleView.of(state) for state in await context.runtime.scheduler.list_schedules()]
 
 
-@endpoint("POST", "/api/schedules/{name}/pause", tag=TAG, errors=(NotFound,))
+@endpoint("POST", "/api/schedules/{name}/pause", tag=TAG, scope="schedules:write", errors=(NotFound,))
 async def pause_schedule(context: Context, name: str) -> ScheduleView:
     """Hold a schedule."""
     return ScheduleView.of(await context.runtime.scheduler.pause(name))
 
 
-@endpoint("POST", "/api/schedules/{name}/resume", tag=TAG, errors=(NotFound,))
+@endpoint("POST", "/api/schedules/{name}/resume", tag=TAG, scope="schedules:write", errors=(NotFound,))
 async def resume_schedule(context: Context, name: str) -> ScheduleView:
     """Let a schedule go on; what was missed is caught up with as it says."""
     return ScheduleView.of(await context.runtime.scheduler.pause(name, paused=False))
 
 
-@endpoint("POST", "/api/schedules/{name}/trigger", tag=TAG, errors=(NotFound, Overloaded))
+@endpoint("POST", "/api/schedules/{name}/trigger", tag=TAG, scope="schedules:write", errors=(NotFound, Overloaded))
 async def trigger_schedule(context: Context, name: str) -> Triggered:
     """Fire a schedule now, besides its moments."""
     return Triggered(await context.runtime.scheduler.trigger(name))

@@ -7,7 +7,7 @@ from workflow_router.core.event_sources.sources import SourceState
 TAG = "events"
 
 
-@endpoint("GET", "/api/sources", tag=TAG)
+@endpoint("GET", "/api/sources", tag=TAG, scope="events:read")
 async def list_sources(context: Context) -> list[SourceState]:
     """List where events come from by themselves: webhooks, topics and lifecycles, and how far these were read."""
     webhooks = [

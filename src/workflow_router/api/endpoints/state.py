@@ -59,14 +59,14 @@ class ObserveQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pattern: str | None = None
 
 
-@endpoint("GET", "/api/routes", tag=TAG)
+@endpoint("GET", "/api/routes", tag=TAG, scope="routes:read")
 async def list_routes(context: Context) -> list[RouteView]:
     """List the dispatch routes with their targets' health."""
     dispatcher = context.runtime.dispatcher
     return [RouteView(name, route.policy, target_views(dispatcher, route)) for name, route in dispatcher.routes.items()]
 
 
-@endpoint("GET", "/api/state", tag=TAG)
+@endpoint("GET", "/api/state", tag=TAG, scope="state:read")
 async def get_state(context: Context) -> StateView:
     """Count events, runs, messages and dispatches."""
 
@@ -89,6 +89,7 @@ async def get_state(context: Context) -> StateView:
     "GET",
     "/api/observe",
     tag=TAG,
+    scope="state:read",
     errors=(InvalidInput, InvalidPattern, Overloaded),
     produces={EVENT_STREAM: Line},
 )

@@ -140,7 +140,7 @@ class Done(msgspec.Struct, frozen=True):
     message_id: str
 
 
-@endpoint("GET", "/api/subscriptions", tag=TAG)
+@endpoint("GET", "/api/subscriptions", tag=TAG, scope="broker:read")
 async def list_subscriptions(context: Context) -> list[ListedSubscription]:
     """List subscriptions with their lag, the age of the oldest untaken message, and counts."""
     broker = context.runtime.broker
@@ -155,6 +155,7 @@ async def list_subscriptions(context: Context) -> list[ListedSubscription]:
     "PUT",
     "/api/subscriptions/{name}",
     tag=TAG,
+    scope="broker:write",
     errors=(InvalidInput, InvalidPattern, InvalidExpression, NotFound, Conflict),
 )
 async def put_subscription(context: Context, name: str, body: SubscriptionRule) -> Named:
@@ -176,14 +177,14 @@ async def put_subscription(context: Context, name: str, body: SubscriptionRule) 
     return Named(name)
 
 
-@endpoint("DELETE", "/api/subscriptions/{name}", tag=TAG, errors=(NotFound, Conflict))
+@endpoint("DELETE", "/api/subscriptions/{name}", tag=TAG, scope="broker:write", errors=(NotFound, Conflict))
 async def delete_subscription(context: Context, name: str) -> Named:
     """Remove a subscription with its deliveries and dead letters; the topic's messages stay."""
     await context.runtime.broker.delete_subscription(name)
     return Named(name)
 
 
-@endpoint("POST", "/api/subscriptions/{name}/pull", tag=TAG, errors=(NotFound, Conflict))
+@endpoint("POST", "/api/subscriptions/{name}/pull", tag=TAG, scope="broker:consume", errors=(NotFound, Conflict))
 async def pull(context: Context, name: str, body: Pull) -> list[DeliveryView]:
     """Lease messages of a subscription that nobody is pushed. What is not acknowledged in time is delivered again."""
     check_pulled(context, name)
@@ -195,6 +196,7 @@ async def pull(context: Context, name: str, body: Pull) -> list[DeliveryView]:
     "GET",
     "/api/subscriptions/{name}/stream",
     tag=TAG,
+    scope="broker:consume",
     errors=(NotFound, Conflict, Overloaded),
     produces={EVENT_STREAM: DeliveryView},
 )
@@ -223,14 +225,14 @@ async def _server_sent(context: Context, deliveries: AsyncGenerator[Delivery, No
         await deliveries.aclose()
 
 
-@endpoint("POST", "/api/subscriptions/{name}/ack", tag=TAG, errors=(NotFound, Conflict))
+@endpoint("POST", "/api/subscriptions/{name}/ack", tag=TAG, scope="broker:consume", errors=(NotFound, Conflict))
 async def acknowledge(context: Context, name: str, body: Lease) -> Done:
     """Say that a message was handled."""
     context.runtime.topics.subscription(name)
     return _done(body, landed=await context.runtime.deliveries.acknowledge(name, body.message_id, body.token))
 
 
-@endpoint("POST", "/api/subscriptions/{name}/nack", tag=TAG, errors=(NotFound, Conflict))
+@endpoint("POST", "/api/subscriptions/{name}/nack", tag=TAG, scope="broker:consume", errors=(NotFound, Conflict))
 async def give_back(context: Context, name: str, body: GiveBack) -> Done:
     """Give a message back, to be delivered again later, or to become a dead letter after its last delivery."""
     landed = await context.runtime.redelivery.return_message(
@@ -239,7 +241,7 @@ async def give_back(context: Context, name: str, body: GiveBack) -> Done:
     return _done(body, landed=landed)
 
 
-@endpoint("POST", "/api/subscriptions/{name}/extend", tag=TAG, errors=(NotFound, Conflict))
+@endpoint("POST", "/api/subscriptions/{name}/extend", tag=TAG, scope="broker:consume", errors=(NotFound, Conflict))
 async def extend(context: Context, name: str, body: Extend) -> Done:
     """Keep a message's lease longer."""
     context.runtime.topics.subscription(name)
@@ -247,7 +249,7 @@ async def extend(context: Context, name: str, body: Extend) -> Done:
     return _done(body, landed=landed)
 
 
-@endpoint("POST", "/api/subscriptions/{name}/reply", tag=TAG, errors=(NotFound, Conflict))
+@endpoint("POST", "/api/subscriptions/{name}/reply", tag=TAG, scope="broker:consume", errors=(NotFound, Conflict))
 async def reply(context: Context, name: str, body: Reply) -> Done:
     """Answer a request that was pulled, which acknowledges it: both are one commit."""
     content = None if body.error is not None else to_json(body.body)
@@ -255,19 +257,25 @@ async def reply(context: Context, name: str, body: Reply) -> Done:
     return _done(body, landed=await requests.reply_to(name, body.message_id, body.token, content, body.error))
 
 
-@endpoint("GET", "/api/subscriptions/{name}/messages", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/subscriptions/{name}/messages", tag=TAG, scope="broker:read", errors=(NotFound,))
 async def peek_next(context: Context, name: str, query: PeekNextQuery) -> list[DeliveryView]:
     """Show what a subscription takes next, without taking it."""
     return [view(DeliveryView, one) for one in await context.runtime.broker.peek_next(name, limit=query.limit)]
 
 
-@endpoint("GET", "/api/subscriptions/{name}/dead-letters", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/subscriptions/{name}/dead-letters", tag=TAG, scope="broker:read", errors=(NotFound,))
 async def list_dead_letters(context: Context, name: str) -> list[DeliveryView]:
     """List the dead letters of a subscription with their history, oldest first, a hundred at most."""
     return [view(DeliveryView, one) for one in await context.runtime.redelivery.dead_letters(name)]
 
 
-@endpoint("POST", "/api/subscriptions/{name}/redrive", tag=TAG, errors=(NotFound, Conflict, InvalidPattern))
+@endpoint(
+    "POST",
+    "/api/subscriptions/{name}/redrive",
+    tag=TAG,
+    scope="broker:write",
+    errors=(NotFound, Conflict, InvalidPattern),
+)
 async def redrive(context: Context, name: str, body: Redrive) -> Redriven:
     """Deliver dead letters again: one, those that match, or all, as fast as is said."""
     redelivery = context.runtime.redelivery
@@ -282,13 +290,13 @@ async def redrive(context: Context, name: str, body: Redrive) -> Redriven:
     )
 
 
-@endpoint("POST", "/api/subscriptions/{name}/seek", tag=TAG, errors=(NotFound,))
+@endpoint("POST", "/api/subscriptions/{name}/seek", tag=TAG, scope="broker:write", errors=(NotFound,))
 async def seek(context: Context, name: str, body: Seek) -> Sought:
     """Move a subscription: what comes after the place is delivered again, what comes before it is not."""
     return Sought(await context.runtime.broker.seek(name, body.to))
 
 
-@endpoint("POST", "/api/subscriptions/{name}/purge", tag=TAG, errors=(NotFound,))
+@endpoint("POST", "/api/subscriptions/{name}/purge", tag=TAG, scope="broker:write", errors=(NotFound,))
 async def purge(context: Context, name: str) -> Named:
     """Drop what waits for a subscription or is leased; its dead letters stay. The audit log tells of it."""
     await context.runtime.broker.seek(name, "now")

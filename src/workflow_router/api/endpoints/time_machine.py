@@ -41,13 +41,22 @@ class StepDifference(msgspec.Struct, frozen=True):
     second: StepView | None
 
 
-@endpoint("POST", "/api/runs/{run_id}/retry", tag=TAG, status=201, errors=(NotFound, Conflict, Overloaded))
+@endpoint(
+    "POST", "/api/runs/{run_id}/retry", tag=TAG, scope="runs:write", status=201, errors=(NotFound, Conflict, Overloaded)
+)
 async def retry_run(context: Context, run_id: str) -> Started:
     """Try a faulted run again from the step that failed, as a new run."""
     return Started(await context.runtime.time_machine.retry(run_id))
 
 
-@endpoint("POST", "/api/runs/{run_id}/fork", tag=TAG, status=201, errors=(NotFound, InvalidInput, Overloaded))
+@endpoint(
+    "POST",
+    "/api/runs/{run_id}/fork",
+    tag=TAG,
+    scope="runs:write",
+    status=201,
+    errors=(NotFound, InvalidInput, Overloaded),
+)
 async def fork_run(context: Context, run_id: str, body: ForkRun) -> Started:
     """Start a new run with the history of this one up to a step."""
     given = None if body.input is None else bytes(body.input)
@@ -71,7 +80,13 @@ class EditedState(msgspec.Struct, frozen=True):
     state: Raw
 
 
-@endpoint("PATCH", "/api/runs/{run_id}/state", tag=TAG, errors=(InvalidInput, NotFound, Conflict, Overloaded))
+@endpoint(
+    "PATCH",
+    "/api/runs/{run_id}/state",
+    tag=TAG,
+    scope="runs:write",
+    errors=(InvalidInput, NotFound, Conflict, Overloaded),
+)
 async def edit_run_state(context: Context, request: Request, run_id: str, body: EditState) -> EditedState:
     """Edit the state that a run published; the run gets it where it publishes its state next."""
     runtime, actor = context.runtime, request.caller or "api"
@@ -85,7 +100,7 @@ async def edit_run_state(context: Context, request: Request, run_id: str, body: 
     return EditedState(going_on, Raw(state))
 
 
-@endpoint("GET", "/api/runs/{run_id}/diff/{other}", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/runs/{run_id}/diff/{other}", tag=TAG, scope="runs:read", errors=(NotFound,))
 async def diff_runs(context: Context, run_id: str, other: str) -> list[StepDifference]:
     """Compare the steps of two runs."""
     return [
@@ -110,7 +125,7 @@ class BulkAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     before: str | None = None
 
 
-@endpoint("POST", "/api/runs/bulk", tag=TAG, errors=(InvalidInput,))
+@endpoint("POST", "/api/runs/bulk", tag=TAG, scope="runs:write", errors=(InvalidInput,))
 async def act_on_runs(context: Context, request: Request, body: BulkAction) -> BulkPage:
     """Cancel, retry, pause or resume a page of the runs that a filter finds, newest first."""
     wanted = RunFilter(workflow=body.workflow, status=body.status, before=body.before, limit=body.limit)

@@ -98,7 +98,7 @@ class PeekQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=500)] = 10
 
 
-@endpoint("GET", "/api/topics", tag=TAG)
+@endpoint("GET", "/api/topics", tag=TAG, scope="broker:read")
 async def list_topics(context: Context) -> list[TopicView]:
     """List topics with their subscriptions and counts."""
     topics = context.runtime.topics
@@ -114,7 +114,7 @@ async def list_topics(context: Context) -> list[TopicView]:
     ]
 
 
-@endpoint("PUT", "/api/topics/{topic}", tag=TAG, errors=(InvalidInput, Conflict))
+@endpoint("PUT", "/api/topics/{topic}", tag=TAG, scope="broker:write", errors=(InvalidInput, Conflict))
 async def put_topic(context: Context, topic: str, body: TopicRule) -> Named:
     """Make a topic, or change one that was made so; it is in force when this answers."""
     check_name(topic)
@@ -122,14 +122,21 @@ async def put_topic(context: Context, topic: str, body: TopicRule) -> Named:
     return Named(topic)
 
 
-@endpoint("DELETE", "/api/topics/{topic}", tag=TAG, errors=(NotFound, Conflict))
+@endpoint("DELETE", "/api/topics/{topic}", tag=TAG, scope="broker:write", errors=(NotFound, Conflict))
 async def delete_topic(context: Context, topic: str) -> Named:
     """Remove a topic that nobody reads, with its messages."""
     await context.runtime.broker.delete_topic(topic)
     return Named(topic)
 
 
-@endpoint("POST", "/api/topics/{topic}/messages", tag=TAG, status=201, errors=(InvalidInput, NotFound, Overloaded))
+@endpoint(
+    "POST",
+    "/api/topics/{topic}/messages",
+    tag=TAG,
+    scope="broker:publish",
+    status=201,
+    errors=(InvalidInput, NotFound, Overloaded),
+)
 async def publish(context: Context, topic: str, body: Publish | list[Publish]) -> Published:
     """Publish one message, or several, all or none; they are durable when this answers."""
     context.runtime.topics.check_topic(topic)
@@ -140,7 +147,7 @@ async def publish(context: Context, topic: str, body: Publish | list[Publish]) -
     return Published(await context.runtime.publish_many([_message(context, topic, one) for one in body]))
 
 
-@endpoint("GET", "/api/topics/{topic}/messages", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/topics/{topic}/messages", tag=TAG, scope="broker:read", errors=(NotFound,))
 async def peek(context: Context, topic: str, query: PeekQuery) -> list[DeliveryView]:
     """Show messages of a topic, oldest first, without taking them."""
     found = await context.runtime.broker.peek(topic, after=query.after, limit=query.limit)
@@ -151,6 +158,7 @@ async def peek(context: Context, topic: str, query: PeekQuery) -> list[DeliveryV
     "POST",
     "/api/topics/{topic}/requests",
     tag=TAG,
+    scope="broker:publish",
     errors=(InvalidInput, NotFound, Overloaded, StepFailed, WaitExpired),
 )
 async def request(context: Context, topic: str, body: Ask) -> Answered:

@@ -18,7 +18,7 @@ class TraceQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=10_000)] = NODES_MAX
 
 
-@endpoint("GET", "/api/trace/{some_id}", tag=TAG, errors=(NotFound,))
+@endpoint("GET", "/api/trace/{some_id}", tag=TAG, scope="state:read", errors=(NotFound,))
 async def get_trace(context: Context, some_id: str, query: TraceQuery) -> Trace:
     """Show the whole causal tree of an event, run, step (`RUN:KEY`), message, dispatch or approval."""
     return await context.runtime.store.read(lambda tx: trace(tx, some_id, limit=query.limit))

@@ -33,6 +33,7 @@ class Answered(msgspec.Struct, frozen=True):
     "POST",
     "/api/runs/{run_id}/updates/{name}",
     tag="runs",
+    scope="runs:write",
     errors=(InvalidInput, NotFound, Conflict, Overloaded, UpdateRejected, WaitExpired),
 )
 async def update_run(context: Context, run_id: str, name: str, body: AskUpdate) -> Answered:

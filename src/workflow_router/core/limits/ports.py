@@ -63,6 +63,10 @@ class LiveRules(Protocol):
         """Store it, in place of one of the same name; the audit entry is `<kind>.<did>`."""
         ...
 
+    async def note(self, kind: str, rules: Sequence[LiveRule]) -> None:
+        """Store what is only noted, in place of those of the same names: no audit entry, and no change is counted."""
+        ...
+
     async def remove(self, kind: str, name: str, *, actor: str | None) -> bool:
         """Forget it. False if there was none."""
         ...

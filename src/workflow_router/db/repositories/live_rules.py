@@ -1,6 +1,6 @@
 """Storage verbs of what is declared over the API (`LiveRules`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from workflow_router.core.limits.ports import LiveRule
 from workflow_router.core.model import Transition
@@ -19,6 +19,11 @@ class LiveRuleRows:
             "put_live_rule", kind=kind, name=rule.name, specification=rule.specification.decode()
         )
         await self._changed(kind, rule.name, did, actor)
+
+    async def note(self, kind: str, rules: Sequence[LiveRule]) -> None:
+        await self._session.execute_many(
+            "put_live_rule", [(kind, rule.name, rule.specification.decode()) for rule in rules]
+        )
 
     async def remove(self, kind: str, name: str, *, actor: str | None) -> bool:
         landed = await self._session.change("remove_live_rule", kind=kind, name=name)
