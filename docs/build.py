@@ -10,6 +10,7 @@ from workflow_router.api.endpoint import Endpoint
 from workflow_router.api.table import ENDPOINTS
 from workflow_router.cli.main import command
 from workflow_router.core import errors
+from workflow_router.core.runtime_state.kinds import KINDS, OPERATIONS
 from workflow_router.core.states import RUN_ENDED, RUN_TRANSITIONS
 from workflow_router.settings.schema import router_schema
 
@@ -58,11 +59,26 @@ def endpoints_page() -> str:
     return "\n".join([*lines, ""])
 
 
+def transitions_page() -> str:
+    """Every kind of transition that the audit log tells of and observers see."""
+    lines = [
+        "# Transitions",
+        "",
+        "Each is an entry of the audit log, committed with the change that it tells of, and to observers a CloudEvent",
+        "of type `dev.workflow-router.KIND`. Its `cause` is what led to it, its `correlation` the root of all.",
+    ]
+    for thing, kinds in KINDS.items():
+        lines += ["", f"## {thing}", "", "| kind | says |", "|---|---|"]
+        lines += [f"| `{kind}` | {meaning} |" for kind, meaning in kinds.items()]
+    return "\n".join([*lines, "", OPERATIONS, ""])
+
+
 PAGES = {
     "cli.md": cli_page,
     "endpoints.md": endpoints_page,
     "errors.md": errors_page,
     "run-status.md": run_status_page,
+    "transitions.md": transitions_page,
     "router.schema.json": lambda: router_schema().decode(),
 }
 

@@ -363,6 +363,7 @@ class Runtime:
         """Let it know what the other engines know: the state, the prices in force, where records go."""
         dispatcher.facts.state = self.state.snapshot
         dispatcher.lanes.cost_of = self.ledger.cost_of
+        dispatcher.lanes.on_target = self.recorder.target
         dispatcher.shadows.on_record = self.recorder.later
         dispatcher.keep = self.bodies.take
         self.ledger.on_outcome = lambda record, facts: self.measures.dispatched(
@@ -395,6 +396,5 @@ class Runtime:
         if self._draining:
             raise Overloaded("This process is about to stop.", retry_after_s=2.0, remedy="Send it to another one.")
         if self.engine.backlog > BACKLOG_MAX:
-            raise Overloaded(
-                "More runs are waiting for their turn than this process takes on.", remedy="Send it again later."
-            )
+            message = "More runs are waiting for their turn than this process takes on."
+            raise Overloaded(message, remedy="Send it again later.")

@@ -5,6 +5,7 @@ with the token it was admitted under. A report under an older token than the pre
 that was sent before the breaker opened can neither close it nor keep it open longer.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from workflow_router.core.dispatch_route.model import BreakerPolicy
@@ -23,6 +24,7 @@ class Breaker:
         self._probing = 0
         self._wait_until_s = float("-inf")
         self._why = self._why_wait = ""
+        self.on_change: Callable[[str, str], None] | None = None  # told what it did, and why
 
     def health(self, now_s: float) -> Health:
         """What pick needs to know."""
@@ -66,6 +68,8 @@ class Breaker:
             if self._open_until_s is not None:
                 self._openings, self._open_until_s = 0, None
                 self._token += 1
+                if self.on_change is not None:
+                    self.on_change("closed", "a probe succeeded")
 
     def failed(self, token: int, now_s: float, why: str) -> None:
         """The target did not answer, or answered that it cannot."""
@@ -79,6 +83,8 @@ class Breaker:
             self._openings += 1
             self._probing = 0
             self._token += 1
+            if self.on_change is not None:
+                self.on_change("opened", self._why)
 
     def released(self, token: int) -> None:
         """The attempt ended without telling anything about the target, for instance because its caller left."""

@@ -46,6 +46,7 @@ class Lanes:
         self._lanes: dict[str, Lane] = {}
         self.steered = False
         self.cost_of: Callable[[Target], float | None] = _own_cost
+        self.on_target: Callable[[str, str, str], None] | None = None  # told target, what became of it, and why
 
     @property
     def routes(self) -> Mapping[str, Route]:
@@ -62,7 +63,7 @@ class Lanes:
     def aside(self, route: Route) -> Lane:
         """A lane of its own for a route of one target that need not be in force; the target keeps its standing."""
         (target,) = route.targets
-        own = self._standings.get(_key(target)) or Standing(Breaker(target.breaker))
+        own = self._standings.get(_key(target)) or self._standing(target)
         return Lane(route, {target.name: own}, pick(route, {}, 0.0), None, RetryBudget(route.retry.budget), None)
 
     def replace(self, routes: Iterable[Route]) -> None:
@@ -75,7 +76,7 @@ class Lanes:
             own: dict[str, Standing] = {}
             for target in route.targets:
                 key = _key(target)
-                known = standings.get(key) or self._standings.get(key) or Standing(Breaker(target.breaker))
+                known = standings.get(key) or self._standings.get(key) or self._standing(target)
                 known.slots = slots_of(target, known.slots)
                 own[target.name] = standings[key] = known
             hedge, known_lane = route.hedge, self._lanes.get(route.name)
@@ -90,6 +91,13 @@ class Lanes:
             )
         self._standings, self._lanes = standings, lanes
         self.steered = any(lane.steering is not None for lane in lanes.values())
+
+    def _standing(self, target: Target) -> Standing:
+        def changed(what: str, why: str) -> None:
+            if self.on_target is not None:
+                self.on_target(target.name, what, why)
+
+        return Standing(Breaker(target.breaker), changed)
 
     def targets(self) -> Mapping[tuple[str, str], tuple[Target, Standing]]:
         """Each target in force with what is known of it, by names of route and target."""

@@ -65,9 +65,9 @@ class Probes:
             why = await self._ask(limited, probe)
             row = min(row, 0) - 1 if why else max(row, 0) + 1
             if row <= -probe.failures:
-                standing.down = f"its probe fails ({why})"
+                standing.probed(f"its probe fails ({why})")
             elif row >= probe.successes:
-                standing.down = ""
+                standing.probed("")
             await self._sleep(probe.interval_s)
 
     async def _ask(self, target: Target, probe: Probe) -> str:

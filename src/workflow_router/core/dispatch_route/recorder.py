@@ -1,4 +1,5 @@
-"""Owns recording that nobody waits for: outcomes of pass-through calls, gathered for a moment, committed together.
+"""Owns recording that nobody waits for: outcomes of pass-through calls and what became of targets, gathered for a
+moment, committed together.
 
 Refuses more than a bounded number that wait for it: beyond, the loss is logged.
 """
@@ -7,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from workflow_router.core.model import DispatchRecord
+from workflow_router.core.model import DispatchRecord, Transition
 from workflow_router.core.ports import Store, Transaction
 
 EVERY_S = 0.02  # with the commit itself, an outcome is durable within 50 ms
@@ -23,7 +24,7 @@ class Recorder:
     def __init__(self, store: Store, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._store = store
         self._sleep = sleep
-        self._waiting: list[DispatchRecord] = []
+        self._waiting: list[DispatchRecord | Transition] = []
         self._task: asyncio.Task[None] | None = None
 
     def later(self, record: DispatchRecord) -> None:
@@ -31,7 +32,16 @@ class Recorder:
         if len(self._waiting) >= WAITING_MAX:
             _log.warning("The outcome of dispatch %s is not recorded: too many wait for it.", record.id)
             return
-        self._waiting.append(record)
+        self._add(record)
+
+    def target(self, name: str, what: str, why: str) -> None:
+        """Record what became of a target, such as `opened`, and why; does not block."""
+        if len(self._waiting) < WAITING_MAX:
+            detail: dict[str, object] = {"reason": why[:300]} if why else {}
+            self._add(Transition(kind=f"target.{what}", subject=name, detail=detail))
+
+    def _add(self, one: DispatchRecord | Transition) -> None:
+        self._waiting.append(one)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work(), name="record-dispatches")
 
@@ -50,10 +60,13 @@ class Recorder:
         finally:
             self._task = None
 
-    async def _commit(self, records: list[DispatchRecord]) -> None:
+    async def _commit(self, records: list[DispatchRecord | Transition]) -> None:
         async def unit(tx: Transaction) -> None:
             for record in records:
-                await tx.dispatches.finish(record)
+                if isinstance(record, Transition):
+                    tx.record(record)
+                else:
+                    await tx.dispatches.finish(record)
 
         try:
             await self._store.commit(unit)

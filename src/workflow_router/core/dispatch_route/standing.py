@@ -5,7 +5,7 @@ Refuses clocks and I/O: the time is told. Everything is bounded, and costs a few
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from workflow_router.core.dispatch_route.breaker import Breaker
@@ -14,6 +14,7 @@ from workflow_router.core.dispatch_route.pick import HEALTHY, Health
 from workflow_router.core.dispatch_route.slots import Slots
 
 Verdict = Literal["good", "bad", "unknown"]
+OnChange = Callable[[str, str], None]
 
 WINDOW = 50
 SAMPLES = 128
@@ -28,6 +29,9 @@ BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 class Standing:
     """One target's standing.
 
+    Args:
+        on_change: told what became of the target, such as `opened`, and why.
+
     Attributes:
         in_flight: attempts that go on.
         slots: the room there; None where it is not limited.
@@ -37,8 +41,9 @@ class Standing:
         latency_sum_s: sum of these times.
     """
 
-    def __init__(self, breaker: Breaker) -> None:
+    def __init__(self, breaker: Breaker, on_change: OnChange | None = None) -> None:
         self.breaker = breaker
+        breaker.on_change = self._on_change = on_change
         self.in_flight = 0
         self.slots: Slots | None = None
         self.down = ""
@@ -127,6 +132,14 @@ class Standing:
         self._why = why
         self._window.clear()
         self._failed = 0
+        if self._on_change is not None:
+            self._on_change("ejected", why)
+
+    def probed(self, why: str) -> None:
+        """Its probe says that it is well, or why it is not."""
+        if bool(why) != bool(self.down) and self._on_change is not None:
+            self._on_change("down" if why else "up", why)
+        self.down = why
 
     def ejected(self, now_s: float) -> bool:
         """Whether it is left out now."""

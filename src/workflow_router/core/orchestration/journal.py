@@ -3,14 +3,16 @@ commit together, and only then does the run go on. Refuses to run steps.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import msgspec
 
 from workflow_router.core.errors import RouterError, StepFailed
-from workflow_router.core.model import StepRecord
+from workflow_router.core.model import StepRecord, Transition
 from workflow_router.core.orchestration.histories import HistoryLimit
 from workflow_router.core.orchestration.live import LiveRun
 from workflow_router.core.orchestration.payloads import PayloadLimit
+from workflow_router.core.orchestration.waits import ended
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.states import StepStatus
 from workflow_router.utils.clock import Clock
@@ -61,6 +63,16 @@ def failure(name: str, error: bytes | None) -> StepFailed:
     )
 
 
+class Retried(NamedTuple):
+    """An attempt that failed and is followed by another one."""
+
+    key: str
+    name: str
+    attempt: int
+    error: str
+    wait_s: float
+
+
 class Journal:
     """Commits steps of live runs."""
 
@@ -70,6 +82,25 @@ class Journal:
         self.limit = PayloadLimit()
         self.histories = HistoryLimit()
         self.on_step: Callable[[str, str, float], None] | None = None  # told kind, name and seconds of what is done
+
+    async def retried(self, live: LiveRun, one: Retried) -> None:
+        """Record an attempt that failed. Its error's words may tell what a journal must not; its kind does not."""
+        run = live.run
+        detail: dict[str, object] = {"key": one.key, "name": one.name, "attempt": one.attempt, "error": one.error}
+        failed = Transition(
+            kind="attempt.failed",
+            subject=f"{run.id}:{one.key}:{one.attempt}",
+            tenant=run.tenant,
+            run=run.id,
+            cause=run.cause,
+            correlation=run.correlation,
+            detail={**detail, "next_in_ms": round(one.wait_s * 1000)},
+        )
+
+        async def unit(tx: Transaction) -> None:
+            tx.record(failed)
+
+        await self._store.commit(unit)
 
     async def commit(
         self, live: LiveRun, key: str, *, name: str, kind: str, outcome: Outcome, started_ms: int
@@ -100,6 +131,8 @@ class Journal:
         warning = self.histories.warning(live.run, record.seq)
 
         async def unit(tx: Transaction) -> StepRecord:
+            if key in live.waited:
+                tx.record(ended(live, key, kind, name))
             if warning is not None:
                 tx.record(warning)
             if outcome.also is None:

@@ -30,6 +30,7 @@ class LiveRun:
 
     Attributes:
         fresh: there is no history in the store yet.
+        told, waited: the waits whose beginning was recorded here, and those whose end is to be.
         resumed: it was under way before this execution of it.
         history: committed steps by key.
         seq: number of the last step committed or on its way.
@@ -61,6 +62,8 @@ class LiveRun:
         self.seq = 0
         self.busy = 0
         self.waits: dict[str, int] = {}
+        self.told: set[str] = set()
+        self.waited: set[str] = set()
         self.tasks: list[weakref.ref[asyncio.Task[object]]] = []
         self.over = False
         self.children = False

@@ -83,6 +83,7 @@ class Engine:
         stopping = Stopping(store, clock, self._nudge.set)
         steps = StepExecutionHandler(sleep, random, clock, Heartbeats(store), self._processes, self.streams)
         self.operations = Operations(clock, Journal(store, clock), waits, steps, stopping, StepSlots(store))
+        steps.on_retry = self.operations.journal.retried
         self._live: dict[str, LiveRun] = {}
         self._queue: deque[Run] = deque()
         self.parking = Parking(store)

@@ -16,7 +16,7 @@ import msgspec
 from workflow_router.core.errors import InvalidInput, Lost, Permanent, StoreError
 from workflow_router.core.orchestration.definitions import Step, Workflow
 from workflow_router.core.orchestration.heartbeats import Beating, Heartbeats
-from workflow_router.core.orchestration.journal import Also, Outcome, Problem
+from workflow_router.core.orchestration.journal import Also, Outcome, Problem, Retried
 from workflow_router.core.orchestration.live import LiveRun, come_back, leave
 from workflow_router.core.orchestration.processes import Processes
 from workflow_router.core.orchestration.streams import Streams, Writing, writing
@@ -129,6 +129,9 @@ class StepExecutionHandler:
         random: a number in [0, 1), for jitter.
         processes: where steps declared with `cpu=True` run.
         streams: what steps write to.
+
+    Attributes:
+        on_retry: told of each attempt that is followed by another one, before that waits for its turn.
     """
 
     def __init__(
@@ -146,6 +149,7 @@ class StepExecutionHandler:
         self._heartbeats = heartbeats
         self._processes = processes
         self._streams = streams
+        self.on_retry: Callable[[LiveRun, Retried], Awaitable[None]] | None = None
         self._system: dict[str, Middleware] = {}
         self._system_links: tuple[Middleware, ...] = ()
 
@@ -166,12 +170,12 @@ class StepExecutionHandler:
         beating = None if step.heartbeat_timeout_s is None else await self._heartbeats.begin(live, call.key)
         also = None if beating is None else beating.drop
         if step.deadline_s is None:
-            return await self._attempts(call, chain, beating, also)
+            return await self._attempts(live, call, chain, beating, also)
         tries: list[int] = []
         deadline = asyncio.timeout(step.deadline_s)
         try:
             async with deadline:
-                return await self._attempts(call, chain, beating, also, tries)
+                return await self._attempts(live, call, chain, beating, also, tries)
         except TimeoutError:
             if not deadline.expired():  # pragma: no cover  the attempts keep their own errors
                 raise
@@ -182,6 +186,7 @@ class StepExecutionHandler:
 
     async def _attempts(
         self,
+        live: LiveRun,
         call: StepCall,
         chain: Chain,
         beating: Beating | None,
@@ -209,8 +214,11 @@ class StepExecutionHandler:
                 wait_s = self._wait_s(call, error, attempt, began_s)
                 if wait_s is None:
                     return Outcome(error=Problem.of(error, attempt), attempts=attempt, also=also)
+                retried = Retried(call.key, step.name, attempt, type(error).__name__, wait_s)
             finally:
                 come_back(left)
+            if self.on_retry is not None:
+                await self.on_retry(live, retried)
             await self._sleep(wait_s)
             attempt += 1
             call = msgspec.structs.replace(call, attempt=attempt)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from workflow_router.core.errors import Lost, StoreError
-from workflow_router.core.model import Run
+from workflow_router.core.model import Run, Transition
 from workflow_router.core.orchestration.live import LiveRun
 from workflow_router.core.orchestration.ports import Timer
 from workflow_router.core.ports import Store, Transaction
@@ -21,6 +21,34 @@ T = TypeVar("T")
 
 # A run that waits is parked only after this long, so that short waits cost no commits.
 PARK_AFTER_S = 0.02
+
+
+def opened(live: LiveRun, key: str) -> Transition:
+    """That a run waits: recorded as it is parked, since shorter waits leave nothing behind but their ends."""
+    return _of_wait(live, key, "opened", *_named(live, key))
+
+
+def ended(live: LiveRun, key: str, kind: str, name: str) -> Transition:
+    """That what `opened` told of is over."""
+    return _of_wait(live, key, "ended", kind, name)
+
+
+def _named(live: LiveRun, key: str) -> tuple[str, str]:
+    performing = live.performing.get(key)
+    return ("intercept", "intercept") if performing is None else (performing.kind, performing.name)
+
+
+def _of_wait(live: LiveRun, key: str, what: str, kind: str, name: str) -> Transition:
+    run = live.run
+    return Transition(
+        kind=f"wait.{what}",
+        subject=f"{run.id}:{key}",
+        tenant=run.tenant,
+        run=run.id,
+        cause=run.cause,
+        correlation=run.correlation,
+        detail={"key": key, "for": kind, "name": name},
+    )
 
 
 class Waits:
@@ -47,6 +75,8 @@ class Waits:
         loop = asyncio.get_running_loop()
         alarm: asyncio.TimerHandle | None = None
         live.busy -= 1
+        if live.resumed:  # it may have been told before it was taken up here
+            live.waited.add(key)
         try:
             while True:
                 poked = live.next_poke()
@@ -92,13 +122,24 @@ class Waits:
         task.add_done_callback(self._parking.discard)
 
     async def _park(self, live: LiveRun) -> None:
-        wakes = min(live.waits.values())
+        wakes, keys = min(live.waits.values()), live.waits.keys() - live.told
+
+        async def unit(tx: Transaction) -> bool:
+            if not await tx.runs.park(live.run, live.fence, wakes=wakes):
+                return False
+            for key in sorted(keys):
+                tx.record(opened(live, key))
+            return True
+
         try:
-            landed = await self._store.commit(lambda tx: tx.runs.park(live.run, live.fence, wakes=wakes))
+            landed = await self._store.commit(unit)
         except (Lost, StoreError) as error:
             live.stopped = error
             live.poke()
             return
+        if landed:
+            live.told |= keys
+            live.waited |= keys
         if landed and live.parked:
             self._on_parked(live)
         elif not landed:

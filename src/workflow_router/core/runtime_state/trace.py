@@ -105,8 +105,8 @@ class _Fold:
     def take(self, entry: AuditEntry) -> None:
         told, at = entry.transition, entry.time_ms
         thing, _, what = told.kind.partition(".")
-        if "key" in told.detail and told.run is not None and "seq" in told.detail:
-            self._step(told, thing, what, at)
+        if "key" in told.detail and told.run is not None:
+            self._of_step(told, thing, what, at)
         elif thing == "message" and "subscription" in told.detail:
             name = str(told.detail["subscription"])
             self._put(told, f"{told.subject}:{name}", "delivery", name, what, at, parent=told.subject)
@@ -119,6 +119,20 @@ class _Fold:
                 self._mappings(told, at)
         elif thing == "mapping" and told.cause is not None:
             self._put(told, f"{told.cause}:{told.subject}", "mapping", told.subject, what, at, parent=told.cause)
+
+    def _of_step(self, told: Transition, thing: str, what: str, at: int) -> None:
+        if "seq" in told.detail:
+            self._step(told, thing, what, at)
+        elif thing == "attempt":
+            step = f"{told.run}:{told.detail['key']}"
+            target = str(told.detail.get("name"))
+            self._put(told, told.subject, "attempt", target, what, at, parent=step, run=told.run)
+        elif told.kind == "wait.opened":
+            name = str(told.detail.get("name"))
+            self._put(told, told.subject, "step", name, "waiting", at, parent=told.run, run=told.run)
+            node = self.nodes.get(told.subject)
+            if node is not None:
+                node.detail["kind"] = node.detail.pop("for", None)
 
     def _step(self, told: Transition, kind: str, what: str, at: int) -> None:
         step_id, name = f"{told.run}:{told.detail['key']}", str(told.detail.get("name", kind))

@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from workflow_router.core.dispatch_route.journal import KeptBodies
+from workflow_router.core.dispatch_route.model import Attempt
 from workflow_router.core.model import DispatchRecord, Transition
 from workflow_router.core.states import DispatchStatus
 from workflow_router.db.database import Row, Session, Value
 from workflow_router.utils.codec import to_json
 
+_attempts = msgspec.json.Decoder(list[Attempt])
 _readers = msgspec.json.Decoder(tuple[str, ...])
 
 
@@ -72,6 +74,8 @@ class Dispatches:
 
     async def finish(self, record: DispatchRecord) -> None:
         await self._session.execute("upsert_dispatch", **_values(record))
+        if record.status is not DispatchStatus.SUCCEEDED or record.attempts.count(b"{") > 1:
+            self._tell_attempts(record)
         self._tell(record)
 
     async def find(self, dispatch_id: str) -> DispatchRecord | None:
@@ -118,6 +122,22 @@ class Dispatches:
 
     async def forget(self, now_ms: int, *, limit: int) -> int:
         return len(await self._session.fetch("delete_dispatch_bodies", now_ms=now_ms, limit=limit))
+
+    def _tell_attempts(self, record: DispatchRecord) -> None:
+        """Tell of each attempt; a call that succeeded at once is its own only attempt."""
+        for number, attempt in enumerate(_attempts.decode(record.attempts), 1):
+            answered = attempt.status is not None and attempt.status < 400 and attempt.error is None
+            self._record(
+                Transition(
+                    kind="attempt.succeeded" if answered else "attempt.failed",
+                    subject=f"{record.id}:{number}",
+                    tenant=record.tenant,
+                    run=record.run,
+                    cause=record.id,
+                    correlation=record.correlation,
+                    detail={"dispatch": record.id, "target": attempt.target, "status": attempt.status},
+                )
+            )
 
     def _tell(self, record: DispatchRecord) -> None:
         self._record(

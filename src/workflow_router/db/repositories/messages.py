@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from workflow_router.core.message_broker.ports import PREFETCH_UNBOUNDED, Subscription
+from workflow_router.core.message_broker.tokens import leased as named
 from workflow_router.core.model import Delivery, NewMessage, Transition
 from workflow_router.core.states import DeliveryStatus
 from workflow_router.db.database import Row, Session, Value
-from workflow_router.db.repositories.publishing import GATHER_MIN, Publishing
+from workflow_router.db.repositories.message_entries import MessageEntries
+from workflow_router.db.repositories.publishing import Publishing
 from workflow_router.utils.codec import to_json
 
 # How many that wait for an earlier one of their key are passed over before looking key by key instead.
@@ -67,7 +69,7 @@ class Messages:
 
     def __init__(self, session: Session, record: Callable[[Transition], None], now_ms: int, slot: int) -> None:
         self._session = session
-        self._record = record
+        self._entries = MessageEntries(session, record)
         self._now_ms = now_ms
         self._slot = slot
         self._publishing = Publishing(session, record, now_ms)
@@ -83,20 +85,12 @@ class Messages:
             for name in sorted(acknowledged):
                 taken = acknowledged[name]
                 await self._session.execute("count_acknowledged", subscription=name, slot=self._slot, count=len(taken))
-                self._tell_acknowledged(name, taken)
+                await self._entries.acknowledged(name, taken)
 
     def drop(self) -> None:
         """Forget what was gathered."""
         self._publishing.drop()
         self._acknowledged = {}
-
-    def _tell_acknowledged(self, name: str, taken: Sequence[Delivery]) -> None:
-        gather = len(taken) >= GATHER_MIN
-        ids = [one.message_id for one in taken if gather and one.cause is None]
-        for one in (one for one in taken if not gather or one.cause is not None):
-            self._tell(name, one.message_id, "message.acknowledged", {}, one.correlation)
-        if ids:
-            self._tell(name, ids[0], "message.acknowledged", {"count": len(ids), "ids": ids})
 
     # --- verbs ------------------------------------------------------------------------------------------------------
 
@@ -149,8 +143,8 @@ class Messages:
         exhausted = await self._session.fetch(
             "bury_exhausted", **due, max_deliveries=subscription.max_deliveries, error=RAN_OUT
         )
-        for (message_id,) in exhausted:
-            self._tell(name, message_id, "message.dead", {"reason": "lease ran out on the last delivery"})
+        buried = [named(name, "", f".{position:x}") for (position,) in exhausted]
+        await self._entries.ended(name, buried, "message.dead", {"reason": "lease ran out on the last delivery"})
         if subscription.on_failure == "park":
             await self._session.execute("park_expired", **due)
         rows = await self._session.fetch("due_deliveries", **due, window=limit + WINDOW, limit=limit)
@@ -161,7 +155,8 @@ class Messages:
             position, attempt, expires_ms = row[0], row[10] + 1, row[9]
             if expires_ms is not None and expires_ms <= self._now_ms:
                 await self._session.execute("drop_delivery", subscription=name, position=position)
-                self._tell(name, row[1], "message.expired", {})
+                gone = read_delivery(row, name, subscription.topic, DeliveryStatus.READY)
+                self._entries.of(name, gone, "message.expired", {})
                 continue
             await self._session.execute(
                 "lease_delivery",
@@ -206,11 +201,11 @@ class Messages:
                 busy.update([key for (key,) in found])
             for row in rows:
                 position, key, expires_ms, due_ms = row[0], row[2], row[9], row[10]
-                if row[11] or (expires_ms is not None and expires_ms <= now):  # urgent ones were taken before
+                delivery = read_delivery(row, name, topic, _LEASED, attempt=1, token=f"{token}.{position:x}")
+                if row[11] or (accepts is not None and not accepts(delivery)):  # urgent ones were taken before
                     continue
-                proof = f"{token}.{position:x}"
-                delivery = read_delivery(row, name, topic, _LEASED, attempt=1, token=proof)
-                if accepts is not None and not accepts(delivery):
+                if expires_ms is not None and expires_ms <= now:
+                    self._entries.of(name, delivery, "message.expired", {})
                     continue
                 waits = due_ms is not None and due_ms > now
                 if waits or key in busy:
@@ -275,7 +270,7 @@ class Messages:
         if landed:
             status, attempt = landed[0]
             kind = "message.dead" if status == DeliveryStatus.DEAD else "message.returned"
-            self._tell(subscription.name, delivery.message_id, kind, {"attempt": attempt}, delivery.correlation)
+            await self._entries.ended(subscription.name, [delivery], kind, {"attempt": attempt})
         return bool(landed)
 
     async def extend(self, subscription: str, position: int, token: str, *, until_ms: int) -> bool:
@@ -328,9 +323,5 @@ class Messages:
                 "redrive_delivery", subscription=subscription, position=delivery.position, due_ms=due_ms
             ):
                 landed += 1
-                self._tell(subscription, delivery.message_id, "message.redriven", {})
+                await self._entries.ended(subscription, [delivery], "message.redriven", {})
         return landed
-
-    def _tell(self, name: str, message: str, kind: str, detail: dict[str, object], root: str | None = None) -> None:
-        detail, cause = {"subscription": name, **detail}, root and message
-        self._record(Transition(kind=kind, subject=message, cause=cause, correlation=root, detail=detail))

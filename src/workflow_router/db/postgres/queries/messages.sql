@@ -48,7 +48,7 @@ UPDATE deliveries SET status = 'dead', error = :error, history = (coalesce(histo
          SELECT position FROM deliveries
           WHERE subscription = :subscription AND status = 'leased' AND due_ms <= :now_ms AND attempt >= :max_deliveries
             FOR UPDATE SKIP LOCKED)
-RETURNING (SELECT id FROM messages WHERE messages.position = deliveries.position);
+RETURNING position;
 
 -- name: park_expired
 UPDATE deliveries SET key = NULL
@@ -148,6 +148,11 @@ RETURNING position;
 -- name: count_acknowledged
 INSERT INTO acknowledged (subscription, slot, count) VALUES (:subscription, :slot, :count)
     ON CONFLICT (subscription, slot) DO UPDATE SET count = acknowledged.count + excluded.count;
+
+-- name: message_roots
+-- What the audit log is told of messages of which only the position is known.
+SELECT position, id, tenant, cause, coalesce(correlation, id) FROM messages
+ WHERE position = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:positions::json)));
 
 -- name: return_delivery
 UPDATE deliveries

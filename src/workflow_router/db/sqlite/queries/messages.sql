@@ -45,7 +45,7 @@ UPDATE deliveries SET status = 'dead', error = :error, history = json_insert(coa
  WHERE subscription = :subscription AND position IN (
          SELECT position FROM deliveries
           WHERE subscription = :subscription AND status = 'leased' AND due_ms <= :now_ms AND attempt >= :max_deliveries)
-RETURNING (SELECT id FROM messages WHERE messages.position = deliveries.position);
+RETURNING position;
 
 -- name: park_expired
 UPDATE deliveries SET key = NULL
@@ -142,6 +142,11 @@ RETURNING position;
 -- name: count_acknowledged
 INSERT INTO acknowledged (subscription, slot, count) VALUES (:subscription, :slot, :count)
     ON CONFLICT (subscription, slot) DO UPDATE SET count = acknowledged.count + excluded.count;
+
+-- name: message_roots
+-- What the audit log is told of messages of which only the position is known.
+SELECT position, id, tenant, cause, coalesce(correlation, id) FROM messages
+ WHERE position IN (SELECT value FROM json_each(:positions));
 
 -- name: return_delivery
 UPDATE deliveries
