@@ -15,6 +15,7 @@ from workflow_router.app.links import links_of
 from workflow_router.app.logs import SCRUBBER
 from workflow_router.app.modules import join_workflows, load_routers
 from workflow_router.app.running import run
+from workflow_router.core.classify import classifier_mappings
 from workflow_router.core.dispatch_route.ports import Transport
 from workflow_router.core.errors import InvalidInput, InvalidProject, Mistake
 from workflow_router.core.runtime import Runtime
@@ -39,7 +40,7 @@ from workflow_router.settings import (
     subscriptions_of,
     topics_of,
 )
-from workflow_router.settings.classes import classifiers_of
+from workflow_router.settings.classes import SEEN, classifiers_of
 from workflow_router.settings.resolve import value_of
 from workflow_router.settings.watch import watched
 
@@ -99,6 +100,7 @@ async def open_project(
         tell(runtime)
 
     _keep_quiet(project, url)
+    classifiers = classifiers_of(declared.classes)
     async with run(
         routers,
         store=url,
@@ -111,7 +113,7 @@ async def open_project(
         subscriptions=subscriptions_of(project),
         bridges=links_of(project),
         sources=sources_of(project),
-        classifiers=classifiers_of(declared.classes),
+        classifiers=classifiers,
         transport=transport,
         project_file=declared,
         prepare=prepare,
@@ -124,13 +126,15 @@ async def open_project(
         runtime.retention.keeping = declared.settings.retention.keeping()
         runtime.retention.files = ArchiveFolder(project.folder.absolute() / declared.settings.retention.folder)
         runtime.archive.retention_days = declared.settings.keep_events_days
-        declared_here = [mapping for router in routers for mapping in router.mappings]
+        # What comes of parts of the project that only a restart takes up stays as it began, and in its place.
+        standing = [*starts_of(project), *classifier_mappings(classifiers, variables=SEEN)]
+        standing += [mapping for router in routers for mapping in router.mappings]
         async with (
             opened_access(runtime, declared.settings.access, api_keys_of(project)) as access,
             watched(
                 project,
                 runtime.workflows,
-                lambda found: runtime.ingest.set_mappings([*found, *declared_here], author="project"),
+                lambda found: runtime.ingest.set_mappings([*found, *standing], author="project"),
             ),
         ):
             yield (

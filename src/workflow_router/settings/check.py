@@ -25,6 +25,7 @@ from workflow_router.settings.classes import Classes, check_classes
 from workflow_router.settings.convert import SEEN
 from workflow_router.settings.document import Node, Where, find, line_of
 from workflow_router.settings.modules import modules_of
+from workflow_router.settings.names import check_names
 from workflow_router.settings.references import References
 from workflow_router.settings.schedules import Schedule, schedule_of
 from workflow_router.settings.sources import Source, check_source
@@ -101,6 +102,7 @@ class _Checker:
             self._schedule(schedule, ("schedules", at))
         for name, classes in known(router.classes.items()):
             self._classes(name, classes, ("classes", name))
+        check_names(router, self._mistake)
         return modules_of(self._folder, router.python, self._mistake)
 
     def _settings(self, settings: model.Settings) -> None:
@@ -140,7 +142,6 @@ class _Checker:
             name,
             classes,
             routes=self._router.routes,
-            mappings=names_of(self._router.mappings),
             mistaken=lambda at, message, remedy: self._mistake((*where, *at), message, remedy),
         )
 

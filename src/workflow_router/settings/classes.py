@@ -75,9 +75,7 @@ class Classes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     otherwise: Name | None = None
 
 
-def check_classes(
-    name: str, classes: Classes, *, routes: Iterable[str], mappings: Iterable[str | None], mistaken: Mistaken
-) -> None:
+def check_classes(name: str, classes: Classes, *, routes: Iterable[str], mistaken: Mistaken) -> None:
     """Tell every mistake."""
 
     def compiled(where: tuple[str | int, ...], compiling: Callable[[], object]) -> None:
@@ -97,8 +95,6 @@ def check_classes(
         compiled(("when",), lambda: compile_condition(classes.when or "", variables=SEEN))
     compiled(("text",), lambda: compile_template(classes.text, variables=SEEN))
     known(("otherwise",), classes.otherwise)
-    if f"class.{name}" in mappings:
-        mistaken((), f"A mapping is named `class.{name}`, as that of these classes.", "Name one of them otherwise.")
     for at, rule in enumerate(classes.rules):
         known(("rules", at, "into"), rule.into)
         if rule.on is None and rule.when is None:

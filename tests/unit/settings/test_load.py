@@ -104,6 +104,7 @@ def test_a_name_is_enough(tmp_path: Path) -> None:
 
 
 SUBSCRIPTION = "name: p\ntopics: {t: {}}\nsubscriptions:\n  - name: s\n    topic: t\n"
+JOIN = "name: p\njoins:\n  - {name: j, kind: any, within: 1m, parts: {a: {on: {type: [x]}}}, start: w}\n"
 CLASSES = "name: p\nclasses:\n  c: {on: {type: [x]}, "
 SOURCE = "name: p\ntopics: {t: {}}\nsources:\n  s: "
 MAPPING = "name: p\nmappings:\n  - name: m\n    on: {type: [x]}\n"
@@ -238,7 +239,26 @@ MAPPING = "name: p\nmappings:\n  - name: m\n    on: {type: [x]}\n"
         (CLASSES + "into: {a: x}, model: {route: r}}\n", 3, "There is no route `r`", ""),
         (CLASSES + "into: {a: x}, semantic: {examples: {b: [t]}}}\n", 3, "`b` is no class", ""),
         (CLASSES + "into: {}}\n", 3, "", ""),
-        (CLASSES + "into: {a: x}}\nmappings: [{name: class.c, on: {type: [x]}, start: w}]\n", 3, "named `class.c`", ""),
+        (
+            CLASSES + "into: {a: x}}\nmappings: [{name: class.c, on: {type: [x]}, start: w}]\n",
+            3,
+            "the mapping of classes, and",
+            "",
+        ),
+        (
+            JOIN + "mappings: [{name: j, on: {type: [x]}, start: w}]\n",
+            3,
+            "`j` is the name of a join, and of",
+            "otherwise",
+        ),
+        (JOIN + "mappings: [{name: j.a, on: {type: [x]}, start: w}]\n", 3, "a part of the join `j`", "otherwise"),
+        (
+            JOIN
+            + "mappings: [{name: schedule.n, on: {type: [x]}, start: w}]\nschedules: [{name: n, every_s: 9, start: w}]\n",
+            5,
+            "of a schedule",
+            "otherwise",
+        ),
         ("name: p\nname: q\n", 2, "`name` stands twice; first on line 1", "Remove one"),
     ],
 )
