@@ -1,10 +1,11 @@
 """Owns the router's own workflow: a call that a mapping makes is a small run, so it is as durable as any other run.
 
-It is tried again until it succeeds, with the same idempotency key each time; after `TRIES` it faults, and can be
-resumed like any run. Refuses calls of its own: they leave through the route that the mapping names.
+It is tried again until it succeeds, with the same idempotency key each time; after `TRIES`, or where it could never be
+sent, it faults, and can be resumed like any run. Refuses calls of its own: they leave through the route that the mapping
+names.
 """
 
-from workflow_router.core.errors import StepFailed
+from workflow_router.core.errors import InvalidInput, StepFailed
 from workflow_router.core.event_mappings.perform import FORWARD
 from workflow_router.core.router import Router
 from workflow_router.utils.backoff import Backoff
@@ -22,7 +23,9 @@ def forwarding() -> Router:
         for tries in range(1, TRIES):
             try:
                 return await _call(router, route, path, method, body, key)
-            except StepFailed:
+            except StepFailed as error:
+                if error.context.get("error_type") == InvalidInput.type:  # it would be the same every time
+                    raise
                 await router.sleep(_BACKOFF.wait_s(tries, await router.random()))
         return await _call(router, route, path, method, body, key)
 

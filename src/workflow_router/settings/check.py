@@ -23,7 +23,7 @@ from workflow_router.settings import bridges, model, routes, values
 from workflow_router.settings.bind import did_you_mean, dotted
 from workflow_router.settings.classes import Classes, check_classes
 from workflow_router.settings.convert import SEEN
-from workflow_router.settings.document import Node, Where, find, line_of
+from workflow_router.settings.document import Node, Where, find, last_line, line_of
 from workflow_router.settings.modules import modules_of
 from workflow_router.settings.names import check_names
 from workflow_router.settings.references import References
@@ -165,9 +165,8 @@ class _Checker:
             self._template(part.key, (*at, "key"), *SEEN)
             self._template(part.keep, (*at, "keep"), *SEEN)
         self._template(join.key, (*where, "key"), *SEEN)
-        found = len(self._mistakes)
         self._targets(join, where, join.targets)
-        if len(self._mistakes) == found and join.parts and join.kind and join.within:
+        if self._fine(where):
             fields = ("kind", "parts", "within", "key", "count")
             rule = {name: msgspec.to_builtins(getattr(join, name)) for name in fields}
             self._engine(lambda: join_mappings(join.name or "x", rule, [_ANY_TARGET], None, variables=SEEN), where)
@@ -192,7 +191,6 @@ class _Checker:
         if does != ["start"] and find(self._document, (*where, "input")) is not None:
             field = {"publish": "body", "signal": "value", "dispatch": "body", "emit": "data"}[does[0]]
             self._mistake((*where, "input"), "`input` is for `start` only.", f"Move it to `{does[0]}.{field}`.")
-        found = len(self._mistakes)
         self._template(target.input, (*where, "input"), *SEEN)
         for name in ("publish", "signal", "dispatch", "emit", "debounce", "throttle", "batch"):
             below = getattr(target, name)
@@ -201,12 +199,21 @@ class _Checker:
         self._template(target.once, (*where, "once"), *SEEN)
         if target.publish is not None:
             self._topic(target.publish.topic, (*where, "publish", "topic"), self._router.topics)
-        if target.dispatch is not None and target.dispatch.route not in self._router.routes:
-            remedy = did_you_mean(target.dispatch.route or "", self._router.routes)
-            self._mistake((*where, "dispatch", "route"), f"There is no route `{target.dispatch.route}`.", remedy)
+        route = getattr(target.dispatch, "route", None)
+        if route is not None and route not in self._router.routes:
+            remedy = did_you_mean(route, self._router.routes)
+            self._mistake((*where, "dispatch", "route"), f"There is no route `{route}`.", remedy)
         fields = target_fields(target)
-        if len(self._mistakes) == found and fields is not None:
+        if fields is not None and self._fine(where):
             self._engine(lambda: compile_target(fields, variables=SEEN), where)
+
+    def _fine(self, where: Where) -> bool:
+        """Whether nothing was noted of what stands there, so that all parts of it are what their types say."""
+        node = find(self._document, where)
+        if node is None:
+            return True
+        first, last = line_of(self._document, where), last_line(node)
+        return not any(first <= (one.line or first) <= last for one in self._mistakes)
 
     def _engine(self, make: Callable[[], object], where: Where) -> None:
         """Let the engine judge what is left, so that what passes here is accepted there."""

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import isfinite
 from typing import Any, TypeAlias, cast
 
@@ -100,6 +100,13 @@ def line_of(node: Node, where: Where) -> int:
         line = node.key_lines.get(str(part), below.line)
         node = below
     return line
+
+
+def last_line(node: Node) -> int:
+    """The last line on which something of the node begins."""
+    below = node.value
+    inner: Iterable[Node] = below.values() if isinstance(below, dict) else below if isinstance(below, list) else ()
+    return max((last_line(one) for one in inner), default=node.line)
 
 
 def _below(node: Node, part: str | int) -> Node | None:

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from workflow_router import Router, embed
+from workflow_router.core.dispatch_route.model import Retry, Route, Target
 from workflow_router.core.errors import InvalidInput
 from workflow_router.core.event_mappings.joining import join_mappings
 from workflow_router.core.event_mappings.target import compile_target
 from workflow_router.core.model import Event
-from workflow_router.testing import VirtualClock, run_virtually
-from workflow_router.utils.codec import to_json
+from workflow_router.testing import FakeTargets, VirtualClock, run_virtually
+from workflow_router.utils.codec import from_json, to_json
 
 
 def event(number: int | str, kind: str = "ping", **data: object) -> Event:
@@ -65,6 +66,41 @@ def test_several_targets_of_one_mapping_are_all_performed_in_the_events_commit()
 
     run_virtually(main())
     assert sorted(seen.inputs, key=str) == [(0, 7), (0, {"was": 7}), {"n": 7}]
+
+
+CRM = "http://crm.example"
+
+
+def test_a_call_of_a_mapping_leaves_through_its_route_until_it_succeeds_with_one_idempotency_key() -> None:
+    seen, targets = Seen(), FakeTargets()
+    targets.fail(CRM)
+    targets.answer(CRM, {"error": "busy"}, status=503)
+    targets.answer(CRM, {"ok": True})
+    crm = Route(name="crm", targets=(Target(name="crm", kind="http", url=CRM),), retry=Retry(attempts=1))
+    call = {"route": "crm", "path": "/customers/7", "method": "PUT", "body": {"total": "${ event.data.n + 1 }"}}
+    seen.router.on({"type": ["ping"]}, dispatch=call, name="call")
+    seen.router.on({"type": ["ping"]}, dispatch={"route": "crm", "path": "/a/../b"}, name="astray")
+
+    async def main() -> None:
+        async with embed(seen.router, clock=VirtualClock(), routes=[crm], transport=targets) as runtime:
+            accepted = await runtime.accept(event(1, n=7))
+            assert not targets.calls  # intake waits for no service
+            await asyncio.sleep(600)
+            ended = [await runtime.engine.find(run) for run in accepted.runs]
+            done = next(one for one in ended if one.status == "completed")
+            assert from_json(done.output or b"") == {"ok": True}
+            astray = next(one for one in ended if one.status == "faulted")
+            assert b"dot segments" in (astray.error or b"")
+            assert (done.cause, done.workflow) == (accepted.id, "router.dispatch")
+            await runtime.accept(event(1, n=7))
+            await asyncio.sleep(600)
+
+    run_virtually(main())
+    assert [(one.method, one.url, one.body) for one in targets.calls] == [
+        ("PUT", f"{CRM}/customers/7", b'{"total":8}')
+    ] * 3
+    keys = {value for one in targets.calls for name, value in one.headers if name.lower() == "idempotency-key"}
+    assert len(keys) == 1
 
 
 def test_an_idempotency_key_lets_only_the_first_of_several_events_act() -> None:
@@ -205,6 +241,11 @@ def test_a_join_keeps_no_more_of_an_event_than_it_may() -> None:
         {"publish": {"topic": "t", "other": 1}},
         {"start": "x", "delay": "1s", "batch": {"size": 1, "within": "1s"}},
         {"start": "x", "delay": "soon"},
+        {"start": "x", "delay": "1e999s"},
+        {"start": "x", "delay": "-1s"},
+        {"start": "x", "delay": float("nan")},
+        {"dispatch": {"route": "r", "path": "customers/7"}},
+        {"emit": {"type": "dev.workflow-router.run.completed"}},
         {"start": "x", "batch": {"size": 1}},
         {"start": "x", "batch": {"size": 1, "within": "1s", "more": 1}},
         {"start": "x", "debounce": "5s"},

@@ -253,9 +253,9 @@ MAPPING = "name: p\nmappings:\n  - name: m\n    on: {type: [x]}\n"
         ),
         (JOIN + "mappings: [{name: j.a, on: {type: [x]}, start: w}]\n", 3, "a part of the join `j`", "otherwise"),
         (
-            JOIN
-            + "mappings: [{name: schedule.n, on: {type: [x]}, start: w}]\nschedules: [{name: n, every_s: 9, start: w}]\n",
-            5,
+            "name: p\nmappings: [{name: schedule.n, on: {type: [x]}, start: w}]\n"
+            "schedules:\n  - {name: n, every_s: 9, start: w}\n",
+            4,
             "of a schedule",
             "otherwise",
         ),

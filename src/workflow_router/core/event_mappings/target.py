@@ -11,7 +11,7 @@ import msgspec
 
 from workflow_router.core.errors import InvalidInput
 from workflow_router.core.expressions import Template, compile_template
-from workflow_router.core.model import DEFAULT_TENANT
+from workflow_router.core.model import DEFAULT_TENANT, OWN_TYPE
 from workflow_router.core.pacing import Batch, Debounce, Delay, Policy, Throttle
 
 EVENT_DATA = "${ event.data }"
@@ -130,6 +130,17 @@ def compile_target(rule: Mapping[str, object], *, variables: Collection[str] = (
             remedy="Choose another name.",
         )
 
+    if does == "emit" and str(fields["type"]).startswith(OWN_TYPE):
+        raise InvalidInput(
+            f"No mapping may emit {str(fields['type'])[:100]}: types that begin with {OWN_TYPE} are the router's own.",
+            remedy="Choose another type.",
+        )
+
+    if does == "dispatch" and not str(fields.get("path") or "/").startswith("/"):
+        raise InvalidInput(
+            f"The path {str(fields['path'])[:100]} cannot be appended to an address.", remedy="Start it with /."
+        )
+
     def template(field: str, default: object = None) -> Template | None:
         value = fields.get(field, default)
         return None if value is None else compile_template(value, variables=variables)
@@ -193,6 +204,7 @@ def compile_pace(rule: Mapping[str, object], *, variables: Collection[str] = ("e
     return Pace(policy, None if key is None else compile_template(key, variables=variables))
 
 
+DURATION_MAX_S = 36_500 * 86_400
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -200,13 +212,18 @@ def duration_s(given: object) -> float:
     """Seconds of a number, or of text such as `90s`, `15m`, `2h`, `2d`. Raises InvalidInput."""
     try:
         if isinstance(given, int | float) and not isinstance(given, bool):
-            return float(given)
-        text = str(given)
-        number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
-        return float(number) * _UNITS_S[text[len(number) :] or "s"]
-    except (KeyError, ValueError):
+            seconds = float(given)
+        else:
+            text = str(given)
+            number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+            seconds = float(number) * _UNITS_S[text[len(number) :] or "s"]
+        if not 0 <= seconds <= DURATION_MAX_S:  # nor is what is no number between these
+            raise ValueError
+        return seconds
+    except (KeyError, ValueError, OverflowError):
         raise InvalidInput(
-            f"{given!r} is not a duration.", remedy="Write a number and a unit: ms, s, m, h or d, such as `2d`."
+            f"{str(given)[:100]!r} is not a duration.",
+            remedy="Write a number and a unit: ms, s, m, h or d, such as `2d`, at most 36500d.",
         ) from None
 
 
