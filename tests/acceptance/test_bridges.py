@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from nats.js.api import StreamConfig
 
 from tests.fixtures.nats import NatsServer, nats_server
 from tests.fixtures.serving import request, served, wr
@@ -76,6 +77,67 @@ def _meets_an_outage(server: NatsServer, url: str) -> None:
     shown = wr("bridges", url=url).stdout
     assert "NATS" in shown
     assert "app:app" not in shown  # no password in an error
+
+
+FROM_NATS = """\
+name: shop
+topics: {orders: {}}
+bridges:
+  - {name: in, topic: orders, servers: {env: NATS_URL}, stream: ORDERS, receive: orders.>, synced: true}
+sources:
+  orders: {topic: orders, type: '${ message.headers["wr-from"].endsWith(".paid") ? "shop.paid" : "shop.open" }'}
+mappings:
+  - name: paid
+    on: {type: [shop.paid], data: {total: [{numeric: [">", 10]}]}}
+    start: pack
+    input: ${ event.data.total }
+"""
+PACK = """\
+from workflow_router import Router
+
+router = Router("shop")
+
+
+@router.workflow
+async def pack(total: int) -> int:
+    return total + 1
+"""
+
+
+def test_what_is_published_to_a_subject_elsewhere_becomes_an_event_and_a_run(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "router.yaml").write_text(FROM_NATS)
+    (folder / "workflows.py").write_text(PACK)
+    with nats_server(tmp_path) as server:
+
+        async def make() -> None:
+            async with jetstream(server) as js:
+                await js.add_stream(StreamConfig(name="ORDERS", subjects=["orders.>"]))  # pyright: ignore[reportUnknownMemberType]  nats-py leaves its options untyped
+
+        asyncio.run(make())
+        with served(folder, {"NATS_URL": server.url}) as url:
+            asyncio.run(_sends_from_elsewhere(server, url))
+
+
+async def _sends_from_elsewhere(server: NatsServer, url: str) -> None:
+    async with jetstream(server) as js:
+        for subject, total in (("orders.paid", 7), ("orders.open", 70), ("orders.paid", 41)):
+            await js.publish(subject, json.dumps({"total": total}).encode())
+
+    async def ended() -> object:
+        runs = json.loads(request(url, "GET", "/api/runs")[1])["runs"]
+        return [one for one in runs if one["status"] == "completed"]
+
+    (run,) = await until(ended)
+    shown = json.loads(request(url, "GET", f"/api/runs/{run['id']}")[1])
+    assert shown["output"] == 42
+    events = json.loads(request(url, "GET", "/api/events")[1])["events"]
+    assert sorted((one["type"], one["matched"]) for one in events) == [
+        ("shop.open", []),
+        ("shop.paid", []),
+        ("shop.paid", ["paid@1"]),
+    ]
 
 
 @pytest.mark.parametrize(

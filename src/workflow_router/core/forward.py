@@ -1,8 +1,7 @@
 """Owns the router's own workflow: a call that a mapping makes is a small run, so it is as durable as any other run.
 
-It is tried again until it succeeds, with the same idempotency key each time; after `TRIES`, or where it could never be
-sent, it faults, and can be resumed like any run. Refuses calls of its own: they leave through the route that the mapping
-names.
+It is tried until it succeeds, with the same idempotency key each time; after `TRIES`, or where it could never be sent,
+it faults, and can be resumed like any run. Refuses calls of its own: they leave through the route of the mapping.
 """
 
 from workflow_router.core.errors import InvalidInput, StepFailed
