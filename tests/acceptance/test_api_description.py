@@ -174,7 +174,7 @@ async def try_out(door: Door, method: str, path: str, operation: Document, value
     for name, value in values.items():
         path = path.replace(f"{{{name}}}", value)
     assert "{" not in path
-    if operation["operationId"] in {"observe", "stream"}:
+    if operation["operationId"] in {"observe", "observe_digest", "stream"}:
         return await door.call("HEAD", path)  # the stream itself never ends
     if method == "GET":
         asked = [one["name"] for one in operation["parameters"] if one["in"] == "query" and one["required"]]
@@ -314,7 +314,7 @@ def test_with_keys_no_operation_is_open_but_those_that_say_so() -> None:
                         assert answer.headers["www-authenticate"] == "Bearer"
                     else:
                         opened.add(path)
-                if method != "GET" or path != "/api/observe":
+                if method != "GET" or not path.startswith("/api/observe"):
                     answer = await door.call(method, concrete, headers=good)
                     assert answer.status != 401 or path.startswith("/webhooks/")
             pages = {"/", "/web/{file}", "/web/{folder}/{part}", "/approve/{token}"}

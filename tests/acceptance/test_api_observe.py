@@ -10,8 +10,9 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from tests.acceptance.api_kit import Door, served
+from tests.acceptance.api_kit import EVENT, STRUCTURED, Door, served
 from workflow_router import Router
+from workflow_router.api import lately
 
 Entry = dict[str, Any]
 
@@ -176,5 +177,45 @@ def test_streams_end_when_the_server_is_about_to_stop() -> None:
         async with served(router()) as door, observing(door) as stream:
             door.api.close()
             assert await stream.next() is None
+
+    asyncio.run(main())
+
+
+def test_a_digest_says_what_changed_and_the_hour_counts_it() -> None:
+    async def main() -> None:
+        async with served(router()) as door:
+            async with door.session.get(f"{door.url}/api/observe/digest") as response:
+                stream = Stream(response)
+                assert await stream.next() == ": observing"
+                await door.call("POST", "/events", {**EVENT, "type": "go"}, STRUCTURED)
+                kinds: dict[str, int] = {}
+                runs: set[str] = set()
+                while "run.completed" not in kinds:
+                    found = await stream.next()
+                    assert isinstance(found, tuple)
+                    kinds.update(found[2]["kinds"])
+                    runs.update(found[2]["runs"])
+                    assert found[2]["latest"][-1]["position"] == found[2]["position"]
+            assert kinds == {"event.accepted": 1, "run.started": 1, "run.completed": 1}
+            (listed,) = (await door.call("GET", "/api/runs")).json["runs"]
+            assert runs == {listed["id"]}
+            hour = (await door.call("GET", "/api/state/hour")).json
+            assert sum(one["completed"] for one in hour["minutes"]) == 1
+            assert hour["runs"]["count"] == 1
+
+    asyncio.run(main())
+
+
+def test_what_is_slow_to_count_is_counted_once_in_a_while_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lately, "SLOW_S", 0.0)
+    monkeypatch.setattr(lately, "SHARE", 1e9)
+
+    async def main() -> None:
+        async with served(router()) as door:
+            before = (await door.call("GET", "/api/state")).json["events"]
+            await door.call("POST", "/events", {**EVENT, "type": "go"}, STRUCTURED)
+            assert (await door.call("GET", "/api/state")).json["events"] == before
+            monkeypatch.setattr(lately, "SLOW_S", 9.0)
+            assert (await door.call("GET", "/api/events?type=go&mapping=noop")).json["next"] is None
 
     asyncio.run(main())

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from workflow_router.api.access import Access
 from workflow_router.api.asgi import Headers
+from workflow_router.api.lately import Lately
 from workflow_router.api.metrics import Metrics
 from workflow_router.core.event_mappings.webhooks import Source
 from workflow_router.core.runtime import Runtime
@@ -16,6 +17,7 @@ class Context:
     Attributes:
         access: who may call, and by which keys.
         sources: senders of webhooks, by name.
+        lately: what watchers of the router share.
         closing: set when the server is about to stop; streams end then.
         description: the OpenAPI document, made at first use.
         observers: how many streams of transitions are open.
@@ -31,6 +33,7 @@ class Context:
         self.sources = sources
         self.version = version
         self.metrics = Metrics()
+        self.lately = Lately(runtime)
         self.closing = asyncio.Event()
         self.description: bytes | None = None
         self.observers = 0

@@ -40,6 +40,7 @@ from workflow_router.core.orchestration.state_ports import StateTransitions
 from workflow_router.core.orchestration.stream_ports import StreamTransitions
 from workflow_router.core.pacing.ports import HoldTransitions
 from workflow_router.core.runtime_state.interceptor_ports import HeldTransitions, InterceptorTransitions
+from workflow_router.core.runtime_state.lately_ports import LatelyReads
 from workflow_router.core.runtime_state.ports import ApprovalVerbs, AuditPast, AuditReads, AuditTransitions, TraceReads
 from workflow_router.core.schedules.ports import ScheduleTransitions
 
@@ -166,6 +167,8 @@ class Transaction(InterceptVerbs, FlowVerbs, TimeVerbs, BrokerVerbs, SharedVerbs
     def audit(self) -> AuditVerbs: ...
     @property
     def traces(self) -> TraceReads: ...
+    @property
+    def lately(self) -> LatelyReads: ...
 
     def record(self, transition: Transition, /) -> None:
         """Add an audit entry to this transaction."""

@@ -18,6 +18,7 @@ from workflow_router.db.repositories.flow import Keys, Slots, Starts
 from workflow_router.db.repositories.holds import Holds
 from workflow_router.db.repositories.interceptors import HeldRows, Interceptors
 from workflow_router.db.repositories.interests import Interests
+from workflow_router.db.repositories.lately import Lately
 from workflow_router.db.repositories.limits import Limits
 from workflow_router.db.repositories.live_rules import LiveRuleRows
 from workflow_router.db.repositories.mappings import Mappings
@@ -135,6 +136,7 @@ class UnitOfWork:
     held = lazy(lambda work: HeldRows(work.session, work.record, work.now_ms))
     audit = lazy(lambda work: AuditLog(work.session, work.record))
     traces = lazy(lambda work: Traces(work.session))
+    lately = lazy(lambda work: Lately(work.session))
 
     def __init__(
         self,

@@ -22,10 +22,12 @@ from workflow_router.core.errors import (
 from workflow_router.core.event_mappings.cloudevents import BATCH, STRUCTURED, parse_http
 from workflow_router.core.event_mappings.ingest import Accepted
 from workflow_router.core.event_mappings.outside import check_outside
+from workflow_router.core.event_mappings.ports import EventFilter
 from workflow_router.core.model import DEFAULT_TENANT, Event
 from workflow_router.utils.codec import to_json
 
 TAG = "events"
+SEEN_MAX = 20_000  # events that one request looks at
 
 
 class CloudEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -44,15 +46,24 @@ class CloudEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class EventPage(msgspec.Struct, frozen=True):
-    """Events, newest first. `next` is to be given as `before` for the page that follows."""
+    """Events, newest first. `next` is to be given as `before` for the page that follows.
+
+    A page of a filter that little fits may be short, or empty: it ends where `SEEN_MAX` events were looked at.
+    """
 
     events: list[EventSummary]
     next: str | None
 
 
 class EventQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which events to list."""
+    """Which events to list: what their type begins with, the mapping that matched, what occurs in an attribute.
 
+    An empty `mapping` asks for events that no mapping matched.
+    """
+
+    type: Annotated[str, Meta(max_length=500)] | None = None
+    mapping: Annotated[str, Meta(max_length=200)] | None = None
+    text: Annotated[str, Meta(max_length=500)] | None = None
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
     before: str | None = None
 
@@ -132,10 +143,12 @@ async def post_webhook(context: Context, request: Request, source: str) -> Accep
 @endpoint("GET", "/api/events", tag=TAG, scope="events:read")
 async def list_events(context: Context, query: EventQuery) -> EventPage:
     """List accepted events, newest first."""
-    found = await context.runtime.store.read(
-        lambda tx: tx.events.latest(tenant=DEFAULT_TENANT, limit=query.limit, before=query.before)
+    wanted = EventFilter(
+        type=query.type, mapping=query.mapping, text=query.text, before=query.before, limit=query.limit
     )
-    following = found[-1].id if len(found) == query.limit else None
+    found, following = await context.runtime.store.read(
+        lambda tx: tx.events.filtered(wanted, tenant=DEFAULT_TENANT, seen=SEEN_MAX)
+    )
     return EventPage([EventSummary.of(one) for one in found], following)
 
 

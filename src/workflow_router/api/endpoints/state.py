@@ -13,9 +13,7 @@ from workflow_router.api.request import Request, Response
 from workflow_router.api.target_views import TargetView, target_views
 from workflow_router.api.views import line_of
 from workflow_router.core.errors import InvalidInput, InvalidPattern, Overloaded
-from workflow_router.core.model import DEFAULT_TENANT
 from workflow_router.core.patterns import Pattern
-from workflow_router.core.ports import Transaction
 from workflow_router.core.proofs.entries import Line
 from workflow_router.utils.codec import to_json
 
@@ -68,21 +66,17 @@ async def list_routes(context: Context) -> list[RouteView]:
 
 @endpoint("GET", "/api/state", tag=TAG, scope="state:read")
 async def get_state(context: Context) -> StateView:
-    """Count events, runs, messages and dispatches."""
-
-    async def unit(tx: Transaction) -> StateView:
-        position, digest = await tx.audit.head()
-        return StateView(
-            events=await tx.events.counts(tenant=DEFAULT_TENANT),
-            runs=await tx.runs.counts(tenant=DEFAULT_TENANT),
-            messages=await tx.topics.counts(),
-            dispatches=await tx.dispatches.counts(tenant=DEFAULT_TENANT),
-            audit=AuditHead(position, digest.hex(), await tx.audit.pruned()),
-            backlog=context.runtime.engine.backlog,
-            stuck=sorted(context.runtime.broker.stuck),
-        )
-
-    return await context.runtime.store.read(unit)
+    """Count events, runs, messages and dispatches; where counting is slow, as of some seconds ago."""
+    counts, runtime = await context.lately.counts.get(), context.runtime
+    return StateView(
+        events=counts.events,
+        runs=counts.runs,
+        messages=counts.messages,
+        dispatches=counts.dispatches,
+        audit=AuditHead(counts.position, counts.root.hex(), counts.pruned),
+        backlog=runtime.engine.backlog,
+        stuck=sorted(runtime.broker.stuck),
+    )
 
 
 @endpoint(

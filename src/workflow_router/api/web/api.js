@@ -57,15 +57,16 @@ export function query(path, parameters) {
 }
 
 /**
- * Read server-sent events until `signal` aborts or the stream ends; `tell(id, data)` for each one.
- * EventSource cannot send a key, so this is `fetch`.
+ * Read server-sent events until `signal` aborts or the stream ends: `opened()` once it is heard, then
+ * `event(id, data, name)` for each one. EventSource cannot send a key, so this is `fetch`.
  */
-export async function stream(path, signal, tell) {
+export async function stream(path, signal, { opened, event }) {
   const answer = await fetch(path, { headers: headers({ accept: "text/event-stream" }), signal });
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));
     throw new Problem(answer.status, problem);
   }
+  opened?.();
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
@@ -77,11 +78,13 @@ export async function stream(path, signal, tell) {
     for (const block of blocks) {
       let id = "";
       let data = "";
+      let name = "";
       for (const line of block.split("\n")) {
         if (line.startsWith("id: ")) id = line.slice(4);
+        else if (line.startsWith("event: ")) name = line.slice(7);
         else if (line.startsWith("data: ")) data += line.slice(6);
       }
-      if (data) tell(id, JSON.parse(data));
+      if (data) event(id, JSON.parse(data), name);
     }
   }
 }

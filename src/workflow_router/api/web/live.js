@@ -1,22 +1,24 @@
-// Owns the one live stream of transitions of this tab, which all parts of a page share. Refuses to keep it open while
-// nobody looks: a hidden tab closes it, and catches up where it was.
+// Owns the one live stream of this tab: what changed, a few times a second at most, which all parts of a page share.
+// Refuses to keep it open while nobody looks: a hidden tab closes it, and asks again for what it shows when it is back.
 
-import { get, stream } from "./api.js";
+import { stream } from "./api.js";
 
 const RETRY_MS = 1_000;
 const listeners = new Set();
-let position = null;
 let open = null;
 export const connection = { state: "connecting" };
 
-/** Be told of each transition (`{kind, subject, run, …}`), and of `null` when the connection's state changes. */
+/**
+ * Be told what changed: `{kinds, runs, latest}`, where `kinds` and `runs` are null if there was too much to name; and of
+ * `null` when the connection's state changes.
+ */
 export function listen(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
 }
 
-function tell(entry) {
-  for (const listener of [...listeners]) listener(entry);
+function tell(digest) {
+  for (const listener of [...listeners]) listener(digest);
 }
 
 function become(state) {
@@ -28,14 +30,11 @@ function become(state) {
 async function follow(signal) {
   while (!signal.aborted) {
     try {
-      if (position === null) position = (await get("/api/audit/head")).position;
-      const path = `/api/observe?after=${position}`;
-      const started = stream(path, signal, (id, entry) => {
-        position = Number(id) || position;
-        tell({ ...entry.transition, position: entry.position, time_ms: entry.time_ms });
+      await stream("/api/observe/digest", signal, {
+        opened: () => become("live"),
+        event: (id, digest) => tell(digest),
       });
-      become("live");
-      await started;
+      become("away"); // the router has ended the stream: it stops or restarts
     } catch (error) {
       if (signal.aborted) return;
       become(error.status === 401 ? "signed out" : "away");
@@ -49,7 +48,10 @@ async function follow(signal) {
 export function start() {
   open?.abort();
   open = null;
-  if (document.hidden) return;
+  if (document.hidden) {
+    connection.state = "connecting"; // so that being back is a change, after which all is asked for again
+    return;
+  }
   open = new AbortController();
   void follow(open.signal);
 }

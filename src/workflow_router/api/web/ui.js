@@ -10,12 +10,14 @@ export { html, useCallback, useEffect, useRef, useState };
 export { useMemo } from "./vendor/preact-htm.js";
 
 const FRESH_MS = 300; // transitions come in bursts; a page asks again once for all of them
+const CALM_MS = 4_000; // while they do not end, it asks ever less often, down to once in this time
 
 /**
- * The JSON at a path, asked for again when a transition comes whose kind begins with one of `kinds`.
+ * The JSON at a path, asked for again when a transition comes whose kind begins with one of `kinds`; with `run`, only when
+ * it may be one of that run.
  * @returns {{data, error, reload}} `data` is what came last, also while it is asked for again.
  */
-export function useData(path, kinds = []) {
+export function useData(path, kinds = [], run = null) {
   const [state, setState] = useState({ path: null, data: null, error: null });
   const asked = useRef(0);
   const reload = useCallback(async () => {
@@ -30,30 +32,41 @@ export function useData(path, kinds = []) {
     if (number === asked.current) setState((last) => (next.error && last.path === path ? { ...last, ...next } : { data: null, ...next }));
   }, [path]);
   useEffect(() => void reload(), [reload]);
-  useFresh(kinds, reload);
+  useFresh(kinds, reload, run);
   return { ...(state.path === path ? state : { data: null, error: null }), reload };
 }
 
+const concerns = (digest, kinds, run) =>
+  digest === null || digest.kinds === null ||
+  ((run === null || digest.runs === null || digest.runs.includes(run)) && Object.keys(digest.kinds).some((one) => kinds.some((kind) => one.startsWith(kind))));
+
 /** Call `reload` soon after transitions of these kinds, and when the connection is back. */
-export function useFresh(kinds, reload) {
+export function useFresh(kinds, reload, run = null) {
   const wanted = kinds.join(" ");
   useEffect(() => {
     if (!wanted) return undefined;
     let timer = 0;
-    const soon = () => {
-      timer ||= setTimeout(() => {
-        timer = 0;
-        void reload();
-      }, FRESH_MS);
+    let last = 0;
+    let pause = FRESH_MS;
+    const again = async () => {
+      last = performance.now();
+      await reload();
+      const took = performance.now() - last;
+      pause = Math.min(CALM_MS, Math.max(pause * 1.5, took * 10));
+      timer = 0;
     };
-    const stop = listen((one) => {
-      if (one === null || wanted.split(" ").some((kind) => one.kind.startsWith(kind))) soon();
-    });
+    const soon = () => {
+      if (timer) return;
+      const since = performance.now() - last;
+      if (since > 2 * pause + 1_000) pause = FRESH_MS;
+      timer = setTimeout(again, Math.max(FRESH_MS, pause - since));
+    };
+    const stop = listen((digest) => concerns(digest, wanted.split(" "), run) && soon());
     return () => {
       stop();
       clearTimeout(timer);
     };
-  }, [wanted, reload]);
+  }, [wanted, reload, run]);
 }
 
 /** The time, each `every_ms`, so that ages and countdowns move. */
@@ -69,7 +82,7 @@ export function useNow(every_ms = 10_000) {
 const TONES = {
   completed: "good", approved: "good", succeeded: "good", live: "good", ready: "good", acked: "good",
   running: "busy", leased: "busy", intended: "busy", pending: "quiet", waiting: "wait", open: "wait", canary: "wait",
-  suspended: "warn", held: "warn", expired: "warn", abandoned: "warn", withdrawn: "quiet", shadow: "quiet", disabled: "quiet",
+  suspended: "warn", held: "warn", expired: "warn", abandoned: "warn", spent: "bad", withdrawn: "quiet", shadow: "quiet", disabled: "quiet",
   faulted: "bad", failed: "bad", rejected: "bad", dead: "bad", cancelled: "quiet", stuck: "bad",
 };
 

@@ -25,6 +25,23 @@ class AcceptedEvent(msgspec.Struct, frozen=True, kw_only=True):
     decision: bytes = b"{}"
 
 
+class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events to find.
+
+    Attributes:
+        type: what the type begins with.
+        mapping: name of a mapping that matched; "" asks for events that none matched.
+        text: occurs in the source or an attribute, such as the subject, or is the event's own id.
+        before: only events with ids before this one.
+    """
+
+    type: str | None = None
+    mapping: str | None = None
+    text: str | None = None
+    before: str | None = None
+    limit: int = 50
+
+
 class EventTransitions(Protocol):
     """Storage verbs of event mapping."""
 
@@ -38,6 +55,10 @@ class EventTransitions(Protocol):
 
     async def latest(self, *, tenant: str, limit: int, before: str | None = None) -> list[AcceptedEvent]:
         """Events, newest first, older than the id `before`."""
+        ...
+
+    async def filtered(self, wanted: EventFilter, *, tenant: str, seen: int) -> tuple[list[AcceptedEvent], str | None]:
+        """Those of the next `seen` events that fit, newest first, and the id to go on before; None at the end."""
         ...
 
     async def counts(self, *, tenant: str) -> dict[str, int]:

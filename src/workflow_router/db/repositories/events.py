@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from workflow_router.core.event_mappings.ports import AcceptedEvent
+from workflow_router.core.event_mappings.ports import AcceptedEvent, EventFilter
 from workflow_router.core.model import Event, Transition
 from workflow_router.db.database import Row, Session
 from workflow_router.utils.codec import to_json
@@ -93,6 +93,25 @@ class Events:
     async def latest(self, *, tenant: str, limit: int, before: str | None = None) -> list[AcceptedEvent]:
         rows = await self._session.fetch("latest_events", tenant=tenant, limit=limit, before=before or _AFTER_ALL_IDS)
         return [_read(row) for row in rows]
+
+    async def filtered(self, wanted: EventFilter, *, tenant: str, seen: int) -> tuple[list[AcceptedEvent], str | None]:
+        before = wanted.before or _AFTER_ALL_IDS
+        labels = None if wanted.mapping is None else f'"{wanted.mapping}@' if wanted.mapping else "[]"
+        rows = await self._session.fetch(
+            "filtered_events",
+            tenant=tenant,
+            before=before,
+            seen=seen,
+            type=wanted.type,
+            mapping=labels,
+            text=wanted.text,
+            limit=wanted.limit,
+        )
+        found = [_read(row) for row in rows]
+        if len(found) == wanted.limit:
+            return found, found[-1].id
+        last = await self._session.fetch("event_after", tenant=tenant, before=before, skipped=seen - 1)
+        return found, last[0][0] if last else None
 
     async def counts(self, *, tenant: str) -> dict[str, int]:
         ((accepted, unmapped),) = await self._session.fetch("event_counts", tenant=tenant)

@@ -1,15 +1,17 @@
 // Owns the first page: what needs a person now, how much goes through, what happened last; and, in an empty router, how to begin.
 
-import { ago, clock, exact, gist, inline, number } from "../format.js";
+import { ago, clock, exact, gist, inline, number, span } from "../format.js";
+import { Chart } from "../chart.js";
 import { listen } from "../live.js";
-import { Copy, Empty, Failure, html, Id, Skeleton, Status, useData, useEffect, useNow, useState } from "../ui.js";
+import { Copy, Empty, Failure, html, Id, Skeleton, Status, Time, useData, useEffect, useNow, useState } from "../ui.js";
 
 const LATEST = 14;
 
 /** What needs a person now, gathered from what the API lists: `{what, name, why, href, tone}`. */
-function needs({ approvals, faulted, suspended, subscriptions, routes }) {
+function needs({ approvals, holds, faulted, suspended, subscriptions, routes, limits }) {
   return [
     ...(approvals || []).map((one) => ({ tone: "open", name: one.name, why: gist(one.context), href: `#/approvals/${one.id}`, ms: one.created_ms })),
+    ...(holds || []).map((one) => ({ tone: "held", name: one.subject, why: `${one.at}, held by ${one.interceptor}`, href: `#/holds/${one.id}`, ms: one.created_ms })),
     ...(suspended?.runs || []).map((one) => ({ tone: "suspended", name: one.workflow, why: inline(one.error?.message ?? one.error ?? "", 160), href: `#/runs/${one.id}`, ms: one.updated_ms })),
     ...(faulted?.runs || []).map((one) => ({ tone: "faulted", name: one.workflow, why: inline(one.error?.message ?? one.error ?? "", 160), href: `#/runs/${one.id}`, ms: one.updated_ms })),
     ...(subscriptions || []).filter((one) => one.progress.dead > 0 || one.stuck).map((one) => ({
@@ -18,6 +20,7 @@ function needs({ approvals, faulted, suspended, subscriptions, routes }) {
     ...(routes || []).flatMap((route) => route.targets.filter((one) => !one.ready).map((one) => ({
       tone: "failed", name: `${route.name} → ${one.name}`, why: one.reason, href: `#/routes/${route.name}`,
     }))),
+    ...(limits || []).filter((one) => one.counters.some((counter) => counter.used >= one.amount)).map((one) => ({ tone: "spent", name: one.name, why: "nothing is left of it", href: "#/routes" })),
   ];
 }
 
@@ -26,21 +29,60 @@ const Tile = ({ value, name, href, tone = "" }) =>
 
 const sum = (rows, field) => Object.values(rows || {}).reduce((total, one) => total + (one[field] || 0), 0);
 
+const total = (one, points) => exact(points.reduce((count, point) => count + one.of(point), 0));
+
+/** Throughput and latency by minute. */
+function LastHour({ hour }) {
+  const { minutes, calls, runs } = hour;
+  const took = calls ?? runs;
+  const ends = [
+    { name: "runs completed", tone: "good", of: (one) => one.completed },
+    { name: "faulted", tone: "bad", of: (one) => one.faulted },
+  ];
+  const rank = (field) => (one) => one.took?.[field] ?? null;
+  const times = [
+    { name: "half within", tone: "accent", of: rank("p50_ms"), field: "p50_ms" },
+    { name: "95 % within", tone: "wait", of: rank("p95_ms"), field: "p95_ms" },
+  ];
+  return html`<div class="even">
+    <section class="panel"><div class="body"><${Chart} label="Throughput" points=${minutes} bars=${ends} lines=${[{ name: "events", tone: "accent", of: (one) => one.events }]} sum=${total} say=${(value) => exact(value)} /></div></section>
+    <section class="panel"><div class="body"><${Chart} label=${calls || !runs ? "Calls took" : "Runs took"} points=${minutes} lines=${times} sum=${(one) => (took ? span(took[one.field]) : "–")} say=${span} /></div></section></div>`;
+}
+
+const RULES = { mapping: "mappings", route: "routes", interceptor: "holds", topic: "broker", subscription: "broker" };
+
+/** What was changed about the rules, and by whom. */
+function Changed({ rules }) {
+  if (rules.length === 0) return null;
+  const page = (one) => RULES[one.kind.split(".")[0]];
+  return html`<section class="panel"><header><h2>Changed lately</h2></header><ul class="feed">${rules.slice(0, 8).map((one) => html`<li key=${one.position}>
+    <span>${one.kind.replace(".", " ")}</span> <a href=${page(one) && !one.kind.endsWith("deleted") ? `#/${page(one)}/${one.subject}` : `#/audit/${one.position}`}>${one.subject}</a>
+    <span class="quiet-text">${one.actor ? `by ${one.actor}` : ""}</span><${Time} ms=${one.time_ms} /></li>`)}</ul></section>`;
+}
+
+const OF = { run: "runs", event: "events", approval: "approvals", hold: "holds" };
+
+/** Where more of a transition is shown. */
+function shown(one) {
+  const page = OF[one.kind.split(".")[0]];
+  if (page) return `#/${page}/${one.subject}`;
+  return one.run ? `#/runs/${one.run}` : `#/audit/${one.position}`;
+}
+
 function Feed() {
-  const [shown, setShown] = useState([]);
+  const [latest, setLatest] = useState([]);
   const now = useNow(5_000);
   const head = useData("/api/audit/head").data;
   const before = useData(head && `/api/audit?after=${Math.max(0, head.position - LATEST)}&limit=${LATEST}`).data;
-  useEffect(() => listen((one) => one && setShown((all) => [one, ...all].slice(0, LATEST))), []);
-  const known = (before || []).map((one) => ({ ...one.transition, position: one.position, time_ms: one.time_ms })).reverse();
-  const seen = new Set(shown.map((one) => one.position));
-  const all = [...shown, ...known.filter((one) => !seen.has(one.position))].slice(0, LATEST);
-  const target = (one) => (one.run ? `#/runs/${one.run}` : null);
+  const told = (line) => ({ ...line.transition, position: line.position, time_ms: line.time_ms });
+  useEffect(() => listen((digest) => digest && setLatest((all) => [...digest.latest.map(told).reverse(), ...all].slice(0, LATEST))), []);
+  const seen = new Set(latest.map((one) => one.position));
+  const all = [...latest, ...(before || []).filter((one) => one.transition && !seen.has(one.position)).map(told).reverse()].slice(0, LATEST);
   return html`<section class="panel"><header><h2>As it happens</h2><a class="more" href="#/audit">Audit log</a></header>
     ${all.length === 0
       ? html`<p class="body quiet-text">Transitions appear here while they are committed.</p>`
       : html`<ul class="feed">${all.map((one) => html`<li key=${one.position}>
-          <span>${one.kind}</span> <${Id} of=${one.subject} href=${target(one)} /><time title=${clock(one.time_ms)}>${ago(one.time_ms, now)}</time></li>`)}</ul>`}
+          <span>${one.kind}</span> <${Id} of=${one.subject} href=${shown(one)} /><time title=${clock(one.time_ms)}>${ago(one.time_ms, now)}</time></li>`)}</ul>`}
   </section>`;
 }
 
@@ -55,8 +97,11 @@ function Begin() {
 
 export function Home() {
   const state = useData("/api/state", ["event.", "run.", "dispatch.", "message", "approval."]);
+  const hour = useData("/api/state/hour", ["event.", "run.", "dispatch.", "mapping.", "route.", "interceptor."]).data;
   const found = {
     approvals: useData("/api/approvals?status=open&limit=20", ["approval."]).data,
+    holds: useData("/api/holds?limit=20", ["hold."]).data,
+    limits: useData("/api/limits", ["limit."]).data,
     faulted: useData("/api/runs?status=faulted&limit=8", ["run.faulted"]).data,
     suspended: useData("/api/runs?status=suspended&limit=8", ["run."]).data,
     subscriptions: useData("/api/subscriptions", ["message.dead", "message.redriven", "delivery."]).data,
@@ -76,13 +121,14 @@ export function Home() {
       <${Tile} value=${sum(messages, "published")} name="messages published" href="#/broker" />
     </div>
     ${events.accepted === 0 && sum(runs, "completed") === 0 && html`<${Begin} />`}
+    ${hour && events.accepted + sum(runs, "completed") > 0 && html`<${LastHour} hour=${hour} />`}
     <div class="split">
-      <section class="panel"><header><h2>Needs a person</h2></header>
+      <div class="stack"><section class="panel"><header><h2>Needs a person</h2></header>
         ${wanted.length === 0
           ? html`<${Empty} title="All is well">Nobody is waited for, and nothing has failed.<//>`
           : html`<div class="need">${wanted.map((one) => html`<a key=${one.href + one.tone} href=${one.href}>
               <${Status} of=${one.tone} /><b>${one.name}</b><span class="why">${one.why}</span></a>`)}</div>`}
-      </section>
+      </section>${hour && html`<${Changed} rules=${hour.rules} />`}</div>
       <${Feed} />
     </div>
   </div>`;

@@ -74,7 +74,7 @@ function Detail({ step, dispatches }) {
 }
 
 export function Run({ id, parameters }) {
-  const { data: run, error, reload } = useData(`/api/runs/${id}`, ["run.", "step.", "dispatch.", "approval.", "wait", "timer."]);
+  const { data: run, error, reload } = useData(`/api/runs/${id}`, ["run.", "step.", "dispatch.", "approval.", "wait", "timer."], id);
   const [tab, setTab] = useState(parameters.tab || "Timeline");
   const [chosen, setChosen] = useState(null);
   const question = useQuestion(run);

@@ -16,6 +16,20 @@ SELECT id, tenant, source, event_id, type, attributes, data, matched, received_m
 SELECT id, tenant, source, event_id, type, attributes, data, matched, received_ms, decision
   FROM events WHERE tenant = :tenant AND id < :before ORDER BY id DESC LIMIT :limit;
 
+-- name: filtered_events
+-- Of the newest :seen events those that fit, so that a filter that nothing fits costs no more than that.
+SELECT id, tenant, source, event_id, type, attributes, data, matched, received_ms, decision
+  FROM (SELECT id, tenant, source, event_id, type, attributes, data, matched, received_ms, decision
+          FROM events WHERE tenant = :tenant AND id < :before ORDER BY id DESC LIMIT :seen) AS newest
+ WHERE (:type::text IS NULL OR substr(type, 1, length(:type)) = :type)
+   AND (:mapping::text IS NULL OR position(:mapping in matched) > 0)
+   AND (:text::text IS NULL OR position(:text in attributes) > 0 OR position(:text in source) > 0 OR event_id = :text)
+ ORDER BY id DESC LIMIT :limit;
+
+-- name: event_after
+-- The id of the event so many places down from one.
+SELECT id FROM events WHERE tenant = :tenant AND id < :before ORDER BY id DESC LIMIT 1 OFFSET :skipped;
+
 -- name: event_counts
 SELECT count(*), count(*) FILTER (WHERE matched = '[]') FROM events WHERE tenant = :tenant;
 

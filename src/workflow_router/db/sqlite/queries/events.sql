@@ -12,18 +12,33 @@ SELECT id, tenant, source, event_id, type, attributes, data, matched, received_m
   FROM events WHERE id = :id AND tenant = :tenant;
 
 -- name: latest_events
+-- The plus keeps the planner from the index of identities, which has every event of the tenant, in another order.
 SELECT id, tenant, source, event_id, type, attributes, data, matched, received_ms, decision
-  FROM events WHERE tenant = :tenant AND id < :before ORDER BY id DESC LIMIT :limit;
+  FROM events WHERE +tenant = :tenant AND id < :before ORDER BY id DESC LIMIT :limit;
+
+-- name: filtered_events
+-- Of the newest :seen events those that fit, so that a filter that nothing fits costs no more than that.
+SELECT id, tenant, source, event_id, type, attributes, data, matched, received_ms, decision
+  FROM (SELECT id, tenant, source, event_id, type, attributes, data, matched, received_ms, decision
+          FROM events WHERE +tenant = :tenant AND id < :before ORDER BY id DESC LIMIT :seen) AS newest
+ WHERE (:type IS NULL OR substr(type, 1, length(:type)) = :type)
+   AND (:mapping IS NULL OR instr(matched, :mapping) > 0)
+   AND (:text IS NULL OR instr(attributes, :text) > 0 OR instr(source, :text) > 0 OR event_id = :text)
+ ORDER BY id DESC LIMIT :limit;
+
+-- name: event_after
+-- The id of the event so many places down from one.
+SELECT id FROM events WHERE +tenant = :tenant AND id < :before ORDER BY id DESC LIMIT 1 OFFSET :skipped;
 
 -- name: event_counts
 SELECT count(*), count(*) FILTER (WHERE matched = '[]') FROM events WHERE tenant = :tenant;
 
 -- name: events_between
 SELECT id, tenant, source, event_id, type, attributes, data, matched, received_ms, decision
-  FROM events WHERE tenant = :tenant AND id > :after AND id < :before ORDER BY id LIMIT :limit;
+  FROM events WHERE +tenant = :tenant AND id > :after AND id < :before ORDER BY id LIMIT :limit;
 
 -- name: count_events_between
-SELECT count(*) FROM events WHERE tenant = :tenant AND id > :after AND id < :before;
+SELECT count(*) FROM events WHERE +tenant = :tenant AND id > :after AND id < :before;
 
 -- name: prune_events
 DELETE FROM events WHERE position IN (SELECT position FROM events WHERE id < :before ORDER BY id LIMIT :limit)
