@@ -9,7 +9,6 @@ import json
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import _harness as harness
@@ -67,9 +66,9 @@ async def measure(engine: Engine, sizes: Sizes) -> dict[str, float]:
         assert await engine.three(n) == n + 3, "a run of three steps has another result than it must have"
 
     await each(min(IN_FLIGHT, sizes.runs) // 4, 8, three)
-    cpu_before = time.process_time() + servers_cpu_s(engine.servers)
+    cpu_before = time.process_time() + harness.servers_cpu_s(engine.servers)
     took_s = await each(sizes.runs, IN_FLIGHT, three)
-    cpu_s = time.process_time() + servers_cpu_s(engine.servers) - cpu_before
+    cpu_s = time.process_time() + harness.servers_cpu_s(engine.servers) - cpu_before
     return {
         "runs_per_s": sizes.runs / took_s,
         "cpu_ms_per_run": cpu_s / sizes.runs * 1000,
@@ -89,13 +88,3 @@ async def _fan(engine: Engine) -> None:
 
 async def _median_ms(count: int, work: Callable[[int], Awaitable[object]]) -> float:
     return statistics.median([await each(1, 1, work) for _ in range(count)]) * 1000 if count else 0.0
-
-
-def servers_cpu_s(servers: tuple[int, ...]) -> float:
-    """CPU time of servers with their children, seconds."""
-    return sum(harness.cpu_s(pid) for server in servers for pid in [server, *_children(server)])
-
-
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]

@@ -4,6 +4,7 @@ Refuses single figures: shared machines drift by a factor of two within minutes,
 and what is kept is the best and the median of them.
 """
 
+import contextlib
 import json
 import os
 import statistics
@@ -57,6 +58,20 @@ def cpu_s(pid: int) -> float:
     """CPU time a process has used, user and system, seconds (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def servers_cpu_s(servers: Sequence[int]) -> float:
+    """CPU time of servers with their children, seconds; a child that has ended counts no more."""
+    used = 0.0
+    for pid in (one for server in servers for one in [server, *_children(server)]):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            used += cpu_s(pid)
+    return used
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def rss_mb(pid: int) -> float:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from benchmarks import _harness as harness
 from benchmarks._durable_ours import HELD, ROWS_PER_RUN, WARMING
-from benchmarks._durable_work import Sizes, servers_cpu_s
+from benchmarks._durable_work import Sizes
 from tests.fixtures.postgres import PostgresServer, running_postgres
 from workflow_router.utils.clock import SystemClock
 from workflow_router.utils.ids import Ids
@@ -195,7 +195,7 @@ class Bench:
                     worker.stdin.write(b"\n")
 
         await said()
-        server_before = servers_cpu_s(server)
+        server_before = harness.servers_cpu_s(server)
         begun = time.perf_counter()
         go_on()
         async with asyncio.timeout(120):
@@ -203,7 +203,7 @@ class Bench:
             while self._completed(database) < awaited:  # noqa: ASYNC110  seen from outside, as rows
                 await asyncio.sleep(0.1)
         took_s = time.perf_counter() - begun
-        server_s = servers_cpu_s(server) - server_before
+        server_s = harness.servers_cpu_s(server) - server_before
         go_on()
         ours_s = sum(one["cpu_s"] for one in await said())
         for worker in workers:

@@ -28,9 +28,9 @@ from workflow_router.core.intercepting import interceptors_of
 from workflow_router.core.limits.model import Limit
 from workflow_router.core.message_broker.bridge_ports import Bridge, Link
 from workflow_router.core.message_broker.consume import Handle
+from workflow_router.core.message_broker.handlers import handler_of
 from workflow_router.core.message_broker.ports import Subscription, Topic
 from workflow_router.core.message_targets import TopicTargets
-from workflow_router.core.messaging import handler_of
 from workflow_router.core.orchestration.payloads import PAYLOADS, Payloads
 from workflow_router.core.router import Router
 from workflow_router.core.runtime import Runtime

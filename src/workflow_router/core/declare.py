@@ -12,6 +12,7 @@ from workflow_router.core.event_mappings.mapping import Mapping as EventMapping
 from workflow_router.core.event_mappings.target import compile_target
 from workflow_router.core.expressions import compile_condition
 from workflow_router.core.intercepting import Intercepting
+from workflow_router.core.message_broker.handlers import parameters_of
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.orchestration.definitions import ONCE, Retry, Step, Workflow
 from workflow_router.core.orchestration.flow import Flow, StepFlow
@@ -301,6 +302,7 @@ class Declarations(Intercepting):
         """
 
         def declare(function: H) -> H:
+            parameters_of(function)
             label = name or f"{self.name}.{function.__name__}"
             if label in self.handlers:
                 raise InvalidInput(f"Two handlers are named {label}.", remedy="Give one of them another `name`.")

@@ -4,24 +4,20 @@ Inside a handler, what is published or started is kept back for the commit that 
 declare: that is `declare`.
 """
 
-import inspect
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, get_type_hints
+from collections.abc import Mapping
 
 import msgspec
 
 from workflow_router.core.errors import InvalidInput, StepFailed, WaitExpired
-from workflow_router.core.message_broker.consume import Handle
 from workflow_router.core.message_broker.effects import handling
 from workflow_router.core.message_broker.requests import RESERVED, as_request
-from workflow_router.core.model import DEFAULT_TENANT, Delivery, NewMessage, NewRun, Run
+from workflow_router.core.model import DEFAULT_TENANT, NewMessage, NewRun, Run
 from workflow_router.core.orchestration.journal import Outcome, Problem
 from workflow_router.core.orchestration.live import Branch, LiveRun
 from workflow_router.core.orchestration.operations import operation_id
 from workflow_router.core.orchestration.ports import Timer
 from workflow_router.core.ports import Transaction
 from workflow_router.core.runtime import Runtime
-from workflow_router.utils.codec import Codec
 
 PRIORITY_MAX = 9
 
@@ -141,26 +137,3 @@ async def request_within(runtime: Runtime, branch: Branch, message: NewMessage, 
         return await runtime.engine.operations.waits.until(live, key, look, due_ms=due_ms)
 
     return await runtime.engine.operations.value(branch, "request", message.topic, perform)
-
-
-def handler_of(function: Callable[..., Awaitable[object]]) -> Handle:
-    """What a consumer calls: gives the function the body, as its annotation has it, and the delivery if it asks.
-
-    Raises InvalidInput for a function that takes anything else.
-    """
-    parameters = list(inspect.signature(function).parameters)
-    if not inspect.iscoroutinefunction(function) or not 1 <= len(parameters) <= 2:
-        raise InvalidInput(
-            f"{function.__name__} cannot be a handler.", remedy="Write `async def handle(body)` or `(body, delivery)`."
-        )
-    hints = get_type_hints(function)
-    decode = Codec(hints.get(parameters[0], Any)).decode
-    encode = Codec(Any).encode
-    whole = len(parameters) == 2
-
-    async def handle(delivery: Delivery) -> object:
-        body = decode(delivery.body)
-        result = await (function(body, delivery) if whole else function(body))
-        return None if result is None else encode(result)
-
-    return handle

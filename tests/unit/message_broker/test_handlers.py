@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from workflow_router import Router, StepFailed, WaitExpired, embed
-from workflow_router.core.errors import Overloaded
+from workflow_router.core.errors import InvalidInput, Overloaded
+from workflow_router.core.message_broker.handlers import handler_of
 from workflow_router.core.message_broker.ports import Subscription, Topic
 from workflow_router.core.model import Delivery
 from workflow_router.testing import VirtualClock, run_virtually
@@ -233,3 +234,23 @@ def test_a_consumer_that_leaves_gives_its_messages_back_at_once() -> None:
             assert not await runtime.deliveries.acknowledge("pulled", held.message_id, held.token)
 
     run_virtually(main())
+
+
+def test_a_handler_that_takes_something_else_is_refused_when_it_is_declared() -> None:
+    router = Router("shop")
+
+    async def only_delivery(delivery: Delivery) -> None:
+        assert delivery
+
+    async def nothing() -> None:
+        return
+
+    def not_async(body: int) -> None:
+        assert body
+
+    with pytest.raises(InvalidInput, match="only_delivery takes the delivery where the body comes first"):
+        handler_of(only_delivery)
+    with pytest.raises(InvalidInput, match="nothing cannot be a handler"):
+        router.subscribe("work")(nothing)
+    with pytest.raises(InvalidInput, match="not_async cannot be a handler"):
+        router.subscribe("work")(not_async)  # pyright: ignore[reportArgumentType, reportCallIssue]  that is the mistake
