@@ -15,6 +15,7 @@ from workflow_router.core.orchestration.live import Branch, LiveRun
 from workflow_router.core.orchestration.operations import operation_id
 from workflow_router.core.orchestration.ports import Timer
 from workflow_router.core.ports import Transaction
+from workflow_router.core.run_causes import causes_of
 from workflow_router.core.run_verbs import inside
 from workflow_router.core.runtime import Runtime
 from workflow_router.core.runtime_state.approval_model import Answer, OnExpiry, Reasons, Rejections
@@ -27,7 +28,6 @@ from workflow_router.utils.codec import Codec, to_json, typed_from_json
 V = TypeVar("V")
 Duration: TypeAlias = str | float | timedelta
 # So many runs are looked through for whoever caused the first of them.
-ANCESTORS_MAX = 50
 
 
 class ApproveVerbs(Declarations):
@@ -152,7 +152,7 @@ async def approve(runtime: Runtime, branch: Branch, question: Question, *, separ
 
     async def perform(live: LiveRun, key: str) -> Outcome:
         live.traces = True  # a question that nobody waits for any more is withdrawn when the run ends
-        causes = await _causes(runtime, live) if separate else []
+        causes = await causes_of(runtime.store, live) if separate else []
         asked = msgspec.structs.replace(question, apart=[*question.apart, *causes]).asked(
             operation_id(live.run.id, key),
             runtime.clock.now_ms(),
@@ -204,19 +204,3 @@ def _typed(answer: Answer[object], form: Any) -> Answer[Any]:
     if not isinstance(form, dict):
         value = Codec(form).decode(to_json(value))
     return msgspec.structs.replace(answer, value=value)
-
-
-async def _causes(runtime: Runtime, live: LiveRun) -> list[str]:
-    """Whoever or whatever caused the run, and those before it."""
-    found = [live.run.cause] if live.run.cause else []
-
-    async def unit(tx: Transaction) -> list[str]:
-        causes = list(found)
-        for _ in range(ANCESTORS_MAX):
-            run = await tx.runs.find(causes[-1])
-            if run is None or not run.cause or run.cause in causes:
-                break
-            causes.append(run.cause)
-        return causes
-
-    return await runtime.store.read(unit) if found else []

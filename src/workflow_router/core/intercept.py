@@ -4,25 +4,30 @@ What was ruled is a record of the run's history (kind `intercept`, beside the op
 asks again; a run that is held waits as for an approval: parked, and over restarts, whatever became of its interceptor.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import msgspec
 
+from workflow_router.core.errors import InvalidInput
 from workflow_router.core.model import Approval, Transition
 from workflow_router.core.orchestration.journal import Outcome
 from workflow_router.core.orchestration.live import LiveRun, current
 from workflow_router.core.orchestration.operations import Operations, operation_id
 from workflow_router.core.orchestration.ports import Timer
 from workflow_router.core.ports import Store, Transaction
+from workflow_router.core.run_causes import causes_of
 from workflow_router.core.runtime_state.approval_rules import answer_of
+from workflow_router.core.runtime_state.approvals import Approvals
 from workflow_router.core.runtime_state.gate import FIRST, Gate, Ruling
 from workflow_router.core.runtime_state.holding import held_of, holder, overdue, settle_as
 from workflow_router.core.runtime_state.interceptor_ports import Held
 from workflow_router.core.runtime_state.interceptors import Denied, Proposed
-from workflow_router.core.states import ApprovalStatus
+from workflow_router.core.runtime_state.question import Question
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.codec import from_json, to_json, typed_from_json
+
+CHANGED = "What is about to happen is not what people were asked about."
 
 
 class Decided(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -35,11 +40,12 @@ class Decided(msgspec.Struct, frozen=True, omit_defaults=True):
 class Intercept:
     """The interceptors' place in runs."""
 
-    def __init__(self, store: Store, clock: Clock, gate: Gate, operations: Operations) -> None:
+    def __init__(self, store: Store, clock: Clock, gate: Gate, operations: Operations, approvals: Approvals) -> None:
         self._store = store
         self._clock = clock
         self.gate = gate
         self._operations = operations
+        self._approvals = approvals
         self._any_held = False  # whether any run may ever have been held: else nothing need be looked for
 
     async def open(self) -> None:
@@ -106,6 +112,8 @@ class Intercept:
         if not earlier and not self.gate.matching(proposed):
             return None
         held = earlier[-1] if earlier else None
+        if await self._changed_since(proposed, earlier):
+            return Outcome(output=to_json(Decided(CHANGED)))
         while True:
             if held is None:
                 ruling = await self.gate.judge(proposed, after=after)
@@ -113,7 +121,11 @@ class Intercept:
                 denied, records = ruling.denied, ruling.records
                 if ruling.held is None or ruling.by is None:
                     break
-                held = await self._hold(live, mark, ruling, changed)
+                try:
+                    held = await self._hold(live, mark, ruling, {**proposed.fields, **changed}, changed)
+                except Denied as error:
+                    denied = error.message
+                    break
             settled = await self._settled(live, mark, held)
             changed |= cast("dict[str, object]", from_json(settled.changed))
             records = []
@@ -131,20 +143,43 @@ class Intercept:
 
         return Outcome(output=to_json(Decided(denied, changed)), also=also)
 
-    async def _hold(self, live: LiveRun, mark: str, ruling: Ruling, changed: Mapping[str, object]) -> Held:
+    async def _hold(
+        self, live: LiveRun, mark: str, ruling: Ruling, fields: Mapping[str, object], changed: Mapping[str, object]
+    ) -> Held:
         held = held_of(self._clock.now_ms(), ruling, operation_id(live.run.id, f"{mark}{holder(ruling)}"), changed)
         held = msgspec.structs.replace(held, run=live.run.id, mark=mark)
+        asked: Approval | None = None
+        if held.verdict == "ask":
+            live.traces = True  # a question that nobody waits for any more is withdrawn when the run ends
+            asked = _asked(held, ruling, fields, await causes_of(self._store, live))
 
         async def unit(tx: Transaction) -> Held:
             kept = await tx.held.keep(held, ruling.records)
-            if kept.verdict == "ask":
-                await tx.approvals.ask(_approval(kept, ruling))
+            if asked is not None:
+                await self._approvals.ask(tx, asked)
             if kept.due_ms is not None:
                 await tx.runs.set_timer(live.run, live.fence, Timer(live.run.id, mark, kept.due_ms))
             return kept
 
         self._any_held = True
-        return await self._store.commit(unit)
+        kept = await self._store.commit(unit)
+        if asked is not None:
+            self._approvals.told(asked)
+        return kept
+
+    async def _changed_since(self, proposed: Proposed, earlier: Sequence[Held]) -> bool:
+        """Whether people were asked about something else than what is about to happen now; then no answer counts."""
+
+        async def unit(tx: Transaction) -> bool:
+            bound: list[bool] = []
+            for held in earlier:
+                if held.verdict == "ask":
+                    changed = cast("dict[str, object]", from_json(held.changed))
+                    subject = _subject(proposed, {**proposed.fields, **changed})
+                    bound.append(await self._approvals.still_binds(tx, held.id, subject))
+            return not all(bound)
+
+        return any(one.verdict == "ask" for one in earlier) and await self._store.commit(unit)
 
     async def _settled(self, live: LiveRun, mark: str, held: Held) -> Held:
         async def look(tx: Transaction) -> Held | None:
@@ -178,20 +213,33 @@ def _changes(decided: Decided) -> Mapping[str, object]:
     return decided.changed
 
 
-def _approval(held: Held, ruling: Ruling) -> Approval:
+def _subject(proposed: Proposed, fields: Mapping[str, object]) -> object:
+    """Exactly what is approved: what is about to happen, as it would happen."""
+    return from_json(to_json({"at": proposed.at, "subject": proposed.subject, "fields": fields}))
+
+
+def _asked(held: Held, ruling: Ruling, fields: Mapping[str, object], causes: Sequence[str]) -> Approval:
+    """The question about what is held. Raises Denied where it could not be shown."""
     verdict = ruling.held
-    return Approval(
-        id=held.id,
-        run=held.run or "",
-        step_key=held.mark or "",
+    question = Question(
         name=f"{held.interceptor}: {held.at} {held.subject}"[:200],
-        status=ApprovalStatus.OPEN,
-        form=b'{"type":"object"}',
-        context=held.fields,
+        form={"type": "object"},
+        context=fields,
+        subject=_subject(ruling.proposed, fields),
         roles=[] if verdict is None else verdict.roles,
         quorum=1 if verdict is None else verdict.quorum,
-        tenant=held.tenant,
-        created_ms=held.created_ms,
-        due_ms=held.due_ms,
-        decisions=b"[]",
+        within_s=None if held.due_ms is None else (held.due_ms - held.created_ms) / 1000,
+        apart=causes,
+        on_expiry="approve" if held.on_due == "release" and held.due_ms is not None else "expire",
     )
+    try:
+        return question.asked(
+            held.id,
+            held.created_ms,
+            run=held.run or "",
+            step_key=held.mark or "",
+            tenant=held.tenant,
+            correlation=held.correlation,
+        )
+    except InvalidInput as error:
+        raise Denied(f"Nobody could be asked: {error.message}", remedy=error.remedy) from None

@@ -4,7 +4,7 @@ Refuses rules of its own: each part has its module.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from workflow_router.core.event_mappings.ingest import Ingest
 from workflow_router.core.holds import Holds
@@ -13,6 +13,8 @@ from workflow_router.core.intercept_points import EventGuard, Points, Publishing
 from workflow_router.core.message_broker.broker import Broker
 from workflow_router.core.orchestration.runs import Engine
 from workflow_router.core.ports import Store
+from workflow_router.core.runtime_state.approvals import Approvals
+from workflow_router.core.runtime_state.context import StateContext
 from workflow_router.core.runtime_state.gate import Gate
 from workflow_router.core.runtime_state.living import LivingInterceptors
 from workflow_router.utils.clock import Clock
@@ -35,12 +37,13 @@ class Interception:
         engine: Engine,
         broker: Broker,
         ingest: Ingest,
-        state: Callable[[], Mapping[str, object]],
+        state: StateContext,
+        approvals: Approvals,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        gate = Gate(state)
+        gate = Gate(state.snapshot)
         self.rules = LivingInterceptors(store, gate, sleep=sleep)
-        self._runs = Intercept(store, clock, gate, engine.operations)
+        self._runs = Intercept(store, clock, gate, engine.operations, approvals)
         self.holds = Holds(store, clock, gate, engine.woken)
         self.points = Points(self._runs, self.holds)
         self.publishing = Publishing(store, self.points, broker, self.holds)

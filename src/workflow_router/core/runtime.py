@@ -112,7 +112,7 @@ class Runtime:
         self.approvals, self.decisions = self._asking()
         self.interests = Interests(store, clock, self.engine.operations)
         self.engine.on_onward = self.interests.moved
-        self.state = StateContext(store, clock, self._live_state)
+        self.state = state = StateContext(store, clock, self._live_state)
         self.ingest = Ingest(
             store,
             clock,
@@ -129,7 +129,7 @@ class Runtime:
             state=self.state.snapshot,
             sleep=sleep,
         )
-        self.interception = Interception(store, clock, self.engine, broker, self.ingest, self.state.snapshot, sleep)
+        self.interception = Interception(store, clock, self.engine, broker, self.ingest, state, self.approvals, sleep)
         self.sources = EventSources(store, self.ingest, self.observation, sleep)
         self.explainer = Explainer(store, self.ingest.living, self.ingest.matcher)
         self.archive = Archive(store, clock, self.ingest, sleep=sleep)

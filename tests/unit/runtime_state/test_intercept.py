@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.runtime_state.intercept_kit import House, all_runs, ended, kinds, rule, the_hold
-from workflow_router.core.errors import Conflict, InvalidInput
+from workflow_router.core.errors import Conflict, Forbidden, InvalidInput
 from workflow_router.core.model import Event, NewMessage
 from workflow_router.core.runtime_state.approvals import Decision
 from workflow_router.core.runtime_state.interceptors import Denied, Proposed
@@ -66,6 +66,24 @@ def test_a_run_is_held_asked_for_and_let_go() -> None:
                 await runtime.interception.holds.settle(held.id, "released", by="ann")
             await runtime.approvals.decide(held.id, Decision(by="bo", approved=True, roles=["lead"]))
             assert from_json((await runtime.engine.ended(run_id)).output or b"") == "paid 2"
+
+    run_virtually(main())
+
+
+def test_what_is_asked_keeps_apart_who_caused_it_and_follows_its_default_when_time_is_over() -> None:
+    async def main() -> None:
+        house = House()
+        async with house.embed(clock=VirtualClock()) as runtime:
+            await rule(runtime, "stay", at="run.starting", verdict="ask", within="1h", default="release")
+            run_id = await runtime.start("order", b"1", cause="ann")
+            held = await the_hold(runtime)
+            with pytest.raises(Forbidden, match="caused it"):
+                await runtime.approvals.decide(held.id, Decision(by="ann", approved=True))
+            assert from_json((await runtime.engine.ended(run_id)).output or b"") == "paid 1"
+            told = await kinds(runtime, "approval.")
+            assert told == ["approval.asked", "approval.expired"]
+            await rule(runtime, "stay", at="run.starting", verdict="ask", within="1h")
+            assert (await ended(runtime, "order"))[0].status is RunStatus.FAULTED
 
     run_virtually(main())
 

@@ -176,7 +176,7 @@ class Approvals:
     async def still_binds(self, tx: Transaction, approval_id: str, subject: object) -> bool:
         """Whether an approval is of exactly this; if not, and it is open, it dies in this unit of work."""
         approval = await tx.approvals.find(approval_id)
-        if approval is None or approval.hash == subject_hash(subject):
+        if approval is None or binds(approval, subject_hash(subject)):
             return approval is not None
         if approval.status is ApprovalStatus.OPEN:
             await self._withdraw(tx, approval, None, "what was to be approved has changed")
