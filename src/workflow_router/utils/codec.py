@@ -1,6 +1,7 @@
 """Owns JSON in and out (RFC 8259) with limits. Refuses pickle, NaN and type-by-name; types are told by the caller."""
 
 import json
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from math import isfinite
@@ -147,10 +148,27 @@ class NotJsonError(ValueError):
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise NotJsonError(f"the name {twice[:60]!r} stands twice in one object")
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise NotJsonError(f"the name {name[:60]!r} stands twice in one object")
+            seen.add(name)
     return found
+
+
+_WHOLE = re.compile(rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+
+def _why(text: bytes, error: Exception) -> str:
+    """What is wrong with text that could not be decoded, as precisely as that can be told afterwards."""
+    try:
+        text.decode()
+    except UnicodeDecodeError as odd:
+        return f"the byte {text[odd.start]:#04x} at position {odd.start} is no UTF-8"
+    if _HALF.search(_WHOLE.sub(b"", text)) is not None:
+        return "it holds half of a surrogate pair"
+    return str(error)[:200].removesuffix(".")
 
 
 _find_twice = json.JSONDecoder(object_pairs_hook=_once).decode
@@ -182,7 +200,7 @@ def read_json(text: bytes) -> object:
     except RecursionError:
         raise NotJsonError(f"it nests deeper than {DEPTH_MAX} levels") from None
     except (msgspec.MsgspecError, ValueError) as error:  # the latter for bytes that are not UTF-8
-        raise NotJsonError(str(error)[:200].removesuffix(".")) from None
+        raise NotJsonError(_why(text, error)) from None
     if text.count(b"{") + text.count(b"[") > DEPTH_MAX and _too_deep(value, DEPTH_MAX):
         raise NotJsonError(f"it nests deeper than {DEPTH_MAX} levels")
     return value

@@ -42,6 +42,10 @@ HOSTILE: list[tuple[str, dict[str, object]]] = [
     ("event.l.exists(x, event.l.exists(y, x + y == 9))", {"l": [1] * 150}),
     (" + ".join(["event.big"] * 30) + " == 'x'", {"big": "x" * 1_000_000}),
     ("event.l.map(x, event.l.map(y, x+y+x+y+x+y)).size() > 1", {"l": ["a" * 10] * 90}),
+    ("event.l.map(x, x).size() == 0", {"l": list(range(9_000))}),
+    ("event.l.filter(x, x > 0).size() == 0", {"l": list(range(3_000))}),
+    ("event.l.exists(x, event.m.map(y, y).size() == x)", {"l": list(range(4)), "m": list(range(2_400))}),
+    ("event.l.map(x, x)" + ".map(x, x)" * 9 + ".size() == 0", {"l": list(range(1_500))}),
     ("event.d == 1", {"d": nested(100_000, as_list=False)}),
     ("event.d == 1", {"d": nested(100_000, as_list=True)}),
 ]
@@ -49,10 +53,10 @@ HOSTILE: list[tuple[str, dict[str, object]]] = [
 
 @pytest.mark.parametrize(("text", "event"), HOSTILE, ids=[text[:40] for text, _ in HOSTILE])
 def test_hostile_conditions_end_soon(text: str, event: dict[str, object]) -> None:
-    peak_kb, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    peak_kb, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(RouterError) as caught:
         compile_condition(text).holds({"event": event})
-    assert time.perf_counter() - started < 1.5
+    assert time.process_time() - started < 0.5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_kb < 100_000
     assert len(str(caught.value)) < 400
     assert caught.value.remedy
@@ -63,6 +67,8 @@ def test_hostile_conditions_end_soon(text: str, event: dict[str, object]) -> Non
     [
         ("event.l.exists(x, x == 'b') == false", {"l": WORDS}),
         ("event.l.all(x, event.l == event.l)", {"l": WORDS[:1_500]}),
+        ("event.l.map(x, [x]).size() == 1500", {"l": WORDS[:1_500]}),
+        ("event.l.map(x, event.l.filter(y, x == y)).size() == 60", {"l": WORDS[:60]}),
         ("event.big.matches('(x*)*y') == false", {"big": "x" * 1_000_000}),
         ("event.a == 1 || true", {"a": nested(900, as_list=False)}),
         ("!" * 1_800 + "true", {}),
@@ -72,9 +78,9 @@ def test_hostile_conditions_end_soon(text: str, event: dict[str, object]) -> Non
     ],
 )
 def test_what_is_only_large_works(text: str, event: dict[str, object]) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert compile_condition(text).holds({"event": event})
-    assert time.perf_counter() - started < 1.5
+    assert time.process_time() - started < 0.5
 
 
 def test_a_result_beyond_the_limit_is_refused() -> None:

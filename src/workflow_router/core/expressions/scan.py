@@ -16,6 +16,7 @@ from workflow_router.core.expressions.wording import quote
 NESTING_MAX = 2
 _REGEX_LENGTH_MAX = 256
 _MACROS = frozenset({"all", "exists", "exists_one", "existsOne", "filter", "map"})
+_BUILDING = frozenset({"filter", "map"})
 _NOT_A_VARIABLE = frozenset({"true", "false", "null", "in"})
 _OPENING = {"(": ")", "[": "]", "{": "}"}
 
@@ -54,16 +55,20 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         reads: the parts of the scope that are read.
         factor: work per byte of input, iterations apart.
         loops: whether there is any comprehension.
-        joins: whether lists may grow by `+`.
+        joins: how many `+` there are, each of which may double a list.
         levels: how many nested comprehensions repeat work on something outside themselves.
+        builds: how many comprehensions make a list, which the engine copies for each element it appends.
+        depth: how deep comprehensions nest.
         literals: the most elements a list or map written in the expression can have.
     """
 
     reads: Tree
     factor: int
     loops: bool
-    joins: bool
+    joins: int
     levels: int
+    builds: int
+    depth: int
     literals: int
 
 
@@ -120,7 +125,7 @@ class _Scan:
         self._loops: list[_Loop] = []
         self._reads: Tree = {}
         self._uses = 0
-        self._levels = 0
+        self._levels = self._builds = self._depth = 0
         self._regex_weight = 0
 
     def shape(self) -> Shape:
@@ -131,16 +136,18 @@ class _Scan:
                 self._leave()
             elif token.kind == "name":
                 self._name(index)
-        joins = any(token.text == "+" for token in self._tokens)
-        factor = _growth(self._uses, joins=joins) * max(1, self._regex_weight)
+        joins = sum(token.text == "+" for token in self._tokens)
+        factor = _growth(self._uses, joins=joins > 0) * max(1, self._regex_weight)
         for loop in self._loops:
-            factor *= _growth(loop.uses, joins=joins)
+            factor *= _growth(loop.uses, joins=joins > 0)
         return Shape(
             reads=self._reads,
             factor=factor,
             loops=bool(self._loops),
             joins=joins,
             levels=self._levels,
+            builds=self._builds,
+            depth=self._depth,
             literals=sum(token.text == "," for token in self._tokens) + 1,
         )
 
@@ -157,7 +164,10 @@ class _Scan:
             loop = _Loop(self._at(index + 1))
             self._loops.append(loop)
             self._open.append(loop)
-            if sum(frame is not None for frame in self._open) > NESTING_MAX:
+            self._builds += called in _BUILDING
+            depth = sum(frame is not None for frame in self._open)
+            self._depth = max(self._depth, depth)
+            if depth > NESTING_MAX:
                 raise self._refusal(
                     f"comprehensions nest deeper than {NESTING_MAX}",
                     "Flatten the condition, or do this part in a step of the workflow.",
