@@ -264,3 +264,35 @@ def test_a_key_is_checked_at_each_use_and_costs_little() -> None:
                 keys.identify(fresh.replace(fresh[10:14], "zzzz"))
 
     asyncio.run(main())
+
+
+def test_people_decide_with_the_roles_of_their_key() -> None:
+    router = Router("office")
+
+    @router.workflow
+    async def ask(given: object) -> str:
+        return (await router.approve("go", roles=["lead"])).status
+
+    del ask
+
+    async def main() -> None:
+        declared = Access(roles={"lead": ["approvals:read", "approvals:decide"]})
+        async with served(router, keys=ROOT, access=declared) as door:
+            assert (await door.call("POST", "/api/runs", {"workflow": "ask"}, bearer("root"))).status == 201
+            ann, lea = await make(door, "ann", roles=["approver"]), await make(door, "lea", roles=["lead"])
+            async with asyncio.timeout(5):
+                while not (found := await door.get_as(lea, "/api/approvals")):  # noqa: ASYNC110  it is asked over HTTP
+                    await asyncio.sleep(0.01)
+            path = f"/api/approvals/{found[0]['id']}"
+            said = {"approved": True, "roles": ["lead"]}
+            assert "has not the role lead" in (await door.call("POST", path, said, bearer(ann))).problem(
+                403, "forbidden"
+            )
+            until_ms = door.runtime.clock.now_ms() + 60_000
+            handed = {"to": "bob", "until_ms": until_ms, "roles": ["lead"]}
+            (await door.call("POST", "/api/delegations", handed, bearer(ann))).problem(403, "forbidden")
+            (await door.call("POST", path, {"approved": True}, bearer(ann))).problem(403, "forbidden")
+            decided = await door.call("POST", path, {"approved": True}, bearer(lea))
+            assert decided.json["status"] == "approved"
+
+    asyncio.run(main())

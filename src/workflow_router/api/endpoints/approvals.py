@@ -10,7 +10,7 @@ from workflow_router.api.endpoint import endpoint
 from workflow_router.api.request import Request
 from workflow_router.api.views import ApprovalView, Raw, view
 from workflow_router.core.errors import Conflict, Forbidden, InvalidInput, NotFound
-from workflow_router.core.model import DEFAULT_TENANT, Approval
+from workflow_router.core.model import Approval
 from workflow_router.core.runtime_state.approval_model import Attachment, Decision, Delegation
 from workflow_router.core.runtime_state.approval_rules import candidates
 from workflow_router.core.states import ApprovalStatus
@@ -24,6 +24,8 @@ Roles = Annotated[list[Person], Meta(max_length=100)]
 
 class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What one person says. `by` is the name of the key where keys are configured, and must be given elsewhere.
+
+    So are `roles` those of the key; an administrator's key says them.
 
     `hash` is that of the subject they saw; a decision on anything else is refused.
     """
@@ -101,19 +103,32 @@ def _caller(request: Request, by: str) -> str:
     return request.caller or by
 
 
-@endpoint("GET", "/api/approvals", tag=TAG, scope="approvals:read")
-async def list_approvals(context: Context, query: ApprovalQuery) -> list[ApprovalView]:
+def _roles(request: Request, said: list[str]) -> list[str]:
+    """The roles of who acts: those of their credential. An administrator, who could give any, says them.
+
+    Raises Forbidden for a role that the credential has not.
+    """
+    who = request.identity
+    if who is None or who.may("admin"):
+        return said
+    if more := sorted(set(said) - set(who.roles)):
+        raise Forbidden(f"{who.name} has not the role {more[0]}.", remedy="Leave `roles` out.")
+    return said or list(who.roles)
+
+
+@endpoint("GET", "/api/approvals", tag=TAG, scope="approvals:read", tenants="own")
+async def list_approvals(context: Context, request: Request, query: ApprovalQuery) -> list[ApprovalView]:
     """List approvals, oldest first."""
     found = await context.runtime.approvals.list_approvals(
-        tenant=DEFAULT_TENANT, status=query.status, limit=query.limit
+        tenant=request.tenant, status=query.status, limit=query.limit
     )
     return [_shown(one) for one in found]
 
 
-@endpoint("GET", "/api/approvals/{approval_id}", tag=TAG, scope="approvals:read", errors=(NotFound,))
-async def get_approval(context: Context, approval_id: str) -> ApprovalView:
+@endpoint("GET", "/api/approvals/{approval_id}", tag=TAG, scope="approvals:read", tenants="own", errors=(NotFound,))
+async def get_approval(context: Context, request: Request, approval_id: str) -> ApprovalView:
     """Show an approval with its form, and what exactly is approved."""
-    return _shown(await context.runtime.approvals.find(approval_id))
+    return _shown(await context.runtime.approvals.find(approval_id, tenant=request.tenant))
 
 
 @endpoint(
@@ -121,6 +136,7 @@ async def get_approval(context: Context, approval_id: str) -> ApprovalView:
     "/api/approvals/{approval_id}",
     tag=TAG,
     scope="approvals:decide",
+    tenants="own",
     errors=(InvalidInput, Forbidden, NotFound, Conflict),
 )
 async def decide(context: Context, request: Request, approval_id: str, body: Decide) -> ApprovalView:
@@ -129,13 +145,13 @@ async def decide(context: Context, request: Request, approval_id: str, body: Dec
         by=_caller(request, body.by),
         approved=body.approved,
         reason=body.reason,
-        roles=body.roles,
+        roles=_roles(request, body.roles),
         values=body.values,
         hash=body.hash,
         attachments=body.attachments,
         via="api",
     )
-    return _shown(await context.runtime.approvals.decide(approval_id, decision))
+    return _shown(await context.runtime.approvals.decide(approval_id, decision, tenant=request.tenant))
 
 
 @endpoint(
@@ -143,12 +159,13 @@ async def decide(context: Context, request: Request, approval_id: str, body: Dec
     "/api/approvals/{approval_id}/remind",
     tag=TAG,
     scope="approvals:decide",
+    tenants="own",
     errors=(Forbidden, NotFound, Conflict),
 )
 async def remind(context: Context, request: Request, approval_id: str, body: Why) -> ApprovalView:
     """Tell those asked again, now."""
     by = _caller(request, body.by) or None
-    return _shown(await context.runtime.approvals.remind(approval_id, by=by))
+    return _shown(await context.runtime.approvals.remind(approval_id, by=by, tenant=request.tenant))
 
 
 @endpoint(
@@ -156,12 +173,13 @@ async def remind(context: Context, request: Request, approval_id: str, body: Why
     "/api/approvals/{approval_id}/withdraw",
     tag=TAG,
     scope="approvals:decide",
+    tenants="own",
     errors=(Forbidden, NotFound, Conflict),
 )
 async def withdraw(context: Context, request: Request, approval_id: str, body: Why) -> ApprovalView:
     """Take the question back; whoever asked goes on without an approval."""
     by = _caller(request, body.by) or None
-    return _shown(await context.runtime.approvals.withdraw(approval_id, by=by, why=body.reason))
+    return _shown(await context.runtime.approvals.withdraw(approval_id, by=by, why=body.reason, tenant=request.tenant))
 
 
 @endpoint(
@@ -169,6 +187,7 @@ async def withdraw(context: Context, request: Request, approval_id: str, body: W
     "/api/approvals/{approval_id}/links",
     tag=TAG,
     scope="approvals:decide",
+    tenants="own",
     status=201,
     errors=(Forbidden, NotFound, Conflict),
 )
@@ -179,16 +198,23 @@ async def make_link(context: Context, request: Request, approval_id: str, body: 
         raise Forbidden(
             f"The key is that of {request.caller}.", remedy="Name it in settings.approvals.link_issuers to allow it."
         )
+    roles = body.roles if request.caller != body.person else _roles(request, body.roles)
     link, url = await approvals.link(
-        approval_id, body.person, approved=body.approved, roles=body.roles, valid_s=body.valid_s, by=request.caller
+        approval_id,
+        body.person,
+        approved=body.approved,
+        roles=roles,
+        valid_s=body.valid_s,
+        by=request.caller,
+        tenant=request.tenant,
     )
     return MadeLink(url=url, person=link.person, approved=link.approved, expires_ms=link.expires_ms)
 
 
-@endpoint("GET", "/api/delegations", tag=TAG, scope="approvals:read")
-async def list_delegations(context: Context, query: DelegationQuery) -> list[Delegation]:
+@endpoint("GET", "/api/delegations", tag=TAG, scope="approvals:read", tenants="own")
+async def list_delegations(context: Context, request: Request, query: DelegationQuery) -> list[Delegation]:
     """List who decides in whose place, now or later."""
-    return await context.runtime.approvals.delegations.list_delegations(approval=query.approval)
+    return await context.runtime.approvals.delegations.list_delegations(tenant=request.tenant, approval=query.approval)
 
 
 @endpoint(
@@ -196,6 +222,7 @@ async def list_delegations(context: Context, query: DelegationQuery) -> list[Del
     "/api/delegations",
     tag=TAG,
     scope="approvals:decide",
+    tenants="own",
     status=201,
     errors=(InvalidInput, Forbidden, NotFound, Conflict),
 )
@@ -203,9 +230,10 @@ async def delegate(context: Context, request: Request, body: Delegate) -> Delega
     """Let somebody else decide in one's place: one approval, or all of them for a span of time."""
     delegation = Delegation(
         id="",
+        tenant=request.tenant,
         giver=_caller(request, body.by),
         taker=body.to,
-        roles=body.roles,
+        roles=_roles(request, body.roles),
         approval=body.approval,
         from_ms=body.from_ms,
         until_ms=body.until_ms,
@@ -214,10 +242,17 @@ async def delegate(context: Context, request: Request, body: Delegate) -> Delega
     return await context.runtime.approvals.delegations.delegate(delegation)
 
 
-@endpoint("DELETE", "/api/delegations/{delegation_id}", tag=TAG, scope="approvals:decide", errors=(Forbidden, NotFound))
+@endpoint(
+    "DELETE",
+    "/api/delegations/{delegation_id}",
+    tag=TAG,
+    scope="approvals:decide",
+    tenants="own",
+    errors=(Forbidden, NotFound),
+)
 async def revoke_delegation(context: Context, request: Request, delegation_id: str) -> Delegation:
     """Take a delegation back; with a key, only one's own."""
-    return await context.runtime.approvals.delegations.revoke(delegation_id, by=request.caller)
+    return await context.runtime.approvals.delegations.revoke(delegation_id, by=request.caller, tenant=request.tenant)
 
 
 ENDPOINTS = (

@@ -8,6 +8,7 @@ from msgspec import Meta
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.request import Request
+from workflow_router.api.tenants import of_entry, own_entries
 from workflow_router.api.views import line_of
 from workflow_router.core.errors import InvalidInput, NotFound
 from workflow_router.core.model import AuditEntry, AuditFilter
@@ -89,17 +90,17 @@ class Redact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by: Annotated[str, Meta(max_length=200)] = ""
 
 
-@endpoint("GET", "/api/audit", tag=TAG, scope="audit:read")
-async def list_audit(context: Context, query: AuditQuery) -> list[Line]:
+@endpoint("GET", "/api/audit", tag=TAG, scope="audit:read", tenants="own")
+async def list_audit(context: Context, request: Request, query: AuditQuery) -> list[Line]:
     """List audit entries in order; those that fit, where a filter is given."""
-    correlation = query.correlation
+    correlation, only = query.correlation, request.only_tenant
 
     async def unit(tx: Transaction) -> list[AuditEntry]:
         if correlation is not None:
-            return await tx.audit.of_correlation(correlation, limit=query.limit)
-        if query == AuditQuery(after=query.after, limit=query.limit):
+            return own_entries(await tx.audit.of_correlation(correlation, limit=query.limit), only)
+        if only is None and query == AuditQuery(after=query.after, limit=query.limit):
             return await tx.audit.entries(after=query.after, limit=query.limit)
-        return await tx.audit.search(
+        found = await tx.audit.search(
             AuditFilter(
                 after=query.after,
                 limit=query.limit,
@@ -108,8 +109,10 @@ async def list_audit(context: Context, query: AuditQuery) -> list[Line]:
                 kind=query.kind,
                 actor=query.actor,
                 run=query.run,
+                tenant=only,
             )
         )
+        return own_entries(found, only)
 
     return [line_of(entry) for entry in await context.runtime.store.read(unit)]
 
@@ -170,7 +173,9 @@ async def prove_consistency(context: Context, query: ConsistencyQuery) -> Consis
     return await context.runtime.store.read(unit)
 
 
-@endpoint("GET", "/api/audit/{position}/proof", tag=TAG, scope="audit:read", errors=(InvalidInput, NotFound))
+@endpoint(
+    "GET", "/api/audit/{position}/proof", tag=TAG, scope="audit:read", tenants=of_entry, errors=(InvalidInput, NotFound)
+)
 async def prove_inclusion(context: Context, position: str, query: ProofQuery) -> InclusionView:
     """Prove that an entry is in the log."""
     number = _position(position)

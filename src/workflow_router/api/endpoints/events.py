@@ -68,8 +68,8 @@ class EventQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     before: str | None = None
 
 
-async def _accept(context: Context, event: Event) -> Accepted:
-    accepted = await context.runtime.accept(event)
+async def _accept(context: Context, event: Event, tenant: str = DEFAULT_TENANT) -> Accepted:
+    accepted = await context.runtime.accept(event, tenant=tenant)
     outcome = "duplicate" if accepted.duplicate else "accepted" if accepted.matched else "unmapped"
     context.metrics.events[outcome] += 1
     return accepted
@@ -80,6 +80,7 @@ async def _accept(context: Context, event: Event) -> Accepted:
     "/events",
     tag=TAG,
     scope="events:write",
+    tenants="own",
     status=202,
     errors=(InvalidEvent, PayloadTooLarge, UnsupportedMediaType, Overloaded),
     consumes={STRUCTURED: CloudEvent, BATCH: list[CloudEvent], "*/*": None},
@@ -97,8 +98,10 @@ async def post_events(context: Context, request: Request) -> Accepted | list[Acc
         for event in events:
             check_outside(event)
         if kind is None or kind.partition(";")[0].strip().lower() != BATCH:
-            return await _accept(context, events[0])
-        outcomes = await asyncio.gather(*(_accept(context, event) for event in events), return_exceptions=True)
+            return await _accept(context, events[0], request.tenant)
+        outcomes = await asyncio.gather(
+            *(_accept(context, event, request.tenant) for event in events), return_exceptions=True
+        )
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
@@ -140,22 +143,22 @@ async def post_webhook(context: Context, request: Request, source: str) -> Accep
         raise
 
 
-@endpoint("GET", "/api/events", tag=TAG, scope="events:read")
-async def list_events(context: Context, query: EventQuery) -> EventPage:
+@endpoint("GET", "/api/events", tag=TAG, scope="events:read", tenants="own")
+async def list_events(context: Context, request: Request, query: EventQuery) -> EventPage:
     """List accepted events, newest first."""
     wanted = EventFilter(
         type=query.type, mapping=query.mapping, text=query.text, before=query.before, limit=query.limit
     )
     found, following = await context.runtime.store.read(
-        lambda tx: tx.events.filtered(wanted, tenant=DEFAULT_TENANT, seen=SEEN_MAX)
+        lambda tx: tx.events.filtered(wanted, tenant=request.tenant, seen=SEEN_MAX)
     )
     return EventPage([EventSummary.of(one) for one in found], following)
 
 
-@endpoint("GET", "/api/events/{event_id}", tag=TAG, scope="events:read", errors=(NotFound,))
-async def get_event(context: Context, event_id: str) -> EventView:
+@endpoint("GET", "/api/events/{event_id}", tag=TAG, scope="events:read", tenants="own", errors=(NotFound,))
+async def get_event(context: Context, request: Request, event_id: str) -> EventView:
     """Show an accepted event with its data, by our id of it."""
-    found = await context.runtime.store.read(lambda tx: tx.events.find(event_id, tenant=DEFAULT_TENANT))
+    found = await context.runtime.store.read(lambda tx: tx.events.find(event_id, tenant=request.tenant))
     if found is None:
         raise NotFound("There is no event of this id.", remedy="Use the id that was answered when it was sent.")
     return EventView.of(found)

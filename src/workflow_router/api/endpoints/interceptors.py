@@ -8,8 +8,8 @@ from msgspec import Meta, Raw
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.request import Request
+from workflow_router.api.tenants import of_hold
 from workflow_router.core.errors import Conflict, InvalidExpression, InvalidInput, InvalidPattern, NotFound
-from workflow_router.core.model import DEFAULT_TENANT
 from workflow_router.core.runtime_state.interceptor_ports import Held, InterceptorVersion
 from workflow_router.core.runtime_state.living import Known
 from workflow_router.utils.codec import to_json
@@ -197,20 +197,20 @@ async def delete_interceptor(
     return _version(await rules.stage(interceptor, "deleted", author=_author(request), expected=query.version))
 
 
-@endpoint("GET", "/api/holds", tag=TAG, scope="interceptors:read")
-async def list_holds(context: Context, query: HoldQuery) -> list[HeldView]:
+@endpoint("GET", "/api/holds", tag=TAG, scope="interceptors:read", tenants="own")
+async def list_holds(context: Context, request: Request, query: HoldQuery) -> list[HeldView]:
     """List transitions that are held, oldest first."""
     holds = context.runtime.interception.holds
-    return [_held(one) for one in await holds.list_held(tenant=DEFAULT_TENANT, limit=query.limit)]
+    return [_held(one) for one in await holds.list_held(tenant=request.tenant, limit=query.limit)]
 
 
-@endpoint("GET", "/api/holds/{hold}", tag=TAG, scope="interceptors:read", errors=(NotFound,))
+@endpoint("GET", "/api/holds/{hold}", tag=TAG, scope="interceptors:read", tenants=of_hold, errors=(NotFound,))
 async def get_hold(context: Context, hold: str) -> HeldView:
     """Show a transition that is held, or was."""
     return _held(await context.runtime.interception.holds.find(hold))
 
 
-@endpoint("POST", "/api/holds/{hold}/release", tag=TAG, scope="holds:decide", errors=CHANGES)
+@endpoint("POST", "/api/holds/{hold}/release", tag=TAG, scope="holds:decide", tenants=of_hold, errors=CHANGES)
 async def release_hold(context: Context, request: Request, body: Release, hold: str) -> HeldView:
     """Let it happen, with other values of fields where they are given."""
     holds = context.runtime.interception.holds
@@ -218,7 +218,7 @@ async def release_hold(context: Context, request: Request, body: Release, hold: 
     return _held(await holds.settle(hold, "released", by=by, reason=body.reason, changes=body.fields))
 
 
-@endpoint("POST", "/api/holds/{hold}/deny", tag=TAG, scope="holds:decide", errors=CHANGES)
+@endpoint("POST", "/api/holds/{hold}/deny", tag=TAG, scope="holds:decide", tenants=of_hold, errors=CHANGES)
 async def deny_hold(context: Context, request: Request, body: Deny, hold: str) -> HeldView:
     """Do not let it happen; the caller sees the reason."""
     holds = context.runtime.interception.holds

@@ -17,7 +17,6 @@ from workflow_router.core.event_mappings.explain import Explained, Tried, try_ou
 from workflow_router.core.event_mappings.ingest import Accepted
 from workflow_router.core.event_mappings.mapping import Mapping
 from workflow_router.core.event_mappings.ports import MappingVersion
-from workflow_router.core.model import DEFAULT_TENANT
 from workflow_router.utils.codec import to_json
 
 TAG = "mappings"
@@ -216,19 +215,29 @@ async def backtest(context: Context, body: Backtest) -> Response:
     return Response(_server_sent(steps), content_type=EVENT_STREAM, headers=((b"cache-control", b"no-cache"),))
 
 
-@endpoint("GET", "/api/events/{event_id}/explain", tag=TAG, scope="events:read", errors=(NotFound,))
-async def explain_event(context: Context, event_id: str) -> ExplainedEvent:
+@endpoint("GET", "/api/events/{event_id}/explain", tag=TAG, scope="events:read", tenants="own", errors=(NotFound,))
+async def explain_event(context: Context, request: Request, event_id: str) -> ExplainedEvent:
     """Say which mappings an accepted event matched and which came near, by those that were in force when it came."""
     runtime = context.runtime
-    found = await runtime.explainer.explain(event_id, tenant=DEFAULT_TENANT)
-    classes = await classifications(runtime.store, event_id, found.matched, tenant=DEFAULT_TENANT)
+    found = await runtime.explainer.explain(event_id, tenant=request.tenant)
+    classes = await classifications(runtime.store, event_id, found.matched, tenant=request.tenant)
     return ExplainedEvent(classes=classes, **{name: getattr(found, name) for name in found.__struct_fields__})
 
 
-@endpoint("POST", "/api/events/replay", tag=TAG, scope="events:write", status=202, errors=(InvalidInput, NotFound))
+@endpoint(
+    "POST",
+    "/api/events/replay",
+    tag=TAG,
+    scope="events:write",
+    tenants="own",
+    status=202,
+    errors=(InvalidInput, NotFound),
+)
 async def replay_events(context: Context, request: Request, body: Replay) -> list[Accepted]:
     """Take accepted events in again, with all effects. Each is a new event with the attribute `replayof`."""
-    return await context.runtime.archive.replay(body.events, actor=_author(request), only=body.only)
+    return await context.runtime.archive.replay(
+        body.events, actor=_author(request), only=body.only, tenant=request.tenant
+    )
 
 
 def _draft(context: Context, rule: Rule) -> Mapping:

@@ -10,6 +10,7 @@ from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.endpoints.runs import TAG
 from workflow_router.api.request import Request, Response
+from workflow_router.api.tenants import of_run
 from workflow_router.core.errors import InvalidInput, NotFound, Overloaded
 from workflow_router.core.orchestration.stream_ports import StreamInfo
 from workflow_router.core.orchestration.streams import StreamItem
@@ -25,7 +26,7 @@ class ReadQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after: Annotated[int, Meta(ge=0, lt=2**62)] = 0
 
 
-@endpoint("GET", "/api/runs/{run_id}/streams", tag=TAG, scope="runs:read", errors=(NotFound,))
+@endpoint("GET", "/api/runs/{run_id}/streams", tag=TAG, scope="runs:read", tenants=of_run, errors=(NotFound,))
 async def list_run_streams(context: Context, run_id: str) -> list[StreamInfo]:
     """List the streams that a run has written."""
     return await context.runtime.engine.streams.of(run_id)
@@ -36,6 +37,7 @@ async def list_run_streams(context: Context, run_id: str) -> list[StreamInfo]:
     "/api/runs/{run_id}/streams/{name}",
     tag=TAG,
     scope="runs:read",
+    tenants=of_run,
     errors=(InvalidInput, NotFound, Overloaded),
     produces={EVENT_STREAM: StreamItem},
 )

@@ -7,9 +7,10 @@ import msgspec
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.endpoints.runs import TAG
+from workflow_router.api.tenants import of_run
 from workflow_router.api.views import ChainView, DispatchView, RunView, StepView, view
 from workflow_router.core.errors import NotFound
-from workflow_router.core.model import DEFAULT_TENANT, DispatchRecord, Run, StepRecord
+from workflow_router.core.model import DispatchRecord, Run, StepRecord
 from workflow_router.core.orchestration.chain_ports import Chain
 from workflow_router.core.ports import Transaction
 from workflow_router.core.states import RunStatus
@@ -28,7 +29,7 @@ class _Found(msgspec.Struct, frozen=True):
     waits_for: str | None
 
 
-@endpoint("GET", "/api/runs/{run_id}", tag=TAG, scope="runs:read", errors=(NotFound,))
+@endpoint("GET", "/api/runs/{run_id}", tag=TAG, scope="runs:read", tenants=of_run, errors=(NotFound,))
 async def get_run(context: Context, run_id: str) -> RunView:
     """Show a run with its steps and dispatches, and what it waits for."""
 
@@ -36,7 +37,7 @@ async def get_run(context: Context, run_id: str) -> RunView:
         run = await tx.runs.find(run_id)
         if run is None:
             return None
-        dispatches = await tx.dispatches.latest(tenant=DEFAULT_TENANT, run=run_id, limit=DISPATCHES_MAX)
+        dispatches = await tx.dispatches.latest(tenant=run.tenant, run=run_id, limit=DISPATCHES_MAX)
         history, chain = await tx.runs.history(run_id), await tx.chains.of(run_id)
         return _Found(run, history, dispatches, chain, await _waits_for(tx, run))
 

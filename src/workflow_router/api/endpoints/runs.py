@@ -8,6 +8,7 @@ from msgspec import Meta, Raw
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.request import Request
+from workflow_router.api.tenants import of_run
 from workflow_router.api.views import ListedRun, RunSummary, view
 from workflow_router.core.errors import Conflict, InvalidInput, Lost, NotFound, Overloaded
 from workflow_router.core.model import Run
@@ -90,11 +91,13 @@ async def list_workflows(context: Context) -> list[WorkflowView]:
     ]
 
 
-@endpoint("GET", "/api/runs", tag=TAG, scope="runs:read", errors=(InvalidInput,))
-async def list_runs(context: Context, query: RunQuery) -> RunPage:
+@endpoint("GET", "/api/runs", tag=TAG, scope="runs:read", tenants="own", errors=(InvalidInput,))
+async def list_runs(context: Context, request: Request, query: RunQuery) -> RunPage:
     """List runs, newest first."""
     where = None if query.where is None else condition_of(query.where)
-    wanted = RunFilter(workflow=query.workflow, status=query.status, before=query.before, limit=query.limit)
+    wanted = RunFilter(
+        tenant=request.tenant, workflow=query.workflow, status=query.status, before=query.before, limit=query.limit
+    )
 
     async def unit(tx: Transaction) -> tuple[list[Run], dict[str, str]]:
         listed = await (tx.runs.list_runs(wanted) if where is None else tx.attributes.runs(where, wanted))
@@ -107,13 +110,23 @@ async def list_runs(context: Context, query: RunQuery) -> RunPage:
 
 
 @endpoint(
-    "POST", "/api/runs", tag=TAG, scope="runs:write", status=201, errors=(InvalidInput, NotFound, Conflict, Overloaded)
+    "POST",
+    "/api/runs",
+    tag=TAG,
+    scope="runs:write",
+    tenants="own",
+    status=201,
+    errors=(InvalidInput, NotFound, Conflict, Overloaded),
 )
 async def start_run(context: Context, request: Request, body: StartRun) -> Started:
     """Start a run of a workflow; the caller's key is its cause."""
     started = await context.runtime.start(
-        body.workflow, bytes(body.input), run_id=body.id, key=body.key, cause=request.caller
+        body.workflow, bytes(body.input), run_id=body.id, key=body.key, cause=request.caller, tenant=request.tenant
     )
+    if body.id is not None and request.only_tenant is not None:
+        run = await context.runtime.store.read(lambda tx: tx.runs.find(started))
+        if run is not None and run.tenant != request.only_tenant:
+            raise Conflict(f"The id {body.id} is taken.", remedy="Choose another one, or none.")
     return Started(started)
 
 
@@ -124,7 +137,7 @@ class RunState(msgspec.Struct, frozen=True):
     updated_ms: int | None
 
 
-@endpoint("GET", "/api/runs/{run_id}/state", tag=TAG, scope="runs:read", errors=(NotFound,))
+@endpoint("GET", "/api/runs/{run_id}/state", tag=TAG, scope="runs:read", tenants=of_run, errors=(NotFound,))
 async def get_run_state(context: Context, run_id: str) -> RunState:
     """Show the state that a run published last."""
     await context.runtime.engine.find(run_id)
@@ -137,28 +150,32 @@ async def get_run_state(context: Context, run_id: str) -> RunState:
     "/api/runs/{run_id}/signals/{name}",
     tag=TAG,
     scope="runs:write",
+    tenants=of_run,
     status=201,
     errors=(InvalidInput, NotFound, Conflict, Overloaded),
 )
-async def signal_run(context: Context, run_id: str, name: str, body: SendSignal) -> SentSignal:
+async def signal_run(context: Context, request: Request, run_id: str, name: str, body: SendSignal) -> SentSignal:
     """Send a signal to a run, to be received now or later."""
-    return SentSignal(await context.runtime.signals.send(run_id, name, bytes(body.value), signal_id=body.id))
+    sent = await context.runtime.signals.send(run_id, name, bytes(body.value), signal_id=body.id, tenant=request.tenant)
+    return SentSignal(sent)
 
 
-@endpoint("POST", "/api/runs/{run_id}/cancel", tag=TAG, scope="runs:write", errors=(NotFound, Conflict, Lost))
+@endpoint(
+    "POST", "/api/runs/{run_id}/cancel", tag=TAG, scope="runs:write", tenants=of_run, errors=(NotFound, Conflict, Lost)
+)
 async def cancel_run(context: Context, run_id: str) -> RunSummary:
     """Stop a run for good."""
     return view(RunSummary, await context.runtime.engine.cancel(run_id))
 
 
-@endpoint("POST", "/api/runs/{run_id}/resume", tag=TAG, scope="runs:write", errors=(NotFound, Conflict))
+@endpoint("POST", "/api/runs/{run_id}/resume", tag=TAG, scope="runs:write", tenants=of_run, errors=(NotFound, Conflict))
 async def resume_run(context: Context, request: Request, run_id: str) -> RunSummary:
     """Go on with a suspended run."""
     actor = request.caller or "api"
     return view(RunSummary, await context.runtime.engine.pausing.resume(run_id, actor=actor))
 
 
-@endpoint("POST", "/api/runs/{run_id}/pause", tag=TAG, scope="runs:write", errors=(NotFound, Conflict))
+@endpoint("POST", "/api/runs/{run_id}/pause", tag=TAG, scope="runs:write", tenants=of_run, errors=(NotFound, Conflict))
 async def pause_run(context: Context, request: Request, run_id: str) -> RunSummary:
     """Pause a run: what it has under way commits, then it is suspended until it is resumed."""
     return view(RunSummary, await context.runtime.engine.pausing.pause(run_id, actor=request.caller or "api"))

@@ -11,9 +11,11 @@ from workflow_router.api.endpoint import endpoint
 from workflow_router.api.endpoints.audit import AuditHead
 from workflow_router.api.request import Request, Response
 from workflow_router.api.target_views import TargetView, target_views
+from workflow_router.api.tenants import is_of
 from workflow_router.api.views import line_of
 from workflow_router.core.errors import InvalidInput, InvalidPattern, Overloaded
 from workflow_router.core.patterns import Pattern
+from workflow_router.core.ports import Transaction
 from workflow_router.core.proofs.entries import Line
 from workflow_router.utils.codec import to_json
 
@@ -64,9 +66,14 @@ async def list_routes(context: Context) -> list[RouteView]:
     return [RouteView(name, route.policy, target_views(dispatcher, route)) for name, route in dispatcher.routes.items()]
 
 
-@endpoint("GET", "/api/state", tag=TAG, scope="state:read")
-async def get_state(context: Context) -> StateView:
-    """Count events, runs, messages and dispatches; where counting is slow, as of some seconds ago."""
+@endpoint("GET", "/api/state", tag=TAG, scope="state:read", tenants="own")
+async def get_state(context: Context, request: Request) -> StateView:
+    """Count events, runs, messages and dispatches; where counting is slow, as of some seconds ago.
+
+    To a caller of one tenant it tells of what is that tenant's: messages wait in subscriptions, which are nobody's.
+    """
+    if request.only_tenant is not None:
+        return await _of_tenant(context, request.only_tenant)
     counts, runtime = await context.lately.counts.get(), context.runtime
     return StateView(
         events=counts.events,
@@ -79,11 +86,28 @@ async def get_state(context: Context) -> StateView:
     )
 
 
+async def _of_tenant(context: Context, tenant: str) -> StateView:
+    async def unit(tx: Transaction) -> StateView:
+        position, digest = await tx.audit.head()
+        return StateView(
+            events=await tx.events.counts(tenant=tenant),
+            runs=await tx.runs.counts(tenant=tenant),
+            messages={},
+            dispatches=await tx.dispatches.counts(tenant=tenant),
+            audit=AuditHead(position, digest.hex(), await tx.audit.pruned()),
+            backlog=0,
+            stuck=[],
+        )
+
+    return await context.runtime.store.read(unit)
+
+
 @endpoint(
     "GET",
     "/api/observe",
     tag=TAG,
     scope="state:read",
+    tenants="own",
     errors=(InvalidInput, InvalidPattern, Overloaded),
     produces={EVENT_STREAM: Line},
 )
@@ -100,16 +124,22 @@ async def observe(context: Context, request: Request, query: ObserveQuery) -> Re
     if context.observers >= OBSERVERS_MAX:
         raise Overloaded(f"{OBSERVERS_MAX} observers are here already.", remedy="Come back later.")
     return Response(
-        _server_sent(context, after, pattern), content_type=EVENT_STREAM, headers=((b"cache-control", b"no-cache"),)
+        _server_sent(context, after, pattern, request.only_tenant),
+        content_type=EVENT_STREAM,
+        headers=((b"cache-control", b"no-cache"),),
     )
 
 
-async def _server_sent(context: Context, after: int | None, pattern: Pattern | None) -> AsyncGenerator[bytes, None]:
+async def _server_sent(
+    context: Context, after: int | None, pattern: Pattern | None, only: str | None
+) -> AsyncGenerator[bytes, None]:
     context.observers += 1
     entries = context.runtime.observe(after=after, pattern=pattern)
     try:
         yield b": observing\n\n"  # so that the caller knows at once that it is heard
         async for entry in entries:
+            if only is not None and not is_of(entry.transition, only):
+                continue
             text = to_json(line_of(entry))
             yield b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.position, entry.transition.kind.encode(), text)
     finally:

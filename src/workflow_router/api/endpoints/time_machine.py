@@ -9,6 +9,7 @@ from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.endpoints.runs import TAG, Started
 from workflow_router.api.request import Request
+from workflow_router.api.tenants import of_run
 from workflow_router.api.views import StepView, view
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound, Overloaded
 from workflow_router.core.orchestration.attributes import condition_of
@@ -42,7 +43,13 @@ class StepDifference(msgspec.Struct, frozen=True):
 
 
 @endpoint(
-    "POST", "/api/runs/{run_id}/retry", tag=TAG, scope="runs:write", status=201, errors=(NotFound, Conflict, Overloaded)
+    "POST",
+    "/api/runs/{run_id}/retry",
+    tag=TAG,
+    scope="runs:write",
+    tenants=of_run,
+    status=201,
+    errors=(NotFound, Conflict, Overloaded),
 )
 async def retry_run(context: Context, run_id: str) -> Started:
     """Try a faulted run again from the step that failed, as a new run."""
@@ -54,6 +61,7 @@ async def retry_run(context: Context, run_id: str) -> Started:
     "/api/runs/{run_id}/fork",
     tag=TAG,
     scope="runs:write",
+    tenants=of_run,
     status=201,
     errors=(NotFound, InvalidInput, Overloaded),
 )
@@ -85,6 +93,7 @@ class EditedState(msgspec.Struct, frozen=True):
     "/api/runs/{run_id}/state",
     tag=TAG,
     scope="runs:write",
+    tenants=of_run,
     errors=(InvalidInput, NotFound, Conflict, Overloaded),
 )
 async def edit_run_state(context: Context, request: Request, run_id: str, body: EditState) -> EditedState:
@@ -100,7 +109,7 @@ async def edit_run_state(context: Context, request: Request, run_id: str, body: 
     return EditedState(going_on, Raw(state))
 
 
-@endpoint("GET", "/api/runs/{run_id}/diff/{other}", tag=TAG, scope="runs:read", errors=(NotFound,))
+@endpoint("GET", "/api/runs/{run_id}/diff/{other}", tag=TAG, scope="runs:read", tenants=of_run, errors=(NotFound,))
 async def diff_runs(context: Context, run_id: str, other: str) -> list[StepDifference]:
     """Compare the steps of two runs."""
     return [
@@ -125,10 +134,12 @@ class BulkAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     before: str | None = None
 
 
-@endpoint("POST", "/api/runs/bulk", tag=TAG, scope="runs:write", errors=(InvalidInput,))
+@endpoint("POST", "/api/runs/bulk", tag=TAG, scope="runs:write", tenants="own", errors=(InvalidInput,))
 async def act_on_runs(context: Context, request: Request, body: BulkAction) -> BulkPage:
     """Cancel, retry, pause or resume a page of the runs that a filter finds, newest first."""
-    wanted = RunFilter(workflow=body.workflow, status=body.status, before=body.before, limit=body.limit)
+    wanted = RunFilter(
+        tenant=request.tenant, workflow=body.workflow, status=body.status, before=body.before, limit=body.limit
+    )
     where = None if body.where is None else condition_of(body.where)
     return await context.runtime.bulk.act(body.action, wanted, actor=request.caller or "api", where=where)
 

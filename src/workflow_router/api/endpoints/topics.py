@@ -7,6 +7,7 @@ from msgspec import Meta, Raw
 
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
+from workflow_router.api.request import Request
 from workflow_router.api.views import DeliveryView, view
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound, Overloaded, StepFailed, WaitExpired
 from workflow_router.core.message_broker.ports import Topic
@@ -134,17 +135,18 @@ async def delete_topic(context: Context, topic: str) -> Named:
     "/api/topics/{topic}/messages",
     tag=TAG,
     scope="broker:publish",
+    tenants="own",
     status=201,
     errors=(InvalidInput, NotFound, Overloaded),
 )
-async def publish(context: Context, topic: str, body: Publish | list[Publish]) -> Published:
+async def publish(context: Context, request: Request, topic: str, body: Publish | list[Publish]) -> Published:
     """Publish one message, or several, all or none; they are durable when this answers."""
     context.runtime.topics.check_topic(topic)
     if not isinstance(body, list):
-        return Published([await context.runtime.publish(_message(context, topic, body))])
+        return Published([await context.runtime.publish(_message(context, request, topic, body))])
     if len(body) > MESSAGES_MAX:
         raise InvalidInput(f"These are {len(body)} messages.", remedy=f"Publish at most {MESSAGES_MAX} at once.")
-    return Published(await context.runtime.publish_many([_message(context, topic, one) for one in body]))
+    return Published(await context.runtime.publish_many([_message(context, request, topic, one) for one in body]))
 
 
 @endpoint("GET", "/api/topics/{topic}/messages", tag=TAG, scope="broker:read", errors=(NotFound,))
@@ -159,13 +161,13 @@ async def peek(context: Context, topic: str, query: PeekQuery) -> list[DeliveryV
     "/api/topics/{topic}/requests",
     tag=TAG,
     scope="broker:publish",
+    tenants="own",
     errors=(InvalidInput, NotFound, Overloaded, StepFailed, WaitExpired),
 )
-async def request(context: Context, topic: str, body: Ask) -> Answered:
+async def request(context: Context, request: Request, topic: str, body: Ask) -> Answered:
     """Publish a request and wait for its reply; both are durable."""
     made = new_message(context.runtime, topic, bytes(body.body), key=body.key, headers=body.headers)
-    if body.id is not None:
-        made = msgspec.structs.replace(made, id=body.id)
+    made = msgspec.structs.replace(made, tenant=request.tenant, id=_own(request, body.id) or made.id)
     reply = await context.runtime.request(made, timeout_s=body.timeout_s)
     return Answered(made.id, Raw(reply))
 
@@ -180,18 +182,24 @@ def check_name(name: str) -> None:
         ) from None
 
 
-def _message(context: Context, topic: str, given: Publish) -> NewMessage:
-    return new_message(
+def _message(context: Context, request: Request, topic: str, given: Publish) -> NewMessage:
+    message = new_message(
         context.runtime,
         topic,
         bytes(given.body),
         key=given.key,
         headers=given.headers,
         delay_s=given.delay_ms / 1000,
-        deduplication=given.deduplication_id,
+        deduplication=_own(request, given.deduplication_id),
         expires_s=None if given.expires_ms is None else given.expires_ms / 1000,
         priority=given.priority,
     )
+    return msgspec.structs.replace(message, tenant=request.tenant)
+
+
+def _own(request: Request, given: str | None) -> str | None:
+    """What one tenant calls it is not what another does."""
+    return given if given is None or request.only_tenant is None else f"{request.only_tenant}/{given}"
 
 
 ENDPOINTS = (list_topics, put_topic, delete_topic, publish, peek, request)

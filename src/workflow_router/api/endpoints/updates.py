@@ -7,6 +7,8 @@ from msgspec import Meta, Raw
 
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
+from workflow_router.api.request import Request
+from workflow_router.api.tenants import of_run
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound, Overloaded, UpdateRejected, WaitExpired
 
 
@@ -34,12 +36,13 @@ class Answered(msgspec.Struct, frozen=True):
     "/api/runs/{run_id}/updates/{name}",
     tag="runs",
     scope="runs:write",
+    tenants=of_run,
     errors=(InvalidInput, NotFound, Conflict, Overloaded, UpdateRejected, WaitExpired),
 )
-async def update_run(context: Context, run_id: str, name: str, body: AskUpdate) -> Answered:
+async def update_run(context: Context, request: Request, run_id: str, name: str, body: AskUpdate) -> Answered:
     """Ask a run to change, and wait for its answer."""
     own_id, answer = await context.runtime.updates.ask(
-        run_id, name, bytes(body.value), within_s=body.within_s, update_id=body.id
+        run_id, name, bytes(body.value), within_s=body.within_s, update_id=body.id, tenant=request.tenant
     )
     return Answered(own_id, Raw(answer))
 

@@ -140,6 +140,11 @@ KINDS: dict[str, dict[str, str]] = {
         "key.rotated": "It has a new secret.",
         "key.revoked": "It opens nothing any more.",
     },
+    "access": {
+        "access.refused": "A caller was refused; `count` says how often within a minute.",
+        "access_key.created": "An API key was made.",
+        "access_key.revoked": "It opens nothing any more.",
+    },
     "bridge": {"bridge.failed": "A topic's bridge to another message server fails."},
     "audit": {
         "audit.redacted": "Who did something, or its details, went from an entry.",

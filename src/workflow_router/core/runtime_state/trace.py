@@ -5,7 +5,7 @@ the id of what caused it. So one query by that root finds the whole tree; times 
 read for what it holds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -69,24 +69,36 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     roots: list[TraceNode]
 
 
-async def trace(tx: Transaction, some_id: str, *, limit: int = NODES_MAX) -> Trace:
-    """The tree that an id belongs to, of at most `limit` nodes. Raises NotFound."""
+async def trace(
+    tx: Transaction,
+    some_id: str,
+    *,
+    limit: int = NODES_MAX,
+    own: Callable[[list[AuditEntry]], list[AuditEntry]] = lambda entries: entries,
+) -> Trace:
+    """The tree that an id belongs to, of at most `limit` nodes. Raises NotFound.
+
+    Args:
+        own: those entries that may be seen.
+    """
     correlation = await tx.traces.correlation_of(some_id.partition(":")[0])
     most = limit * _ENTRIES_PER_NODE
     entries = [] if correlation is None else await tx.audit.of_correlation(correlation, limit=most + 1)
+    more = len(entries) > most
+    entries = own(entries[:most])
     if correlation is None or not entries:
         raise NotFound(
             "Nothing of this id is in the journal.",
             remedy="Give the id of an event, run, step (RUN:KEY), message, dispatch or approval; old ones may be gone.",
         )
     fold = _Fold(limit)
-    for entry in entries[:most]:
+    for entry in entries:
         fold.take(entry)
     for step in await tx.traces.steps(fold.of_kind("run"), limit=limit):
         fold.time(step)
     for dispatch, attempts in (await tx.traces.calls(fold.of_kind("dispatch"))).items():
         fold.attempts(dispatch, attempts)
-    cut = fold.cut or len(entries) > most
+    cut = fold.cut or more
     return Trace(id=some_id, correlation=correlation, count=len(fold.nodes), cut=cut, roots=fold.roots())
 
 
