@@ -116,6 +116,9 @@ async def work(ask: Asking) -> dict[str, str]:
     handed = await ask("POST", "/api/delegations", {"to": "zoe-of-acme", "until_ms": until_ms, "reason": MARK})
     held = {**EVENT, "id": "held", "type": "com.example.held"}
     await ask.door.call("POST", "/events", held, {**ask.headers, **STRUCTURED})
+    async with asyncio.timeout(5):  # until nothing goes on by itself any more
+        while {one["status"] for one in (await ask.json("/api/runs"))["runs"]} != {"waiting"}:  # noqa: ASYNC110  as above
+            await asyncio.sleep(0.01)
     entry = next(one for one in await entries(door) if one.transition.tenant == "acme")
     return {
         "approval_id": approvals[1]["id"],
