@@ -16,6 +16,7 @@ import uvicorn
 from workflow_router import Router, embed
 from workflow_router.api.callers import Callers
 from workflow_router.api.gateway import Gateway
+from workflow_router.api.guarded import Guarded
 from workflow_router.api.server import Api
 from workflow_router.api.websocket import FRAME_MAX_BYTES
 from workflow_router.app.access import opened_access
@@ -145,7 +146,7 @@ async def served(router: Router, *, keys: Mapping[str, str] | None = None, **par
             listener.listen()
             config = uvicorn.Config(
                 api,
-                http="httptools",
+                http=Guarded,
                 loop="none",
                 ws="websockets-sansio",
                 ws_max_size=FRAME_MAX_BYTES,

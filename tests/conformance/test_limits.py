@@ -92,6 +92,32 @@ def test_what_a_crash_left_expires_and_a_late_settlement_is_exact(backend: Backe
     backend.run(scenario)
 
 
+def test_the_place_of_a_call_in_flight_comes_back_once_after_a_crash(backend: Backend) -> None:
+    """What it may have cost stays charged; a late settlement frees no second place."""
+    places = Limit(name="places", unit="in_flight", amount=2, window=Window(kind="total"))
+
+    def call(name: str) -> Reservation:
+        claims = (Claim(BUDGET, "acme", 30), Claim(places, "", 1))
+        return Reservation(id=name, claims=claims, owner="p1", lease_ms=1_000, expiry="charge")
+
+    async def scenario(store: SqlStore) -> None:
+        assert await reserve(store, call("crashed")) is None
+        assert await reserve(store, call("lost")) is None
+        refusal = await reserve(store, call("third"))
+        assert refusal is not None
+        assert (refusal.limit, refusal.retry_after_s) == ("places", 0.1)
+        backend.clock.ms += 1_500
+        assert await store.commit(lambda tx: tx.limits.sweep(limit=9)) == 2
+        assert (await used(store, "places"), await used(store)) == (0, 60)
+        assert await reserve(store, call("third")) is None
+        await settle(store, Settlement(id="lost", actual={"money": 7, "in_flight": 0}))
+        assert (await used(store, "places"), await used(store)) == (1, 30 + 7 + 30)
+        await settle(store, Settlement(id="third", actual={"money": 1, "in_flight": 0}))
+        assert (await used(store, "places"), await used(store)) == (0, 30 + 7 + 1)
+
+    backend.run(scenario)
+
+
 def test_counters_of_past_windows_are_forgotten(backend: Backend) -> None:
     async def scenario(store: SqlStore) -> None:
         await reserve(store, wish(1, 10, requests=1))

@@ -14,6 +14,7 @@ from types import FrameType
 import uvicorn
 
 from workflow_router.api.asgi import Message, Receive, Send
+from workflow_router.api.guarded import Guarded
 from workflow_router.api.websocket import FRAME_MAX_BYTES, PING_S
 from workflow_router.core.errors import Conflict
 
@@ -88,7 +89,7 @@ async def serve_http(
     """
     config = uvicorn.Config(
         api,
-        http="httptools",
+        http=Guarded,
         ws="websockets-sansio",
         ws_max_size=FRAME_MAX_BYTES,
         ws_ping_interval=PING_S,

@@ -40,7 +40,8 @@ def _set(
         raise InvalidInput(f"{error}", remedy="See `wr limits set --help`.") from None
     body = {"name": name, "unit": unit, "amount": amount, "window": counted, "per": per, "where": places}
     made = client.put(f"/api/limits/{segment(name)}", body)
-    printer.say(f"{name}: {told(unit, amount)} within {window}{f' for each {per}' if per else ''}.", made)
+    within = "at once" if unit == "in_flight" else f"within {window}"
+    printer.say(f"{name}: {told(unit, amount)} {within}{f' for each {per}' if per else ''}.", made)
 
 
 @click.group(
@@ -75,9 +76,9 @@ def list_budgets(client: Client, printer: Printer) -> None:
 
 @command.command("set")
 @click.argument("name")
-@click.option("--unit", type=click.Choice(["requests", "tokens"]), required=True)
+@click.option("--unit", type=click.Choice(["requests", "tokens", "in_flight"]), required=True)
 @click.option("--amount", type=click.IntRange(min=0), required=True)
-@click.option("--window", required=True, help="30s, 1m, 1h, 1d, month or total.")
+@click.option("--window", help="30s, 1m, 1h, 1d, month or total; calls in flight have none.")
 @click.option("--rolling", is_flag=True, help="The last span at any time.")
 @click.option("--per", type=click.Choice(["tenant", "key", "agent", "workflow", "run", "step", "route"]))
 @click.option("--where", multiple=True, metavar="SCOPE=NAME", help="What it holds for, such as route=assistant.")
@@ -88,12 +89,15 @@ def set_limit(
     name: str,
     unit: Unit,
     amount: int,
-    window: str,
+    window: str | None,
     rolling: bool,
     per: str | None,
     where: tuple[str, ...],
 ) -> None:
     """Declare the limit NAME, or change it."""
+    if window is None and unit != "in_flight":
+        raise InvalidInput(f"A limit of {unit} needs a window.", remedy="Say it with --window, such as --window 1m.")
+    window = window or "total"
     _set(client, printer, name, unit, amount, (window, rolling, per, where))
 
 

@@ -33,17 +33,19 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 class LimitRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """At most so many `requests` or `tokens`, or so much `money` (dollars), within a `window`; one of the three.
+    """At most so many `requests` or `tokens`, or so much `money` (dollars), within a `window`; or calls `in_flight`.
 
+    One of the four. Calls in flight have no window; they are counted over all processes on one database.
     `per` gives each tenant, key, agent, workflow, run, step or route a counter of its own; `where` narrows it.
     `rolling` covers the last span at any time; else the window begins anew with each span (UTC).
     """
 
     name: LimitName
-    window: Span
+    window: Span | None = None
     requests: Annotated[int, Meta(ge=0)] | None = None
     tokens: Annotated[int, Meta(ge=0)] | None = None
     money: Positive | None = None
+    in_flight: Annotated[int, Meta(ge=0)] | None = None
     per: Scope | None = None
     where: dict[Scope, str] = {}
     rolling: bool = False
@@ -57,14 +59,21 @@ class LimitRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             amounts["tokens"] = self.tokens
         if self.money is not None:
             amounts["money"] = round(self.money * NANO)
+        if self.in_flight is not None:
+            amounts["in_flight"] = self.in_flight
         if len(amounts) != 1:
-            raise ValueError(f"Limit {self.name!r} names {len(amounts)} of requests, tokens and money, not one.")
+            raise ValueError(
+                f"Limit {self.name!r} names {len(amounts)} of requests, tokens, money and in_flight, not one."
+            )
         ((unit, amount),) = amounts.items()
+        window = self.window or ("total" if unit == "in_flight" else None)
+        if window is None:
+            raise ValueError(f"Limit {self.name!r} needs a window: a span such as 1m or 1d, `month` or `total`.")
         return limits.Limit(
             name=self.name,
             unit=unit,
             amount=amount,
-            window=window_of(self.window, rolling=self.rolling),
+            window=window_of(window, rolling=self.rolling),
             per=self.per,
             where=dict(self.where),
         )

@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflow_router.core.limits.decide import Buckets, admit, bucket_of, claims_of, counted, end_of, settled
 from workflow_router.core.limits.model import NANO, Claim, Limit, Refusal, Scope, Window, told
+from workflow_router.settings.limits import LimitRule
 
 MINUTE = Window(kind="fixed", span_s=60)
 ROLLING = Window(kind="rolling", span_s=60)
@@ -104,3 +106,13 @@ def test_a_limit_without_sense_is_refused(amount: int) -> None:
 
 def test_amounts_in_words() -> None:
     assert [told("money", NANO // 2), told("requests", 1), told("tokens", 2)] == ["$0.5", "1 request", "2 tokens"]
+    assert [told("in_flight", 1), told("in_flight", 2)] == ["1 call in flight", "2 calls in flight"]
+
+
+def test_calls_in_flight_have_no_window() -> None:
+    with pytest.raises(ValueError, match="no window"):
+        Limit(name="gpu", unit="in_flight", amount=1, window=Window(kind="month"))
+    rule = msgspec.convert({"name": "gpu", "in_flight": 2}, LimitRule)
+    assert (rule.limit().unit, rule.limit().amount, rule.limit().window.kind) == ("in_flight", 2, "total")
+    with pytest.raises(ValueError, match="needs a window: a span"):
+        msgspec.convert({"name": "calls", "requests": 2}, LimitRule).limit()

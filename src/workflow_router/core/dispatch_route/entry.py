@@ -13,7 +13,7 @@ from workflow_router.core.dispatch_route.model import Attempt, Call, Caller, Rou
 from workflow_router.core.dispatch_route.prices import Prices, Tokens, cost_of, tokens_of
 from workflow_router.core.dispatch_route.schedule import Place
 from workflow_router.core.errors import LimitReached
-from workflow_router.core.limits.model import Claim, Settlement, Unit
+from workflow_router.core.limits.model import MEASURED, Claim, Settlement, Unit
 from workflow_router.core.model import DispatchRecord
 from workflow_router.core.states import DispatchStatus
 from workflow_router.utils.clock import Clock
@@ -128,7 +128,7 @@ class Entry:
     @property
     def counts(self) -> bool:
         """Whether a limit of tokens or money holds, so that a stream must tell its usage."""
-        return any(claim.limit.unit != "requests" for claim in self._claims)
+        return any(claim.limit.unit in MEASURED for claim in self._claims)
 
     async def intent(self, record: DispatchRecord) -> None:
         """Commit the intent, with what is reserved, before the call leaves. Raises LimitReached."""
@@ -209,7 +209,7 @@ class Entry:
 
     def _settlement(self, record: DispatchRecord) -> Settlement:
         """What was used in truth. What nobody can know stays as reserved, since it may have cost."""
-        actual: dict[Unit, int] = {}
+        actual: dict[Unit, int] = {"in_flight": 0}
         tokens = tokens_of(record.usage)
         if tokens is not None:
             actual["tokens"] = tokens.total
@@ -221,5 +221,5 @@ class Entry:
         if all(one.status is None and (one.error or "").startswith(_NOT_SENT) for one in attempts):
             return Settlement(id=record.id, refund=True)
         if attempts[-1].status is not None and attempts[-1].status >= 400:  # a refusal costs nothing but the request
-            actual = {"tokens": 0, "money": 0}
+            actual |= {"tokens": 0, "money": 0}
         return Settlement(id=record.id, actual=actual)

@@ -15,7 +15,7 @@ from workflow_router.core.dispatch_route.prices import NO_PRICES, estimate
 from workflow_router.core.dispatch_route.schedule import Shares
 from workflow_router.core.errors import LimitReached
 from workflow_router.core.limits.decide import claims_of
-from workflow_router.core.limits.model import Claim, Limit, Refusal, Reservation, Scope, Settlement, Unit
+from workflow_router.core.limits.model import MEASURED, Claim, Limit, Refusal, Reservation, Scope, Settlement, Unit
 from workflow_router.core.model import DispatchRecord
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.utils.clock import Clock
@@ -108,9 +108,9 @@ class Ledger:
             "route": route.name,
         }
         who: dict[Scope, str] = {scope: value for scope, value in given.items() if value is not None}
-        wanted: dict[Unit, int] = {"requests": 1}
+        wanted: dict[Unit, int] = {"requests": 1, "in_flight": 1}
         models = [target.model or call.model or route.name for target in route.targets if target.kind == "openai"]
-        if models and any(limit.unit != "requests" for limit in self.limits):
+        if models and any(limit.unit in MEASURED for limit in self.limits):
             tokens = estimate(call.body, call.path)
             wanted["tokens"] = tokens.total
             if claims_of(self.limits, who, {"money": 0}):

@@ -13,7 +13,8 @@ from workflow_router.core.limits.model import BUCKETS, Claim, Limit, Refusal, Sc
 Buckets = dict[int, int]  # used and reserved, by the time at which the bucket begins, milliseconds since the epoch
 
 _FOREVER_MS = 2**62
-_RUN_KEPT_MS = 30 * 86_400_000  # the counters of a run and its steps are forgotten so long after their last use
+_KEPT_MS = 30 * 86_400_000  # counters of a run, of its steps, and of calls in flight are forgotten so long after use
+LOOK_AGAIN_S = 0.1  # a call in flight may be over at any time
 
 
 def claims_of(limits: Iterable[Limit], who: Mapping[Scope, str], wanted: Mapping[Unit, int]) -> tuple[Claim, ...]:
@@ -61,8 +62,8 @@ def end_of(window: Window, bucket: int) -> int:
 
 def kept_until(limit: Limit, bucket: int, now_ms: int) -> int:
     """Until when a counter that was last used now must be remembered, milliseconds since the epoch."""
-    if limit.window.kind == "total" and limit.per in {"run", "step"}:
-        return now_ms + _RUN_KEPT_MS
+    if limit.window.kind == "total" and (limit.unit == "in_flight" or limit.per in {"run", "step"}):
+        return now_ms + _KEPT_MS
     return end_of(limit.window, bucket)
 
 
@@ -100,7 +101,11 @@ def settled(buckets: Buckets, bucket: int, change: int) -> Buckets:
 
 def _room_in_s(claim: Claim, live: Buckets, used: int, now_ms: int) -> float | None:
     limit = claim.limit
-    if claim.amount > limit.amount or limit.window.kind == "total":
+    if claim.amount > limit.amount:
+        return None
+    if limit.unit == "in_flight":
+        return LOOK_AGAIN_S
+    if limit.window.kind == "total":
         return None
     for bucket in sorted(live):
         used -= live[bucket]

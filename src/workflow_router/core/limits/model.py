@@ -9,10 +9,11 @@ from typing import Literal
 
 import msgspec
 
-Unit = Literal["requests", "tokens", "money"]
+Unit = Literal["requests", "tokens", "money", "in_flight"]
 Scope = Literal["tenant", "key", "agent", "workflow", "run", "step", "route"]
 Expiry = Literal["refund", "charge"]
 
+MEASURED: frozenset[Unit] = frozenset({"tokens", "money"})  # what only the target's usage tells
 NANO = 1_000_000_000  # money: this many to the dollar
 AMOUNT_MAX = 1_000_000_000 * NANO
 SPAN_MAX_S = 366 * 86_400
@@ -44,7 +45,8 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes:
         per: what has a counter each; None counts all that `where` lets in together.
         where: what it holds for, by scope; empty for everything.
-        amount: requests, tokens, or billionths of a dollar.
+        amount: requests, tokens, billionths of a dollar, or calls in flight at once over all processes. The last are
+            given back when a call is over, however it ends, so they have no window but `total`.
     """
 
     name: str
@@ -59,6 +61,10 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError(f"The limit's name {self.name[:100]!r} may hold letters, digits, `.`, `_` and `-` only.")
         if not 0 <= self.amount <= AMOUNT_MAX:
             raise ValueError(f"The amount of limit {self.name!r} must be 0 or more, and less than a billion dollars.")
+        if self.unit == "in_flight" and self.window.kind != "total":
+            raise ValueError(
+                f"Limit {self.name!r} is of calls in flight, which have no window; leave it out, or `total`."
+            )
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -145,4 +151,6 @@ def told(unit: Unit, amount: int) -> str:
     """An amount in words."""
     if unit == "money":
         return f"${amount / NANO:.6f}".rstrip("0").rstrip(".") if amount else "$0"
+    if unit == "in_flight":
+        return f"{amount} {'calls' if amount != 1 else 'call'} in flight"
     return f"{amount} {unit if amount != 1 else unit[:-1]}"

@@ -68,11 +68,10 @@ class Limits:
 
     async def sweep(self, *, limit: int) -> int:
         rows = await self._session.fetch("due_limit_reservations", now_ms=self._now_ms, limit=limit)
-        given_back = [(own_id, _held.decode(held)) for own_id, held, expiry in rows if expiry == "refund"]
-        counters = await self._lock({one.counter for _, held in given_back for one in held})
+        given_back = [one for _, held, expiry in rows for one in _held.decode(held) if _returns(one, expiry)]
+        counters = await self._lock({one.counter for one in given_back})
         changed: dict[str, int] = {}
-        for _, held in given_back:
-            _change(counters, changed, held, {}, refund=True)
+        _change(counters, changed, given_back, {}, refund=True)
         await self._put(counters, changed)
         for own_id, _, _ in rows:
             await self._session.execute("expire_limit_reservation", id=own_id, kept_until_ms=self._now_ms + LATE_MS)
@@ -91,8 +90,9 @@ class Limits:
     async def _known(self, ids: Iterable[str]) -> dict[str, _Stored]:
         rows = await self._session.fetch("lock_limit_reservations", ids=to_json(sorted(set(ids))).decode())
         return {
-            own_id: _Stored(_held.decode(held), bool(expired) and expiry == "refund")
+            own_id: _Stored([one for one in _held.decode(held) if not expired or one.unit != "in_flight"], gone)
             for own_id, held, expiry, expired in rows
+            for gone in [bool(expired) and expiry == "refund"]
         }
 
     async def _lock(self, keys: set[str]) -> dict[str, Buckets]:
@@ -151,6 +151,11 @@ class Limits:
                 buckets=to_json(counters[key]).decode(),
                 kept_until_ms=changed[key],
             )
+
+
+def _returns(held: Held, expiry: str) -> bool:
+    """Whether it is given back when its process is gone; a call in flight is over then, whatever it cost."""
+    return expiry == "refund" or held.unit == "in_flight"
 
 
 def _change(
