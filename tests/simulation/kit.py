@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import NoReturn
 
+from tests.simulation.databases import borrow, give_back
 from tests.simulation.world import TICK_S, World, live
 from workflow_router.core.errors import Overloaded, StoreError, StoreUnavailable
 from workflow_router.core.orchestration.ports import RunFilter
@@ -17,7 +18,6 @@ from workflow_router.db.sqlite.connection import SqliteDatabase, SqliteSession
 from workflow_router.db.store import SqlStore
 from workflow_router.db.verify_audit import verify_audit
 from workflow_router.testing import VirtualClock
-from workflow_router.testing.memory import fresh_database
 from workflow_router.utils.codec import from_json
 
 TOLD = (("done", "published"), ("done", "acked"), ("passed", "published"))
@@ -78,7 +78,7 @@ async def simulate(seed: int, *, lies: bool = False) -> None:
     Raises AssertionError where a promise was broken.
     """
     world = World(seed)
-    inner = await fresh_database()
+    inner = await borrow()
     for life in range(3):
         powered = Powered(
             inner, world.chance.randrange(2, 16 + 2 * world.events), after=world.chance.random() < 0.5, lies=lies
@@ -94,7 +94,7 @@ async def simulate(seed: int, *, lies: bool = False) -> None:
     await store.open()
     await live(world, store)
     await check(world, store, inner)
-    await inner.close()
+    give_back(inner)
 
 
 async def check(world: World, store: SqlStore, inner: SqliteDatabase) -> None:

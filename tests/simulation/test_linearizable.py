@@ -5,13 +5,13 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.simulation.databases import borrow, give_back
 from tests.simulation.histories import Client, Histories, all_at_once, begin, prepare, the_run
 from tests.simulation.kit import Powered
 from tests.simulation.linearizable import Operation, stuck
 from workflow_router.core.errors import StoreError
 from workflow_router.db.store import SqlStore
 from workflow_router.testing import VirtualClock, run_virtually
-from workflow_router.testing.memory import fresh_database
 
 Op = Operation[int | None, int | None]
 LIVES, CLIENTS = 5, 4
@@ -57,7 +57,7 @@ def test_many_at_once_are_decided_in_no_time() -> None:
 async def lived(seed: int, *, lies: bool) -> bool:
     """Clients over a store that loses power again and again; whether what they saw can have happened."""
     chance = random.Random(seed)
-    inner = await fresh_database()
+    inner = await borrow()
     histories, epoch = begin(), 0
     for life in range(LIVES):
         cut = chance.randrange(3, 20)
@@ -78,7 +78,7 @@ async def lived(seed: int, *, lies: bool) -> bool:
             await all_at_once(clients)
         except StoreError:
             continue
-    await inner.close()
+    give_back(inner)
     return not histories.stuck(epoch)
 
 

@@ -3,7 +3,9 @@
 A failing seed is repeated with `SEED=n`; `SEEDS=n` runs more of them.
 """
 
+import gc
 import os
+from collections.abc import Generator
 
 import pytest
 
@@ -11,6 +13,18 @@ from tests.simulation.kit import simulate
 from workflow_router.testing import run_virtually
 
 CHUNKS = 16
+
+
+@pytest.fixture(scope="module", autouse=True)
+def litter() -> Generator[None, None, None]:
+    """Whole systems come and go by the thousand: look through what one left once they are many, not all the time."""
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 10, 10)
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
 
 
 def first_broken(seeds: range, *, lies: bool) -> int | None:

@@ -27,6 +27,8 @@ class _Jump(selectors.SelectSelector):
         self._loop.shuffle_ready()
         if timeout is None or self._loop.threads:
             return super().select(0.01 if self._loop.threads else timeout)
+        if timeout <= 0 and len(self.get_map()) == 1:
+            return []  # there is no socket but the loop's own, and what is ready comes first
         events = super().select(0)
         if not events and timeout > 0:
             self._loop.advance(timeout)

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from workflow_router.core.errors import RouterError, StoreError
 from workflow_router.core.message_broker.deliver import RETRY_S, Deliveries
@@ -52,7 +53,7 @@ class Consumer:
         self._on_given_up = on_given_up
         self._random = random
         self._ready: deque[Delivery] = deque()
-        self._more = asyncio.Event()
+        self._working: set[asyncio.Task[None]] = set()
         self._done: list[Delivery] = []
         self._failed: list[tuple[Delivery, str]] = []
         self._calling = 0
@@ -60,9 +61,7 @@ class Consumer:
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        loop = asyncio.get_running_loop()
-        work = [loop.create_task(self._work(), name=f"handle {self._name}") for _ in range(self._concurrency)]
-        work.append(loop.create_task(self._keep(), name=f"keep {self._name}"))
+        keep = asyncio.get_running_loop().create_task(self._keep(), name=f"keep {self._name}")
         try:
             while True:
                 self._deliveries.signal(self._name).clear()
@@ -75,9 +74,10 @@ class Consumer:
                 if not moved:
                     await self._deliveries.idle(self._name, None, busy=self._calling > 0)
         finally:
-            for task in work:
+            tasks = [keep, *self._working]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _turn(self) -> bool:
         """Acknowledge what is done and lease what is next, in one commit. Whether there was any of it."""
@@ -113,8 +113,7 @@ class Consumer:
         for call in after:
             call()
         self._ready.extend(leased)
-        if leased:
-            self._more.set()
+        self._call_more()
         return bool(done or failed or leased)
 
     async def _give_back(
@@ -126,13 +125,17 @@ class Consumer:
             return None
         return await self._on_given_up(tx, delivery, error)
 
+    def _call_more(self) -> None:
+        """Have as many tasks as there is work for: those that waited for some would cost each idle process."""
+        loop = asyncio.get_running_loop()
+        for _ in range(min(self._concurrency - len(self._working), len(self._ready))):
+            task = loop.create_task(self._work(), name=f"handle {self._name}")
+            self._working.add(task)
+            task.add_done_callback(self._working.discard)
+
     async def _work(self) -> None:
         calls = 0
-        while True:
-            if not self._ready:
-                self._more.clear()
-                await self._more.wait()
-                continue
+        while self._ready:
             calls += 1
             if calls % TURN == 0:
                 await asyncio.sleep(0)
@@ -154,6 +157,7 @@ class Consumer:
                 self._calling -= 1
                 enter(None)
             self._deliveries.signal(self._name).set()
+        self._working.discard(cast("asyncio.Task[None]", asyncio.current_task()))  # at once: the next turn counts them
 
     async def _commit(self, delivery: Delivery, effects: Effects) -> None:
         async def unit(tx: Transaction) -> bool:

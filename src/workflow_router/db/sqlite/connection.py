@@ -33,6 +33,7 @@ from workflow_router.db.named_queries import load_queries
 LIBRARY_MIN = (3, 51, 3)
 
 # While the disk answers this fast on average, handing COMMIT to a thread and back costs more than waiting for it.
+STATEMENTS_MAX = 1_000  # kept prepared: more than there are queries, so that none pushes another out
 _INLINE_COMMIT_MAX_S = 0.000_5
 
 _memory_numbers = itertools.count(1)
@@ -240,7 +241,7 @@ class SqliteDatabase:
 
 def _connect(name: str, vfs: str | None) -> _Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
-    return cast("_Connection", apsw.Connection(name, flags=flags, vfs=vfs))
+    return cast("_Connection", apsw.Connection(name, flags=flags, vfs=vfs, statementcachesize=STATEMENTS_MAX))
 
 
 def _prepare(connection: _Connection) -> None:
