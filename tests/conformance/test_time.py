@@ -10,7 +10,7 @@ from tests.conformance.support import added, fence, start, step
 from tests.conformance.test_two_processes import two_stores
 from workflow_router.core.errors import Lost
 from workflow_router.core.model import Run, Signal
-from workflow_router.core.orchestration.ports import Fence, Interest, Stop, UpdateAnswer
+from workflow_router.core.orchestration.ports import Fence, Interest, Stop, Tried, UpdateAnswer
 from workflow_router.core.ports import Transaction
 from workflow_router.core.schedules.schedule import Schedule
 from workflow_router.db.store import SqlStore
@@ -70,6 +70,23 @@ def test_the_last_heartbeat_is_kept_until_it_is_dropped(backend: Backend) -> Non
         assert kept == [None, b"null", None]
         await store.commit(lambda tx: tx.stops.forget(run.id))
         assert await store.read(lambda tx: tx.vitals.heartbeat(run.id, "1")) is None
+
+    backend.run(scenario)
+
+
+def test_failed_attempts_are_kept_until_the_run_ends(backend: Backend) -> None:
+    async def scenario(store: SqlStore) -> None:
+        run = await start(store)
+        owned = fence(store, run)
+        one, two = (Tried(name="charge", attempts=n, began_ms=5, due_ms=100 * n) for n in (1, 2))
+        for tried in (one, two):
+            await store.commit(lambda tx, t=tried: tx.vitals.keep_try(run, owned, "0", t))
+        await store.commit(lambda tx: tx.vitals.keep_try(run, owned, "1/0", one))
+        with pytest.raises(Lost):
+            await store.commit(lambda tx: tx.vitals.keep_try(run, Fence(run.shard, owned.epoch - 1), "0", one))
+        assert await store.read(lambda tx: tx.vitals.tries(run.id)) == {"0": two, "1/0": one}
+        await store.commit(lambda tx: tx.stops.forget(run.id))
+        assert await store.read(lambda tx: tx.vitals.tries(run.id)) == {}
 
     backend.run(scenario)
 

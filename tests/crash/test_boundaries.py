@@ -1,4 +1,5 @@
-"""SIGKILL at every commit boundary of a run that does some of everything; see `boundaries.py` and `summer_time.py`."""
+"""SIGKILL at every commit boundary of a run that does some of everything; see `boundaries.py`, `endless.py` and
+`summer_time.py`."""
 
 import os
 import subprocess
@@ -28,6 +29,18 @@ def test_a_run_survives_a_kill_at_every_commit_boundary(tmp_path: Path) -> None:
 def test_a_store_that_acknowledges_what_it_lost_is_caught(tmp_path: Path) -> None:
     *wrong, _ = killed("boundaries", tmp_path, "3", "lying")
     assert any("G1" in what or "G2" in what for what in wrong), wrong
+
+
+@pytest.mark.soak
+def test_an_endless_run_and_its_archive_survive_a_kill_at_every_commit_boundary(tmp_path: Path) -> None:
+    *wrong, kills = killed("endless", tmp_path, STRIDE)
+    assert not wrong
+    assert int(kills) >= 20
+
+
+def test_a_lost_order_of_an_endless_run_is_caught(tmp_path: Path) -> None:
+    *wrong, _ = killed("endless", tmp_path, "3", "lying")
+    assert any("G1" in what for what in wrong), wrong
 
 
 @pytest.mark.soak

@@ -187,7 +187,7 @@ async def approve(runtime: Runtime, branch: Branch, question: Question, *, separ
                 after = expired(found)
                 await tx.approvals.advance(found, after, "approval.expired", detail={"outcome": after.status})
 
-        return Outcome(output=to_json(answer), also=expire)
+        return Outcome(output=to_json(answer), also=expire, started_ms=approval.created_ms)
 
     text = await runtime.engine.operations.value(branch, "approval", question.name, perform)
     answer = typed_from_json(text, Answer[object])

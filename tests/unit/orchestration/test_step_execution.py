@@ -145,7 +145,7 @@ def test_heartbeats_put_the_deadline_off_and_hand_their_details_on(tmp_path: Pat
     async def main() -> None:
         async with embed(router, store=store, clock=VirtualClock()) as runtime:
             run_id = await router.start(backup)
-            await asyncio.sleep(50)  # in the first attempt, which died with its process
+            await asyncio.sleep(49)  # in the first attempt, which died with its process
             assert seen == [None]
         seen[:] = [None]
         async with embed(router, store=store, clock=VirtualClock()) as runtime:
@@ -157,6 +157,45 @@ def test_heartbeats_put_the_deadline_off_and_hand_their_details_on(tmp_path: Pat
 
     run_virtually(main())
     assert seen == [None, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("bound", "ended_s", "said"), [("elapsed", 3_600, "OSError"), ("deadline", 5_400, "TimeoutError")]
+)
+def test_waits_and_bounds_of_attempts_go_on_over_a_restart(tmp_path: Path, bound: str, ended_s: int, said: str) -> None:
+    store = f"sqlite:///{tmp_path / 'router.db'}"
+    router = Router()
+    clock = VirtualClock()
+    called_s: list[float] = []
+    elapsed_s, deadline_s = (5_400, None) if bound == "elapsed" else (None, 5_400)
+
+    @router.step(
+        retry=Retry(attempts=9, first_s=3_600, max_s=3_600, jitter=0, elapsed_s=elapsed_s), deadline_s=deadline_s
+    )
+    async def fails() -> None:
+        called_s.append(clock.monotonic_s())
+        raise OSError("no answer")
+
+    @router.workflow
+    async def work() -> str:
+        try:
+            await fails()
+        except StepFailed as error:
+            return str(error.context["error_type"])
+        return ""
+
+    async def main() -> None:
+        async with embed(router, store=store, clock=clock):
+            run_id = await router.start(work)
+            await asyncio.sleep(600)
+        async with embed(router, store=store, clock=clock) as runtime:
+            run = await runtime.engine.ended(run_id)
+            assert clock.monotonic_s() == pytest.approx(ended_s, abs=2)
+            assert run.output == f'"{said}"'.encode()
+            assert (await history(runtime, run_id))[0].attempts == 2
+
+    run_virtually(main())
+    assert called_s == [pytest.approx(0, abs=1), pytest.approx(3_600, abs=1)]
 
 
 def test_a_step_that_gives_no_heartbeat_fails_also_one_in_a_thread() -> None:

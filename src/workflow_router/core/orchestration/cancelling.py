@@ -6,7 +6,7 @@ turn has not come yet, ends at once. A run of another process is asked to stop i
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,7 @@ from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.ending import Ended, end
 from workflow_router.core.orchestration.journal import Problem
 from workflow_router.core.orchestration.live import LiveRun
-from workflow_router.core.orchestration.ports import Stop
+from workflow_router.core.orchestration.ports import Stop, Tried
 from workflow_router.core.orchestration.stopping import CANCELLED, GRACE_S, TIMEOUT, Stopping
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.states import RUN_ENDED, RunStatus
@@ -207,6 +207,16 @@ def _problem(stop: Stop) -> Problem | None:
     return Problem(type="run-timeout", message="The run took longer than its workflow's `timeout_s`.")
 
 
-async def recall(tx: Transaction, run_id: str) -> tuple[list[StepRecord], Stop | None, bool]:
-    """What the store has of a run: its history, whether it is to stop, and whether it may have children of another."""
-    return await tx.runs.history(run_id), await tx.stops.find(run_id), await tx.chains.of(run_id) is not None
+class Recalled(NamedTuple):
+    """What the store has of a run: `heir` says that it may have children of another; `tried`, what failed by step."""
+
+    history: list[StepRecord]
+    stop: Stop | None
+    tried: dict[str, Tried]
+    heir: bool
+
+
+async def recall(tx: Transaction, run_id: str) -> Recalled:
+    """Look all of it up at one moment."""
+    history, stop, tried = await tx.runs.history(run_id), await tx.stops.find(run_id), await tx.vitals.tries(run_id)
+    return Recalled(history, stop, tried, await tx.chains.of(run_id) is not None)

@@ -72,9 +72,11 @@ class Children:
                     with contextlib.suppress(RouterError):
                         await self._engine.ask_to_stop(new.id)
                 raise
+            first = started or await self._store.read(lambda tx: tx.runs.find(new.id))
+            began_ms = None if first is None else first.created_ms
             if child.status is RunStatus.COMPLETED:
-                return Outcome(output=child.output)
-            return Outcome(error=Problem(type=ChildFailed.type, message=_reason(child)))
+                return Outcome(output=child.output, started_ms=began_ms)
+            return Outcome(error=Problem(type=ChildFailed.type, message=_reason(child)), started_ms=began_ms)
 
         record = await self._engine.operations.durable(branch, "child", workflow, perform)
         if record.status is StepStatus.FAULTED:

@@ -188,10 +188,11 @@ class Interests:
 
             if patterns is not None:
                 self._forget(live.run.id, heard)
+            began_ms = None if first_due_ms is None or within_s is None else first_due_ms - round(within_s * 1000)
             if not completed:
                 problem = Problem(type=WaitExpired.type, message="What was waited for did not come in time.")
-                return Outcome(error=problem, also=also)
-            return Outcome(output=to_json(completed[0]), also=also)
+                return Outcome(error=problem, also=also, started_ms=began_ms)
+            return Outcome(output=to_json(completed[0]), also=also, started_ms=began_ms)
 
         record = await self._operations.durable(branch, "wait", name or join.kind, perform)
         branch.live.receiving.difference_update(one.id for one in picked)

@@ -12,6 +12,7 @@ from workflow_router.core.model import StepRecord, Transition
 from workflow_router.core.orchestration.histories import HistoryLimit
 from workflow_router.core.orchestration.live import LiveRun
 from workflow_router.core.orchestration.payloads import PayloadLimit
+from workflow_router.core.orchestration.ports import Tried
 from workflow_router.core.orchestration.waits import ended
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.states import StepStatus
@@ -45,12 +46,17 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a durable operation ended: JSON `output`, or an `error`; `also` changes what must change with it."""
+    """How a durable operation ended: JSON `output`, or an `error`; `also` changes what must change with it.
+
+    Attributes:
+        started_ms: where it is known that the operation began before this execution of its run.
+    """
 
     output: bytes | None = None
     error: Problem | None = None
     attempts: int = 1
     also: Also | None = None
+    started_ms: int | None = None
 
 
 def failure(name: str, error: bytes | None) -> StepFailed:
@@ -67,8 +73,7 @@ class Retried(NamedTuple):
     """An attempt that failed and is followed by another one."""
 
     key: str
-    name: str
-    attempt: int
+    tried: Tried
     error: str
     wait_s: float
 
@@ -84,12 +89,15 @@ class Journal:
         self.on_step: Callable[[str, str, float], None] | None = None  # told kind, name and seconds of what is done
 
     async def retried(self, live: LiveRun, one: Retried) -> None:
-        """Record an attempt that failed. Its error's words may tell what a journal must not; its kind does not."""
-        run = live.run
-        detail: dict[str, object] = {"key": one.key, "name": one.name, "attempt": one.attempt, "error": one.error}
+        """Record an attempt that failed, and count it for whoever takes the run up after a crash.
+
+        Its error's words may tell what a journal must not; its kind does not. Raises as `commit` does.
+        """
+        run, tried = live.run, one.tried
+        detail: dict[str, object] = {"key": one.key, "name": tried.name, "attempt": tried.attempts, "error": one.error}
         failed = Transition(
             kind="attempt.failed",
-            subject=f"{run.id}:{one.key}:{one.attempt}",
+            subject=f"{run.id}:{one.key}:{tried.attempts}",
             tenant=run.tenant,
             run=run.id,
             cause=run.cause,
@@ -98,7 +106,10 @@ class Journal:
         )
 
         async def unit(tx: Transaction) -> None:
+            await tx.vitals.keep_try(run, live.fence, one.key, tried)
             tx.record(failed)
+
+        live.traces = True
 
         await self._store.commit(unit)
 
@@ -124,7 +135,7 @@ class Journal:
             output=outcome.output,
             error=None if outcome.error is None else outcome.error.to_json(),
             attempts=outcome.attempts,
-            started_ms=started_ms,
+            started_ms=outcome.started_ms or started_ms,
             finished_ms=self._clock.now_ms(),
         )
 
@@ -146,5 +157,5 @@ class Journal:
         committed = await self._store.commit(unit)
         live.history[key] = committed
         if self.on_step is not None:
-            self.on_step(kind, name, (record.finished_ms - started_ms) / 1000)
+            self.on_step(kind, name, (record.finished_ms - record.started_ms) / 1000)
         return committed

@@ -7,13 +7,13 @@ come in. The engine sets the current branch; user code never sees it.
 
 import asyncio
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar, Token
 from typing import NamedTuple
 
 from workflow_router.core.errors import Lost, Nondeterminism
 from workflow_router.core.model import Run, StepRecord
-from workflow_router.core.orchestration.ports import Fence, Stop
+from workflow_router.core.orchestration.ports import Fence, Stop, Tried
 
 
 class Performing(NamedTuple):
@@ -46,6 +46,7 @@ class LiveRun:
         performing: operations under way that a stop would end, by key.
         interrupted: keys of those that a stop has ended.
         expected: parts of the interests it opened by name.
+        tried: attempts of its steps that failed in executions before this one, by key.
         traces: it may have left something beside its history that is to be forgotten when it ends.
         past: of a replay without effects: what stands for an operation that its history has not, by key, kind and name.
         parked: whether the store says, or is about to say, that the run waits.
@@ -72,6 +73,7 @@ class LiveRun:
         self.stop: Stop | None = None
         self.performing: dict[str, Performing] = {}
         self.interrupted: dict[str, asyncio.Future[None]] = {}
+        self.tried: dict[str, Tried] = {}
         self.traces = not fresh
         self.expected: dict[str, tuple[str, ...]] = {}
         self.past: Callable[[str, str, str], Awaitable[StepRecord]] | None = None
@@ -80,8 +82,9 @@ class LiveRun:
         self.task: asyncio.Task[None] | None = None
         self._poked: asyncio.Future[None] | None = None
 
-    def recall(self, history: list[StepRecord]) -> None:
-        """Take the history from the store, before the workflow is executed again."""
+    def recall(self, history: list[StepRecord], tried: Mapping[str, Tried] | None = None) -> None:
+        """Take the history from the store, before the workflow is executed again, and what failed beyond it."""
+        self.tried = dict(tried or {})
         self.history = {record.key: record for record in history}
         self.unused = {record.key for record in history if record.kind not in _UNASKED}
         self.children = any(record.kind in {"child", "parallel"} for record in history)

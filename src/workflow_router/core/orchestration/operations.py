@@ -145,8 +145,8 @@ class Operations:
         """Sleep for a duration that restarts do not lengthen."""
 
         async def perform(live: LiveRun, key: str) -> Outcome:
-            await self.waits.sleep(live, key, duration_s)
-            return Outcome(output=b"null")
+            began_ms = await self.waits.sleep(live, key, duration_s)
+            return Outcome(output=b"null", started_ms=began_ms)
 
         await self.value(branch, "sleep", "sleep", perform)
 

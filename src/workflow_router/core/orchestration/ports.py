@@ -180,7 +180,7 @@ class StopTransitions(Protocol):
         ...
 
     async def forget(self, run_id: str) -> None:
-        """Remove what a run that has ended left beside its history: stop, heartbeats, takeups, interests."""
+        """Remove what a run that has ended left beside its history: stop, heartbeats, tries, takeups, interests."""
         ...
 
 
@@ -212,6 +212,15 @@ class PauseTransitions(Protocol):
         ...
 
 
+class Tried(msgspec.Struct, frozen=True, kw_only=True):
+    """Attempts of a step that failed, so many of them since `began_ms`; the next is due at `due_ms`."""
+
+    name: str
+    attempts: int
+    began_ms: int
+    due_ms: int
+
+
 class VitalTransitions(Protocol):
     """Storage verbs of signs of life."""
 
@@ -225,6 +234,14 @@ class VitalTransitions(Protocol):
 
     async def drop_heartbeat(self, run: Run, fence: Fence, step_key: str) -> None:
         """Forget a step's details. Raises Lost for a stale owner."""
+        ...
+
+    async def keep_try(self, run: Run, fence: Fence, step_key: str, tried: Tried) -> None:
+        """Keep how often a step that is tried again has failed. Raises Lost for a stale owner."""
+        ...
+
+    async def tries(self, run_id: str) -> dict[str, Tried]:
+        """What was kept of a run's steps, by key."""
         ...
 
     async def note_takeups(self, run_ids: Sequence[str]) -> dict[str, int]:

@@ -324,9 +324,10 @@ class Engine:
         settled: Run | None = None
         try:
             if not live.fresh:
-                history, live.stop, heir = await self._store.read(lambda tx: recall(tx, run.id))
-                live.recall(history)
-                live.children = live.children or heir
+                recalled = await self._store.read(lambda tx: recall(tx, run.id))
+                live.recall(recalled.history, recalled.tried)
+                live.stop = recalled.stop
+                live.children = live.children or recalled.heir
                 await self.streams.take_up(live)
             execute = self.executing.execute
             reached = await (execute(live) if self.around is None else self.around(live, execute))

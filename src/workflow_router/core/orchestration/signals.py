@@ -168,11 +168,15 @@ class Signals:
             except BaseException:
                 live.receiving.difference_update(signal.id for signal in picked)
                 raise
+            began_ms = None if due_ms is None or within_s is None else due_ms - round(within_s * 1000)
             if not picked:
-                return Outcome(error=Problem(type=WaitExpired.type, message=f"No signal {name} came in time."))
+                problem = Problem(type=WaitExpired.type, message=f"No signal {name} came in time.")
+                return Outcome(error=problem, started_ms=began_ms)
             signal = picked[0]
             return Outcome(
-                output=signal.value, also=lambda tx: tx.signals.receive(live.run, live.fence, signal.id, key)
+                output=signal.value,
+                also=lambda tx: tx.signals.receive(live.run, live.fence, signal.id, key),
+                started_ms=began_ms,
             )
 
         record = await self._engine.operations.durable(branch, "receive", name, perform)

@@ -20,6 +20,7 @@ from workflow_router.core.orchestration.journal import Also, Outcome, Problem, R
 from workflow_router.core.orchestration.live import LiveRun, come_back, leave
 from workflow_router.core.orchestration.processes import Processes
 from workflow_router.core.orchestration.streams import Streams, Writing, writing
+from workflow_router.core.orchestration.tries import Trying
 from workflow_router.utils.clock import Clock
 
 SYSTEM_LINKS = ("slot", "interceptors", "telemetry")
@@ -167,22 +168,22 @@ class StepExecutionHandler:
 
     async def _within_deadline(self, live: LiveRun, call: StepCall, chain: Chain, written: Writing) -> Outcome:
         step = call.step
+        trying = Trying(self._clock, live, call.key, step)
         beating = None if step.heartbeat_timeout_s is None else await self._heartbeats.begin(live, call.key)
         also = None if beating is None else beating.drop
         if step.deadline_s is None:
-            return await self._attempts(live, call, chain, beating, also)
-        tries: list[int] = []
-        deadline = asyncio.timeout(step.deadline_s)
+            return await self._attempts(live, call, chain, beating, also, trying)
+        deadline = asyncio.timeout(max(0.0, step.deadline_s - trying.elapsed_s))
         try:
             async with deadline:
-                return await self._attempts(live, call, chain, beating, also, tries)
+                return await self._attempts(live, call, chain, beating, also, trying)
         except TimeoutError:
             if not deadline.expired():  # pragma: no cover  the attempts keep their own errors
                 raise
             await written.failed()
             message = f"The step was not done within {step.deadline_s} s, its attempts and waits included."
-            problem = Problem(type="TimeoutError", message=message, attempts=max(1, len(tries)))
-            return Outcome(error=problem, attempts=problem.attempts, also=also)
+            problem = Problem(type="TimeoutError", message=message, attempts=max(1, trying.made))
+            return Outcome(error=problem, attempts=problem.attempts, also=also, started_ms=trying.began_ms)
 
     async def _attempts(
         self,
@@ -191,48 +192,49 @@ class StepExecutionHandler:
         chain: Chain,
         beating: Beating | None,
         also: Also | None,
-        tries: list[int] | None = None,
+        trying: Trying,
     ) -> Outcome:
-        step, retry = call.step, call.step.retry
-        attempt = 1
-        written = writing()
-        began_s = 0.0 if retry.elapsed_s is None else self._clock.monotonic_s()
+        step, written = call.step, writing()
+        if trying.wait_s:
+            await self._sleep(trying.wait_s)
         while True:
-            if tries is not None:
-                tries.append(attempt)
+            trying.made += 1
+            attempt = trying.made
+            if attempt > 1:
+                call = msgspec.structs.replace(call, attempt=attempt)
             left = leave()
             try:
                 result = await self._attempt(call, chain, beating)
                 if written is not None and written.begun:
                     await written.succeeded()
-                return Outcome(output=step.codec.encode(result), attempts=attempt, also=also)
+                output = step.codec.encode(result)
+                return Outcome(output=output, attempts=attempt, also=also, started_ms=trying.began_ms)
             except (Lost, StoreError):
                 raise  # the store's failures are not the step's
             except Exception as error:  # noqa: BLE001  whatever a step raises is its failure, to be tried again
                 if written is not None and written.begun:
                     await written.failed()
-                wait_s = self._wait_s(call, error, attempt, began_s)
+                wait_s = self._wait_s(call, error, trying)
                 if wait_s is None:
-                    return Outcome(error=Problem.of(error, attempt), attempts=attempt, also=also)
-                retried = Retried(call.key, step.name, attempt, type(error).__name__, wait_s)
+                    problem = Problem.of(error, attempt)
+                    return Outcome(error=problem, attempts=attempt, also=also, started_ms=trying.began_ms)
+                retried = Retried(call.key, trying.again(wait_s), type(error).__name__, wait_s)
             finally:
                 come_back(left)
             if self.on_retry is not None:
                 await self.on_retry(live, retried)
             await self._sleep(wait_s)
-            attempt += 1
-            call = msgspec.structs.replace(call, attempt=attempt)
 
-    def _wait_s(self, call: StepCall, error: Exception, attempt: int, began_s: float) -> float | None:
+    def _wait_s(self, call: StepCall, error: Exception, trying: Trying) -> float | None:
         """Seconds until the next attempt; None where there is none."""
         retry = call.step.retry
-        if attempt >= retry.attempts or isinstance(error, (Permanent, *retry.never)):
+        if trying.made >= retry.attempts or isinstance(error, (Permanent, *retry.never)):
             return None
-        wait_s = retry.backoff.wait_s(attempt, self._random())
+        wait_s = retry.backoff.wait_s(trying.made, self._random())
         asked = getattr(error, "retry_after_s", None)
         if isinstance(asked, int | float) and asked > wait_s:  # who failed knows best when it may be worth another try
             wait_s = float(asked)
-        if retry.elapsed_s is not None and self._clock.monotonic_s() - began_s + wait_s > retry.elapsed_s:
+        if retry.elapsed_s is not None and trying.elapsed_s + wait_s > retry.elapsed_s:
             return None
         return wait_s
 

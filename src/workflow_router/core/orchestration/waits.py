@@ -96,15 +96,17 @@ class Waits:
         await self.unpark(live)
         return value
 
-    async def sleep(self, live: LiveRun, key: str, duration_s: float) -> None:
-        """Wait for a duration that a restart does not lengthen."""
-        wanted = Timer(live.run.id, key, self._clock.now_ms() + round(duration_s * 1000))
+    async def sleep(self, live: LiveRun, key: str, duration_s: float) -> int:
+        """Wait for a duration that a restart does not lengthen; returns when it began, milliseconds."""
+        duration_ms = round(duration_s * 1000)
+        wanted = Timer(live.run.id, key, self._clock.now_ms() + duration_ms)
         due_ms = await self._store.commit(lambda tx: tx.runs.set_timer(live.run, live.fence, wanted))
 
         async def look(_: Transaction) -> bool | None:
             return True if self._clock.now_ms() >= due_ms else None
 
         await self.until(live, key, look, due_ms=due_ms)
+        return due_ms - duration_ms
 
     async def unpark(self, live: LiveRun) -> None:
         """Move a parked run back to running, before it does anything."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from workflow_router.core.errors import Lost
 from workflow_router.core.model import Run, Transition
-from workflow_router.core.orchestration.ports import Fence, Stop
+from workflow_router.core.orchestration.ports import Fence, Stop, Tried
 from workflow_router.db.database import Session
 from workflow_router.utils.codec import to_json
 
@@ -49,7 +49,7 @@ class Stops:
         return [Stop(row[0], row[1], row[2], row[3], given=bool(row[4])) for row in rows]
 
     async def forget(self, run_id: str) -> None:
-        for query in ("forget_stop", "forget_heartbeats", "forget_takeups", "forget_interests"):
+        for query in ("forget_stop", "forget_heartbeats", "forget_tries", "forget_takeups", "forget_interests"):
             await self._session.execute(query, run_id=run_id)
 
     def _tell(self, run: Run, kind: str, reason: str) -> None:
@@ -87,6 +87,22 @@ class Vitals:
     async def drop_heartbeat(self, run: Run, fence: Fence, step_key: str) -> None:
         self._check(run, fence)
         await self._session.execute("drop_heartbeat", run_id=run.id, step_key=step_key)
+
+    async def keep_try(self, run: Run, fence: Fence, step_key: str, tried: Tried) -> None:
+        self._check(run, fence)
+        await self._session.execute(
+            "keep_try",
+            run_id=run.id,
+            step_key=step_key,
+            name=tried.name,
+            attempts=tried.attempts,
+            began_ms=tried.began_ms,
+            due_ms=tried.due_ms,
+        )
+
+    async def tries(self, run_id: str) -> dict[str, Tried]:
+        rows = await self._session.fetch("tries", run_id=run_id)
+        return {row[0]: Tried(name=row[1], attempts=row[2], began_ms=row[3], due_ms=row[4]) for row in rows}
 
     async def note_takeups(self, run_ids: Sequence[str]) -> dict[str, int]:
         return dict(await self._session.fetch("note_takeups", runs=to_json(list(run_ids)).decode()))

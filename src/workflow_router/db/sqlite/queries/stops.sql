@@ -20,6 +20,9 @@ DELETE FROM stops WHERE run_id = :run_id;
 -- name: forget_heartbeats
 DELETE FROM heartbeats WHERE run_id = :run_id;
 
+-- name: forget_tries
+DELETE FROM tries WHERE run_id = :run_id;
+
 -- name: forget_takeups
 DELETE FROM takeups WHERE run_id = :run_id;
 
@@ -35,6 +38,15 @@ SELECT details FROM heartbeats WHERE run_id = :run_id AND step_key = :step_key;
 
 -- name: drop_heartbeat
 DELETE FROM heartbeats WHERE run_id = :run_id AND step_key = :step_key;
+
+-- name: keep_try
+INSERT INTO tries (run_id, step_key, name, attempts, began_ms, due_ms)
+VALUES (:run_id, :step_key, :name, :attempts, :began_ms, :due_ms)
+ON CONFLICT (run_id, step_key) DO UPDATE
+   SET name = excluded.name, attempts = excluded.attempts, began_ms = excluded.began_ms, due_ms = excluded.due_ms;
+
+-- name: tries
+SELECT step_key, name, attempts, began_ms, due_ms FROM tries WHERE run_id = :run_id;
 
 -- name: note_takeups
 -- A run has come further if it has committed more steps, or was woken.
