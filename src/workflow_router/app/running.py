@@ -137,7 +137,13 @@ def _http(stack: contextlib.AsyncExitStack) -> HttpTransport:
 
 def _listen(store: SqlStore, runtime: Runtime, tracing: Tracing | None) -> None:
     """Let those hear of what happens who follow it, count it or make spans of it."""
-    for part in (runtime.observation, runtime.flow_control, runtime.state, runtime.measures):
+    for part in (
+        runtime.observation,
+        runtime.flow_control,
+        runtime.state,
+        runtime.measures,
+        runtime.interception.holds,
+    ):
         store.listen(part.committed)
     store.measure(runtime.measures.wrote)
     runtime.measures.waiting = lambda: store.waiting

@@ -98,4 +98,6 @@ def _row(found: dict[str, object]) -> dict[str, object]:
     at = rule["at"]
     kinds = ", ".join(cast("list[str]", at)) if isinstance(at, list) else at
     verdict = f"{rule['call']}()" if "call" in rule else rule.get("verdict", "observe")
+    if found.get("problem"):
+        verdict = f"cannot be asked: {found['problem']}"
     return {**found, "at": kinds, "verdict": verdict, "order": rule.get("order", 0)}

@@ -5,26 +5,40 @@ for its answer waits here, bounded by the hold's deadline, on nothing that other
 """
 
 import asyncio
+import contextlib
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import cast
 
 import msgspec
 
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound, RouterError
-from workflow_router.core.model import Run, Transition
+from workflow_router.core.model import Approval, AuditEntry, Run, Transition
 from workflow_router.core.orchestration.operations import operation_id
 from workflow_router.core.ports import Store, Transaction
+from workflow_router.core.runtime_state.approval_rules import answer_of
+from workflow_router.core.runtime_state.approvals import Approvals
 from workflow_router.core.runtime_state.gate import FIRST, Gate, Rank, Ruling
-from workflow_router.core.runtime_state.holding import HELD_ERROR, held_of, holder, overdue, settle_as
+from workflow_router.core.runtime_state.holding import (
+    HELD_ERROR,
+    answered,
+    asked_of,
+    held_of,
+    holder,
+    overdue,
+    settle_as,
+)
 from workflow_router.core.runtime_state.interceptor_ports import Held, HeldStatus
 from workflow_router.core.runtime_state.interceptors import FIELDS, Denied, Proposed
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.codec import from_json, to_json
 
 PAGE = 100
+KEEP_MS = 30 * 86_400_000
+PRUNED_AT_ONCE = 1_000
+_SETTLED = frozenset({"hold.released", "hold.denied"})
 
 _log = logging.getLogger(__name__)
 
@@ -50,8 +64,12 @@ class Holds:
         performs: by transition, what performs it once it was released.
     """
 
-    def __init__(self, store: Store, clock: Clock, gate: Gate, on_woken: Callable[[Run], None]) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, gate: Gate, on_woken: Callable[[Run], None], approvals: Approvals
+    ) -> None:
         self._store = store
+        self._approvals = approvals
+        approvals.on_ended.append(self._answered)
         self._clock = clock
         self.gate = gate
         self._on_woken = on_woken
@@ -99,15 +117,11 @@ class Holds:
                 raise Denied(ruling.denied)
             if ruling.held is None:
                 return msgspec.structs.replace(ruling, changed=changed)
-            if ruling.held.kind == "ask":
-                await self.record(ruling.records)
-                raise Denied("An approval can be asked for in runs only.", remedy="Hold it instead.")
             own_id = str(uuid.uuid4()) if identity is None else operation_id(identity, holder(ruling))
             held = held_of(self._clock.now_ms(), ruling, own_id, changed)
             if payload is not None:
                 held = msgspec.structs.replace(held, payload=to_json(payload))
-            kept = await self._store.commit(lambda tx, h=held, r=ruling.records: tx.held.keep(h, r))
-            self._watch(kept)
+            kept = await self._keep(held, ruling)
             if payload is not None:
                 raise HeldBack(kept)
             settled = await self._until_settled(kept)
@@ -117,6 +131,43 @@ class Holds:
             proposed = msgspec.structs.replace(ruling.proposed, fields={**ruling.proposed.fields, **changed})
             after = (settled.place, settled.interceptor)
 
+    async def _keep(self, held: Held, ruling: Ruling) -> Held:
+        asked = asked_of(held, ruling, ruling.proposed.fields) if held.verdict == "ask" else None
+
+        async def unit(tx: Transaction) -> Held:
+            kept = await tx.held.keep(held, ruling.records)
+            if asked is not None:
+                await self._approvals.ask(tx, asked)
+            return kept
+
+        kept = await self._store.commit(unit)
+        if asked is not None:
+            self._approvals.told(asked)
+        else:
+            self._watch(kept)
+        return kept
+
+    async def _answered(self, tx: Transaction, approval: Approval) -> None:
+        """Settle what an approval decides over, in the commit that ends it."""
+        held = None if approval.run else await tx.held.find(approval.id)
+        answer = answer_of(approval, tx.now_ms)
+        if held is not None and held.status == "open" and answer is not None:
+            await tx.held.settle(answered(held, answer))
+
+    def committed(self, entries: Sequence[AuditEntry]) -> None:
+        """Let go on what was released or denied; to be called after each commit."""
+        for entry in entries:
+            told = entry.transition
+            if told.kind in _SETTLED and told.run is None:
+                self._wake(told.subject)
+                if told.actor == "approval":
+                    self._ring(self._clock.now_ms())
+
+    def _wake(self, held_id: str) -> None:
+        waiting = self._waiting.get(held_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
     async def _until_settled(self, held: Held) -> Held:
         """Wait for what a caller waits for; where the caller leaves, it is denied."""
         waiting = self._waiting[held.id] = asyncio.get_running_loop().create_future()
@@ -125,21 +176,29 @@ class Holds:
                 found = await self._store.read(lambda tx: tx.held.find(held.id))
                 if found is None or found.status != "open":
                     return found or held
-                if found.due_ms is not None and self._clock.now_ms() >= found.due_ms:
+                own = found.verdict != "ask"  # else the approval's upkeep sees to its deadline
+                if own and found.due_ms is not None and self._clock.now_ms() >= found.due_ms:
                     await self.settle(found.id, overdue(found).status, by="deadline", reason=HELD_ERROR)
                     continue
                 limits = [one for one in (self._store.poll_s,) if one is not None]
-                if found.due_ms is not None:
+                if own and found.due_ms is not None:
                     limits.append(max(0.001, (found.due_ms - self._clock.now_ms()) / 1000))
                 await asyncio.wait([waiting], timeout=min(limits, default=None))
                 if waiting.done():
                     waiting = self._waiting[held.id] = asyncio.get_running_loop().create_future()
         except asyncio.CancelledError:
-            gone = settle_as(held, "denied", "caller", "The caller has gone.")
-            self._sweeping = asyncio.ensure_future(self._quietly(lambda tx: tx.held.settle(gone)))
+            self._sweeping = asyncio.ensure_future(self._gone(held))
             raise
         finally:
             self._waiting.pop(held.id, None)
+
+    async def _gone(self, held: Held) -> None:
+        """The caller of what is held has left."""
+        if held.verdict == "ask":
+            with contextlib.suppress(RouterError):  # it was answered meanwhile
+                await self._approvals.withdraw(held.id, why="the caller has gone", tenant=held.tenant)
+        gone = settle_as(held, "denied", "caller", "The caller has gone.")
+        await self._quietly(lambda tx: tx.held.settle(gone))
 
     async def _quietly(self, unit: Callable[[Transaction], Awaitable[object]]) -> None:
         try:
@@ -208,12 +267,16 @@ class Holds:
         woken = await self._store.commit(unit)
         if woken is not None:
             self._on_woken(woken)
-        waiting = self._waiting.get(held_id)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
         if settled.payload is not None and status == "released":
             await self.sweep()
         return await self.find(held_id)
+
+    async def prune(self) -> int:
+        """Forget what was held long ago and is over; returns how many."""
+        before_ms, gone = self._clock.now_ms() - KEEP_MS, 0
+        while now := await self._store.commit(lambda tx: tx.held.prune(before_ms, limit=PRUNED_AT_ONCE)):
+            gone += now
+        return gone
 
     # --- deadlines --------------------------------------------------------------------------------------------------
 
@@ -222,9 +285,6 @@ class Holds:
         for held in await self._store.read(lambda tx: tx.held.due(limit=PAGE)):
             if held.status == "open":
                 await self._quietly(partial(_settle_in, overdue(held)))
-                waiting = self._waiting.get(held.id)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(None)
         for held in await self._store.read(lambda tx: tx.held.due(limit=PAGE)):
             if held.status == "released":
                 await self._perform(held)

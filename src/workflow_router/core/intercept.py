@@ -9,7 +9,6 @@ from typing import cast
 
 import msgspec
 
-from workflow_router.core.errors import InvalidInput
 from workflow_router.core.model import Approval, Transition
 from workflow_router.core.orchestration.journal import Outcome
 from workflow_router.core.orchestration.live import LiveRun, current
@@ -20,10 +19,9 @@ from workflow_router.core.run_causes import causes_of
 from workflow_router.core.runtime_state.approval_rules import answer_of
 from workflow_router.core.runtime_state.approvals import Approvals
 from workflow_router.core.runtime_state.gate import FIRST, Gate, Ruling
-from workflow_router.core.runtime_state.holding import held_of, holder, overdue, settle_as
+from workflow_router.core.runtime_state.holding import answered, asked_of, held_of, holder, overdue, subject_of
 from workflow_router.core.runtime_state.interceptor_ports import Held
 from workflow_router.core.runtime_state.interceptors import Denied, Proposed
-from workflow_router.core.runtime_state.question import Question
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.codec import from_json, to_json, typed_from_json
 
@@ -52,9 +50,9 @@ class Intercept:
         """Look whether any run was ever held."""
         self._any_held = self._store.poll_s is not None or await self._store.read(lambda tx: tx.held.any_in_runs())
 
-    def concerns(self, live: LiveRun, at: str, key: str) -> bool:
+    def concerns(self, live: LiveRun, at: str, key: str, subject: str) -> bool:
         """Whether an operation of a run may concern interceptors: now, or before it was taken up here."""
-        if at in self.gate.active:
+        if self.gate.on(at, subject):
             return True
         return not live.fresh and (self._any_held or f"{key}~" in live.history)
 
@@ -81,7 +79,7 @@ class Intercept:
         """The same for a run that is about to begin. Raises Denied."""
         mark = "~"
         if mark not in live.history and (
-            live.history or live.past is not None or not self.concerns(live, "run.starting", "")
+            live.history or live.past is not None or not self.concerns(live, "run.starting", "", live.run.workflow)
         ):
             return {}
         branch = current()
@@ -98,7 +96,7 @@ class Intercept:
         resumed = not live.fresh and self._any_held
         if resumed and await self._store.read(lambda tx: tx.held.of_run(live.run.id, mark)):
             return True
-        return self.gate.on("run.starting") and bool(self.gate.matching(propose()))
+        return self.gate.on("run.starting", live.run.workflow) and bool(self.gate.matching(propose()))
 
     async def _rule(self, live: LiveRun, mark: str, propose: Callable[[], Proposed]) -> Outcome | None:
         """What is ruled of an operation, after it was held where it was; None where nobody says anything."""
@@ -151,7 +149,7 @@ class Intercept:
         asked: Approval | None = None
         if held.verdict == "ask":
             live.traces = True  # a question that nobody waits for any more is withdrawn when the run ends
-            asked = _asked(held, ruling, fields, await causes_of(self._store, live))
+            asked = asked_of(held, ruling, fields, await causes_of(self._store, live))
 
         async def unit(tx: Transaction) -> Held:
             kept = await tx.held.keep(held, ruling.records)
@@ -175,7 +173,7 @@ class Intercept:
             for held in earlier:
                 if held.verdict == "ask":
                     changed = cast("dict[str, object]", from_json(held.changed))
-                    subject = _subject(proposed, {**proposed.fields, **changed})
+                    subject = subject_of(proposed, {**proposed.fields, **changed})
                     bound.append(await self._approvals.still_binds(tx, held.id, subject))
             return not all(bound)
 
@@ -189,10 +187,7 @@ class Intercept:
             if found.verdict == "ask":
                 approval = await tx.approvals.find(found.id)
                 answer = None if approval is None else answer_of(approval, self._clock.now_ms())
-                if answer is None:
-                    return None
-                said = f"The approval was {answer.status}."
-                return settle_as(found, "released" if answer.approved else "denied", "approval", said)
+                return None if answer is None else answered(found, answer)
             if found.due_ms is not None and self._clock.now_ms() >= found.due_ms:
                 return overdue(found)
             return None
@@ -211,35 +206,3 @@ def _changes(decided: Decided) -> Mapping[str, object]:
     if decided.denied is not None:
         raise Denied(decided.denied)
     return decided.changed
-
-
-def _subject(proposed: Proposed, fields: Mapping[str, object]) -> object:
-    """Exactly what is approved: what is about to happen, as it would happen."""
-    return from_json(to_json({"at": proposed.at, "subject": proposed.subject, "fields": fields}))
-
-
-def _asked(held: Held, ruling: Ruling, fields: Mapping[str, object], causes: Sequence[str]) -> Approval:
-    """The question about what is held. Raises Denied where it could not be shown."""
-    verdict = ruling.held
-    question = Question(
-        name=f"{held.interceptor}: {held.at} {held.subject}"[:200],
-        form={"type": "object"},
-        context=fields,
-        subject=_subject(ruling.proposed, fields),
-        roles=[] if verdict is None else verdict.roles,
-        quorum=1 if verdict is None else verdict.quorum,
-        within_s=None if held.due_ms is None else (held.due_ms - held.created_ms) / 1000,
-        apart=causes,
-        on_expiry="approve" if held.on_due == "release" and held.due_ms is not None else "expire",
-    )
-    try:
-        return question.asked(
-            held.id,
-            held.created_ms,
-            run=held.run or "",
-            step_key=held.mark or "",
-            tenant=held.tenant,
-            correlation=held.correlation,
-        )
-    except InvalidInput as error:
-        raise Denied(f"Nobody could be asked: {error.message}", remedy=error.remedy) from None

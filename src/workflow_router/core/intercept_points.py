@@ -9,14 +9,15 @@ from typing import Any, cast, get_type_hints
 
 import msgspec
 
-from workflow_router.core.dispatch_route.model import Call, Caller
+from workflow_router.core.dispatch_route.flight import Flight
+from workflow_router.core.dispatch_route.model import Call, Caller, Target
 from workflow_router.core.errors import InvalidInput, RouterError
 from workflow_router.core.event_mappings.ingest import Ingest
 from workflow_router.core.event_mappings.plan import Plan
 from workflow_router.core.holds import HeldBack, Holds
 from workflow_router.core.intercept import Intercept
 from workflow_router.core.message_broker.broker import Broker
-from workflow_router.core.model import Event, NewMessage, Transition
+from workflow_router.core.model import Delivery, Event, NewMessage, Transition
 from workflow_router.core.orchestration.definitions import Step, fitted
 from workflow_router.core.orchestration.journal import Problem
 from workflow_router.core.orchestration.live import LiveRun
@@ -63,7 +64,7 @@ class Points:
 
     async def step(self, live: LiveRun, call: StepCall) -> StepCall | Problem:
         """The call of a step as it is to be made, or why it is not."""
-        if not self._intercept.concerns(live, "step.starting", call.key):
+        if not self._intercept.concerns(live, "step.starting", call.key, call.step.name):
             return call
 
         def propose() -> Proposed:
@@ -83,14 +84,14 @@ class Points:
 
     async def dispatch(self, live: LiveRun, key: str, route: str, call: Call, caller: Caller) -> tuple[str, Call]:
         """The route and the call of a run's dispatch as they are to be. Raises Denied."""
-        if not self._intercept.concerns(live, "dispatch.starting", key):
+        if not self._intercept.concerns(live, "dispatch.starting", key, route):
             return route, call
         changed = await self._intercept.within(live, key, lambda: _dispatching(route, call, caller))
         return _rerouted(route, call, changed)
 
     async def publish(self, live: LiveRun, key: str, message: NewMessage) -> NewMessage:
         """A run's message as it is to be published. Raises Denied."""
-        if not self._intercept.concerns(live, "message.publishing", key):
+        if not self._intercept.concerns(live, "message.publishing", key, message.topic):
             return message
         changed = await self._intercept.within(live, key, lambda: _publishing(message, live.run.id))
         return _changed_message(message, changed)
@@ -101,7 +102,7 @@ class Points:
         self, event: Event, tenant: str, only: list[str] | None = None, after: Rank = FIRST
     ) -> tuple[Event, list[Transition]]:
         """An event as it is to be taken in, and what is to be recorded with it. Raises Denied, HeldBack."""
-        if not self._active.on("event.accepting"):
+        if not self._active.on("event.accepting", event.type):
             return event, []
         fields: dict[str, object] = {**event.attributes(), "data": None}
         if event.data is not None and event.is_json:
@@ -142,7 +143,7 @@ class Points:
 
     async def message(self, message: NewMessage, after: Rank = FIRST) -> tuple[NewMessage, list[Transition]]:
         """A message from outside of runs as it is to be published. Raises Denied, HeldBack."""
-        if not self._active.on("message.publishing"):
+        if not self._active.on("message.publishing", message.topic):
             return message, []
         ruling = await self._holds.outside(
             _publishing(message, None), payload=message, identity=f"{message.topic} {message.id}", after=after
@@ -151,11 +152,38 @@ class Points:
 
     async def call(self, route: str, call: Call, caller: Caller) -> tuple[str, Call]:
         """A call from outside of runs as it is to be sent; it waits here where it is held. Raises Denied."""
-        if not self._active.on("dispatch.starting"):
+        if not self._active.on("dispatch.starting", route):
             return route, call
         ruling = await self._holds.outside(_dispatching(route, call, caller))
         await self._holds.record(ruling.records)
         return _rerouted(route, call, ruling.changed)
+
+    async def request(self, message: NewMessage) -> NewMessage:
+        """A request from outside of runs as it is to be published; it waits here where it is held. Raises Denied."""
+        if not self._active.on("message.publishing", message.topic):
+            return message
+        ruling = await self._holds.outside(_publishing(message, None))
+        await self._holds.record(ruling.records)
+        return _changed_message(message, ruling.changed)
+
+    async def delivery(self, delivery: Delivery) -> Delivery:
+        """A message as it is to be handled. Raises Denied: the handler has failed on it."""
+        if not self._active.on("message.delivering", delivery.subscription):
+            return delivery
+        ruling = await self._holds.outside(_delivering(delivery))
+        await self._holds.record(ruling.records)
+        return _changed_delivery(delivery, ruling.changed)
+
+    async def attempt(self, flight: Flight, target: Target) -> str | None:
+        """Why a call is not to be sent to this target; None where it may."""
+        if not self._active.on("attempt.starting", target.name):
+            return None
+        try:
+            ruling = await self._holds.outside(_attempting(flight, target))
+        except Denied as error:
+            return f"denied: {error.message}"
+        await self._holds.record(ruling.records)
+        return None
 
 
 class EventGuard:
@@ -266,6 +294,40 @@ def _publishing(message: NewMessage, run: str | None) -> Proposed:
     )
 
 
+def _delivering(delivery: Delivery) -> Proposed:
+    fields: dict[str, object] = {"topic": delivery.topic, "key": delivery.key, "headers": delivery.headers}
+    fields |= {"body": _body(delivery.body), "attempt": delivery.attempt}
+    return Proposed(
+        at="message.delivering",
+        subject=delivery.subscription,
+        fields=fields,
+        tenant=delivery.tenant,
+        cause=delivery.message_id,
+        correlation=delivery.correlation,
+    )
+
+
+def _changed_delivery(delivery: Delivery, changed: Mapping[str, object]) -> Delivery:
+    fields: dict[str, object] = {}
+    if "body" in changed:
+        fields["body"] = to_json(changed["body"])
+    if "headers" in changed:
+        fields["headers"] = _headers(changed["headers"])
+    return msgspec.structs.replace(delivery, **fields) if fields else delivery
+
+
+def _attempting(flight: Flight, target: Target) -> Proposed:
+    proposed = _dispatching(flight.lane.route.name, flight.call, flight.caller)
+    fields = {**proposed.fields, "target": target.name, "number": len(flight.attempts) + 1}
+    return msgspec.structs.replace(proposed, at="attempt.starting", subject=target.name, fields=fields, cause=flight.id)
+
+
+def _headers(given: object) -> dict[str, str]:
+    if not isinstance(given, dict):
+        raise Denied("An interceptor set headers that are no object.", remedy="Mend the interceptor.")
+    return {str(k): str(v) for k, v in cast("dict[object, object]", given).items()}
+
+
 def _body(body: bytes) -> object:
     try:
         return from_json(body) if body else None
@@ -308,10 +370,7 @@ def _changed_message(message: NewMessage, changed: Mapping[str, object]) -> NewM
     if "key" in changed:
         fields["key"] = None if changed["key"] is None else str(changed["key"])
     if "headers" in changed:
-        given = changed["headers"]
-        if not isinstance(given, dict):
-            raise Denied("An interceptor set headers that are no object.", remedy="Mend the interceptor.")
-        fields["headers"] = {str(k): str(v) for k, v in cast("dict[object, object]", given).items()}
+        fields["headers"] = _headers(changed["headers"])
     return msgspec.structs.replace(message, **fields) if fields else message
 
 

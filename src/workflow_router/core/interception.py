@@ -44,12 +44,13 @@ class Interception:
         gate = Gate(state.snapshot)
         self.rules = LivingInterceptors(store, gate, sleep=sleep)
         self._runs = Intercept(store, clock, gate, engine.operations, approvals)
-        self.holds = Holds(store, clock, gate, engine.woken)
+        self.holds = Holds(store, clock, gate, engine.woken, approvals)
         self.points = Points(self._runs, self.holds)
         self.publishing = Publishing(store, self.points, broker, self.holds)
         EventGuard(self.points, ingest, self.holds)
         engine.operations.on_step = self.points.step
         engine.executing.on_begin = self.points.run
+        broker.deliveries.ruled = self.points.delivery
 
     async def open(self) -> None:
         """Put the rules in force, before anything goes on, and perform what was released and not performed."""

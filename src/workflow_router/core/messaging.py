@@ -18,6 +18,7 @@ from workflow_router.core.orchestration.operations import operation_id
 from workflow_router.core.orchestration.ports import Timer
 from workflow_router.core.ports import Transaction
 from workflow_router.core.runtime import Runtime
+from workflow_router.core.runtime_state.interceptors import Denied
 
 PRIORITY_MAX = 9
 
@@ -108,9 +109,13 @@ async def request_within(runtime: Runtime, branch: Branch, message: NewMessage, 
 
     async def perform(live: LiveRun, key: str) -> Outcome:
         request = operation_id(live.run.id, key)
+        try:
+            ruled = await runtime.interception.points.publish(live, key, message)
+        except Denied as error:
+            return Outcome(error=Problem.of(error))
         sent = as_request(
             msgspec.structs.replace(
-                message, id=request, tenant=live.run.tenant, cause=live.run.id, correlation=live.run.correlation
+                ruled, id=request, tenant=live.run.tenant, cause=live.run.id, correlation=live.run.correlation
             ),
             timeout_s,
         )

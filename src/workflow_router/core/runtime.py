@@ -160,9 +160,9 @@ class Runtime:
         self.archive.open()
         self.payloads.open()
         self.retention.open()
-        self.dispatcher.facts.state = self.state.snapshot
         self.state.open()
         self.checkpoints.open()
+        self.audit_retention.hourly = [self.interception.holds.prune]
         self.audit_retention.open()
         self.ingest.open()
         self.sources.open()
@@ -199,6 +199,7 @@ class Runtime:
         await self.recorder.close()
         await self.bodies.close()
         await self.checkpoints.close()
+        await self.observation.close()
 
     @property
     def mappings(self) -> LivingMappings:
@@ -295,6 +296,7 @@ class Runtime:
         Raises:
             NotFound: no such topic. WaitExpired: no reply within `timeout_s`. StepFailed: whoever had it gave up.
         """
+        message = await self.interception.points.request(message)
         return await self.broker.requests.request(message, timeout_s=timeout_s)
 
     async def dispatch(self, route: str, call: Call, caller: Caller) -> Dispatched:
@@ -319,12 +321,8 @@ class Runtime:
         entry = self.entry(route, call, caller)
         run, facts = caller.run, self.dispatcher.facts
         if run is not None and self.dispatcher.lanes.steered and not facts.knows(run):
-            facts.recall(
-                run,
-                await self.store.read(
-                    lambda tx: tx.dispatches.latest(tenant=caller.tenant, run=run, limit=RUN_CALLS_MAX)
-                ),
-            )
+            wanted: dict[str, Any] = {"tenant": caller.tenant, "run": run, "limit": RUN_CALLS_MAX}
+            facts.recall(run, await self.store.read(lambda tx: tx.dispatches.latest(**wanted)))
         try:
             done = await self.cache.call(
                 route, call, caller, entry, on_intent=entry.intent, on_final=entry.ended_in_run
@@ -362,6 +360,7 @@ class Runtime:
     def _inform(self, dispatcher: Dispatcher) -> None:
         """Let it know what the other engines know: the state, the prices in force, where records go."""
         dispatcher.facts.state = self.state.snapshot
+        dispatcher.before = self.interception.points.attempt
         dispatcher.lanes.cost_of = self.ledger.cost_of
         dispatcher.lanes.on_target = self.recorder.target
         dispatcher.shadows.on_record = self.recorder.later

@@ -26,6 +26,7 @@ class InterceptorView(msgspec.Struct, frozen=True, kw_only=True):
     stage: str
     author: str
     interceptor: dict[str, object]
+    problem: str | None
 
 
 class InterceptorVersionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +98,7 @@ def _view(known: Known) -> InterceptorView:
         stage=known.stage,
         author=known.author,
         interceptor=_plain(to_json(filed.rule)),
+        problem=known.problem,
     )
 
 

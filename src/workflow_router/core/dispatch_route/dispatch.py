@@ -70,6 +70,7 @@ class Dispatcher:
         self._randomness = randomness
         self._sleep = sleep
         self.keep: Callable[[Flight], None] = lambda _: None  # told of calls that are over whose bodies are kept
+        self.before: Callable[[Flight, Target], Awaitable[str | None]] | None = None  # why not to this target
         self.facts = Facts()
         self.shadows = Shadows(self)
         self._probes: Probes | None = None
@@ -239,7 +240,7 @@ class Dispatcher:
                     if not outcome.again or len(flight.attempts) >= retry.attempts:
                         raise failure(flight, missed, self._clock.monotonic_s())
             flight.unseat()
-            if len(flight.attempts) == tried and self.lanes.full(flight):
+            if len(flight.attempts) == tried and not flight.denied and self.lanes.full(flight):
                 continue  # somebody else was faster
             cycle += 1
             wait_s = max(retry.backoff.wait_s(cycle, self._randomness()), self.lanes.soonest_s(flight))
@@ -302,6 +303,9 @@ class Dispatcher:
         self, flight: Flight, target: Target, on_intent: OnIntent | None, *, whole: bool, why: str = ""
     ) -> _Reached | Missed | None:
         """One attempt; None where the breaker admits none after all."""
+        if self.before is not None and (denied := await self.before(flight, target)) is not None:
+            flight.deny(target, denied)
+            return Missed(denied, None, again=True)
         left_s = self._left_s(flight)
         if left_s <= 0:
             return Missed("the deadline of the call is over", None, again=False)

@@ -37,6 +37,7 @@ class Flight:
         self.steer: Steer = FREE
         self.deadline_s: float | None = None  # of the monotonic clock
         self.intended = False
+        self.denied = False
         self.target: Target | None = None
         self.seat: Slots | None = None  # room that was waited for, until an attempt takes it
         self.usage: bytes | None = None
@@ -57,6 +58,11 @@ class Flight:
     def passed_over(self, target: Target, reason: str) -> None:
         """A target that was to be tried could not be, after all."""
         self._considered[target.name] = Considered(target.name, picked=False, reason=reason)
+
+    def deny(self, target: Target, why: str) -> None:
+        """The call is not to go to this target."""
+        self.denied = True
+        self.passed_over(target, why)
 
     def turn_to(self, target: Target, why: str = "") -> None:
         """The next attempt goes to `target`."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from workflow_router.core.errors import InvalidInput
+from workflow_router.core.errors import Forbidden, InvalidInput
 from workflow_router.core.event_mappings.ingest import Ingest
 from workflow_router.core.event_mappings.perform import Performed
 from workflow_router.core.event_mappings.plan import CHAIN
@@ -18,7 +18,7 @@ from workflow_router.core.message_broker.consume import Handle
 from workflow_router.core.message_broker.effects import handling
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.message_broker.publish import scope_of
-from workflow_router.core.model import OWN_TYPE, Delivery, Event
+from workflow_router.core.model import OWN_TYPE, Delivery, Event, Transition
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.utils.clock import rfc3339
 
@@ -84,10 +84,20 @@ def handler_of(source: TopicSource, store: Store, ingest: Ingest) -> Handle:
     async def handle(delivery: Delivery) -> object:
         chain = await store.read(lambda tx: _chain(tx, delivery))
         event = event_of(source, kind, delivery, chain)
+        records: list[Transition] = []
+        if ingest.guard is not None:
+            try:
+                held, event, records = await ingest.guard.accept(event, delivery.tenant, None)
+            except Forbidden:  # an interceptor said no, and that is recorded
+                return None
+            if held is not None:
+                return None
         taken: list[Performed] = []
 
         async def unit(tx: Transaction) -> None:
             taken[:] = [Performed()]
+            for record in records:
+                tx.record(record)
             await ingest.take_within(tx, event, taken[0], tenant=delivery.tenant, correlation=delivery.correlation)
 
         effects = handling()

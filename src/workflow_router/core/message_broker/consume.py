@@ -145,7 +145,7 @@ class Consumer:
             effects = Effects()
             enter(effects)
             try:
-                await self._handle(delivery)
+                await self._handle(await self._deliveries.before(delivery))
                 if effects.units:
                     await self._commit(delivery, effects)
                 else:

@@ -67,8 +67,13 @@ class Deliveries:
         self.sleep = sleep
         self.holder = store.owner
         self.remember: Callable[[str, Delivery], None] | None = None  # told which message is about to start a run
+        self.ruled: Callable[[Delivery], Awaitable[Delivery]] | None = None  # rules over what handlers are given
         self._signals: dict[str, asyncio.Event] = {}
         self.came = asyncio.Event()  # set whenever a topic has something new
+
+    async def before(self, delivery: Delivery) -> Delivery:
+        """The message as a handler is to have it. Raises RouterError where it is not to."""
+        return delivery if self.ruled is None else await self.ruled(delivery)
 
     def subscription(self, name: str) -> Subscription:
         """The subscription of that name. Raises NotFound."""

@@ -49,6 +49,19 @@ class Pattern:
         """The pattern as it was written, a fresh copy."""
         return cast(dict[str, object], from_json(self._text))
 
+    def part(self, field: str) -> "Pattern | None":
+        """What it asks of one field of the root, without which the whole does not hold; None where it is not named."""
+        source = self.source
+        return Pattern({field: source[field]}) if field in source else None
+
+    def texts(self, field: str) -> frozenset[str] | None:
+        """The texts of which a field of the root must have one; None where it asks for something else."""
+        listed = self.source.get(field)
+        if not isinstance(listed, list):
+            return None
+        texts = [one for one in cast("list[object]", listed) if isinstance(one, str)]
+        return frozenset(texts) if len(texts) == len(cast("list[object]", listed)) else None
+
     def matches(self, event: Mapping[str, object]) -> bool:
         """Whether a decoded event satisfies the pattern."""
         return any(branch.node.holds(event) for branch in self.branches)

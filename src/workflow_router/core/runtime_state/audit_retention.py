@@ -35,6 +35,7 @@ class AuditRetention:
 
     Attributes:
         keeping: the limits; none by default.
+        hourly: what else goes after a time is taken away by these.
     """
 
     def __init__(self, store: Store, clock: Clock, sleep: Callable[[float], Awaitable[None]]) -> None:
@@ -43,6 +44,7 @@ class AuditRetention:
         self._sleep = sleep
         self._task: asyncio.Task[None] | None = None
         self.keeping = AuditKeeping()
+        self.hourly: list[Callable[[], Awaitable[object]]] = []
 
     def open(self) -> None:
         """Begin to look for entries that are too old."""
@@ -60,8 +62,10 @@ class AuditRetention:
             try:
                 if self.keeping != AuditKeeping():
                     await self.sweep()
+                for also in self.hourly:
+                    await also()
             except RouterError as error:
-                _log.warning("The audit log could not be pruned: %s", error)
+                _log.warning("What is old could not be pruned: %s", error)
 
     async def sweep(self) -> int:
         """Take away all that is beyond the limits, in whole tiles; returns how many entries are gone in all."""

@@ -6,6 +6,7 @@ and to write: what is to be recorded is handed to whoever makes the transition.
 """
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
@@ -69,6 +70,18 @@ def compile_interceptor(
     )
 
 
+def unreadable(name: str, version: int, rule: Interceptor, why: str) -> Filed:
+    """A rule that cannot be asked any more: whatever it would have been asked about follows its `on_error`."""
+
+    def refuse(_: Proposed) -> Verdict:
+        raise InvalidInput(why, remedy="Change or delete it.")
+
+    pattern = Pattern.parse({"type": list(rule.kinds) or [""]})
+    with contextlib.suppress(RouterError):  # what cannot be read as a pattern leaves nothing out
+        pattern = Pattern.parse({**rule.on, "type": list(rule.kinds)})
+    return Filed(name, rule, version, pattern, None, None, refuse, None)
+
+
 class Ruling(msgspec.Struct, kw_only=True):
     """What the interceptors that were asked said together.
 
@@ -100,10 +113,14 @@ class Gate:
         self._index: PatternIndex[str] = PatternIndex()
         self._filed: dict[str, Filed] = {}
         self.active: frozenset[str] = frozenset()
+        self._named: frozenset[tuple[str, str]] = frozenset()
+        self._unnamed: frozenset[str] = frozenset()
 
-    def on(self, at: str) -> bool:
-        """Whether any interceptor is filed for this transition."""
-        return at in self.active
+    def on(self, at: str, subject: str | None = None) -> bool:
+        """Whether any interceptor is filed for this transition, of this subject where it is known."""
+        if at not in self.active:
+            return False
+        return subject is None or at in self._unnamed or (at, subject) in self._named
 
     def set(self, filed: Iterable[Filed]) -> None:
         """Put these in force, and no others."""
@@ -115,6 +132,14 @@ class Gate:
                 self._index.add(name, one.pattern)
         self._filed = wanted
         self.active = frozenset(at for one in wanted.values() for at in one.rule.kinds)
+        named, unnamed = set[tuple[str, str]](), set[str]()
+        for one in wanted.values():
+            subjects = one.pattern.texts("subject")
+            if subjects is None:
+                unnamed.update(one.rule.kinds)
+            else:
+                named.update((at, subject) for at in one.rule.kinds for subject in subjects)
+        self._named, self._unnamed = frozenset(named), frozenset(unnamed)
 
     def matching(self, proposed: Proposed) -> list[Filed]:
         """The rules whose pattern matches, in the order in which they are asked."""

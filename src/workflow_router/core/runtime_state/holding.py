@@ -1,12 +1,17 @@
 """Owns what is held as data: how a ruling becomes a hold, and how a hold is settled. Refuses to keep it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from workflow_router.core.errors import InvalidInput
+from workflow_router.core.model import Approval
+from workflow_router.core.runtime_state.approval_model import Answer
 from workflow_router.core.runtime_state.gate import Ruling
 from workflow_router.core.runtime_state.interceptor_ports import Held, HeldStatus
-from workflow_router.utils.codec import to_json
+from workflow_router.core.runtime_state.interceptors import Denied, Proposed
+from workflow_router.core.runtime_state.question import Question
+from workflow_router.utils.codec import from_json, to_json
 
 HELD_ERROR = "Nobody released it in time."
 
@@ -39,6 +44,53 @@ def held_of(now_ms: int, ruling: Ruling, own_id: str, changed: Mapping[str, obje
         due_ms=None if verdict.within_s is None else now_ms + round(verdict.within_s * 1000),
         created_ms=now_ms,
     )
+
+
+def subject_of(proposed: Proposed, fields: Mapping[str, object]) -> object:
+    """Exactly what is approved: what is about to happen, as it would happen."""
+    return from_json(to_json({"at": proposed.at, "subject": proposed.subject, "fields": fields}))
+
+
+def asked_of(held: Held, ruling: Ruling, fields: Mapping[str, object], apart: Sequence[str] = ()) -> Approval:
+    """The question about what is held. Raises Denied where it could not be shown.
+
+    Args:
+        fields: what would happen, with what was changed so far.
+        apart: people who caused it, and so may not decide.
+    """
+    verdict = ruling.held
+    assert verdict is not None  # noqa: S101  it is asked only of what is held
+    question = Question(
+        name=f"{held.interceptor}: {held.at} {held.subject}"[:200],
+        form={"type": "object"},
+        context=fields,
+        subject=subject_of(ruling.proposed, fields),
+        roles=verdict.roles,
+        people=verdict.people,
+        quorum=verdict.quorum,
+        within_s=verdict.within_s,
+        remind_s=() if verdict.remind_s is None else (verdict.remind_s,),
+        remind_again=verdict.remind_s is not None,
+        apart=apart,
+        on_expiry="approve" if held.on_due == "release" and held.due_ms is not None else "expire",
+    )
+    try:
+        return question.asked(
+            held.id,
+            held.created_ms,
+            run=held.run or "",
+            step_key=held.mark or "",
+            tenant=held.tenant,
+            correlation=held.correlation,
+        )
+    except InvalidInput as error:
+        raise Denied(f"Nobody could be asked: {error.message}", remedy=error.remedy) from None
+
+
+def answered(held: Held, answer: Answer[object]) -> Held:
+    """The hold as it is once people have answered."""
+    status: HeldStatus = "released" if answer.approved else "denied"
+    return settle_as(held, status, "approval", f"The approval was {answer.status}.")
 
 
 def settle_as(held: Held, status: HeldStatus, by: str, reason: str) -> Held:

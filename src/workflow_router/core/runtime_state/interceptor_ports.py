@@ -112,6 +112,10 @@ class HeldTransitions(Protocol):
         """Those from outside of runs that are over their deadline or released and not performed, oldest first."""
         ...
 
+    async def prune(self, before_ms: int, *, limit: int) -> int:
+        """Forget what was held before and is over, with an audit entry; returns how many."""
+        ...
+
     async def next_due_ms(self) -> int | None:
         """When the next of those from outside of runs is over its deadline."""
         ...

@@ -14,7 +14,14 @@ from workflow_router.core.errors import Forbidden, InvalidInput
 from workflow_router.core.model import DEFAULT_TENANT
 
 At = Literal[
-    "event.accepting", "mapping.acting", "run.starting", "step.starting", "dispatch.starting", "message.publishing"
+    "event.accepting",
+    "mapping.acting",
+    "run.starting",
+    "step.starting",
+    "dispatch.starting",
+    "attempt.starting",
+    "message.publishing",
+    "message.delivering",
 ]
 Kind = Literal["observe", "deny", "modify", "hold", "reroute", "ask"]
 OnError = Literal["deny", "continue"]
@@ -24,12 +31,14 @@ KINDS: tuple[At, ...] = get_args(At)
 
 # Which verdicts each transition offers, and which of its fields may be changed.
 OFFERS: dict[str, frozenset[str]] = {
-    "event.accepting": frozenset({"observe", "deny", "modify", "hold"}),
+    "event.accepting": frozenset({"observe", "deny", "modify", "hold", "ask"}),
     "mapping.acting": frozenset({"observe", "deny"}),
     "run.starting": frozenset({"observe", "deny", "modify", "hold", "ask"}),
     "step.starting": frozenset({"observe", "deny", "modify", "hold", "ask"}),
     "dispatch.starting": frozenset({"observe", "deny", "modify", "hold", "reroute", "ask"}),
+    "attempt.starting": frozenset({"observe", "deny"}),
     "message.publishing": frozenset({"observe", "deny", "modify", "hold", "ask"}),
+    "message.delivering": frozenset({"observe", "deny", "modify"}),
 }
 FIELDS: dict[str, frozenset[str]] = {
     "event.accepting": frozenset({"data", "subject"}),
@@ -37,7 +46,9 @@ FIELDS: dict[str, frozenset[str]] = {
     "run.starting": frozenset({"input"}),
     "step.starting": frozenset({"args", "kwargs"}),
     "dispatch.starting": frozenset({"body", "path"}),
+    "attempt.starting": frozenset(),
     "message.publishing": frozenset({"body", "headers", "key"}),
+    "message.delivering": frozenset({"body", "headers"}),
 }
 
 
@@ -55,7 +66,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         set: new values of fields.
         within_s: how long it is held, or asked for, seconds; None without end. Then `default` is what happens.
         route: where a dispatch goes instead.
-        roles, quorum: who is asked, and how many must approve.
+        roles, people, quorum: who is asked, and how many must approve.
+        remind_s: after so long they are reminded, and again.
     """
 
     kind: Kind
@@ -65,7 +77,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     default: OnDue = "deny"
     route: str | None = None
     roles: list[str] = []
+    people: list[str] = []
     quorum: int = 1
+    remind_s: float | None = None
 
 
 class Interceptor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -87,7 +101,9 @@ class Interceptor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     default: OnDue = "deny"
     route: str | None = None
     roles: list[str] = []
+    people: list[str] = []
     quorum: Annotated[int, Meta(ge=1, le=100)] = 1
+    remind: Annotated[str, Meta(max_length=20)] | None = None
     order: Annotated[int, Meta(ge=-1_000_000, le=1_000_000)] = 0
     timeout_s: Annotated[float, Meta(gt=0, le=60)] = 1.0
     on_error: OnError = "deny"
@@ -109,7 +125,9 @@ class Interceptor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             default=self.default,
             route=self.route,
             roles=self.roles,
+            people=self.people,
             quorum=self.quorum,
+            remind_s=seconds(self.remind),
         )
 
 
@@ -159,9 +177,24 @@ class Proposed(msgspec.Struct, frozen=True, kw_only=True):
         """The dispatch goes through another route."""
         return Verdict(kind="reroute", route=route)
 
-    def ask(self, *, roles: list[str] | None = None, quorum: int = 1, within: str | float | None = None) -> Verdict:
-        """It waits for people to approve it."""
-        return Verdict(kind="ask", roles=roles or [], quorum=quorum, within_s=seconds(within))
+    def ask(
+        self,
+        *,
+        roles: list[str] | None = None,
+        people: list[str] | None = None,
+        quorum: int = 1,
+        within: str | float | None = None,
+        remind: str | float | None = None,
+    ) -> Verdict:
+        """It waits for people to approve it, as with `router.approve`."""
+        return Verdict(
+            kind="ask",
+            roles=roles or [],
+            people=people or [],
+            quorum=quorum,
+            within_s=seconds(within),
+            remind_s=seconds(remind),
+        )
 
 
 def misfit(verdict: Verdict, at: str) -> str | None:
@@ -174,6 +207,8 @@ def misfit(verdict: Verdict, at: str) -> str | None:
             return f"modify sets {min(unknown, default='nothing')}, but of {at} may be set: {_known(at)}"
     if verdict.kind == "reroute" and not verdict.route:
         return "reroute needs a route"
+    if verdict.people and not verdict.roles and verdict.quorum > len(set(verdict.people)):
+        return f"{verdict.quorum} of {len(set(verdict.people))} people can never approve"
     return None
 
 

@@ -2,23 +2,23 @@
 
 Each change is a version in the store, with its author and an audit entry, and is in force when the call returns; other
 processes on the same store take it up within a second. Refuses a rule that cannot be put in force: nothing is written.
-A version in the store that this program cannot read is in force as a denial of what it is asked about, where that can
-be told: what was meant to guard does not stop to guard.
+A version in the store that this program cannot read or ask is in force as one that fails, so its `on_error` follows,
+which denies unless it says otherwise: what was meant to guard does not stop to guard.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound, RouterError
 from workflow_router.core.follow import Follower
 from workflow_router.core.ports import Store
-from workflow_router.core.runtime_state.gate import Filed, Function, Gate, compile_interceptor
+from workflow_router.core.runtime_state.gate import Filed, Function, Gate, compile_interceptor, unreadable
 from workflow_router.core.runtime_state.interceptor_ports import InterceptorVersion
-from workflow_router.core.runtime_state.interceptors import Interceptor
+from workflow_router.core.runtime_state.interceptors import KINDS, At, Interceptor
 from workflow_router.utils.codec import to_json
 
 PAGE = 1_000
@@ -28,11 +28,13 @@ _log = logging.getLogger(__name__)
 
 
 class Known(NamedTuple):
-    """An interceptor as it stands: version 0 is the project's own."""
+    """An interceptor as it stands: version 0 is the project's own; `problem` says why it cannot be asked."""
 
     filed: Filed
     stage: str
     author: str
+    specification: bytes | None = None
+    problem: str | None = None
 
 
 def interceptor_of(name: str, given: Mapping[str, object]) -> Interceptor:
@@ -122,7 +124,7 @@ class LivingInterceptors:
         known = name in self._changed or name in self._declared
         if not known and len(self._changed) >= INTERCEPTORS_MAX:
             raise InvalidInput(f"There are {INTERCEPTORS_MAX} interceptors.", remedy="Delete those that are not used.")
-        return await self._make(name, rule, "live", author, "changed" if known else "created", expected)
+        return await self._make(name, to_json(rule), "live", author, "changed" if known else "created", expected)
 
     async def stage(self, name: str, stage: str, *, author: str, expected: int | None = None) -> InterceptorVersion:
         """Disable (`disabled`), enable (`live`) or delete (`deleted`) one. Raises NotFound, Conflict."""
@@ -132,13 +134,14 @@ class LivingInterceptors:
             raise Conflict(
                 f"Interceptor {name!r} stands in the project.", remedy="Disable it, or take it out of router.yaml."
             )
-        return await self._make(name, known.filed.rule, stage, author, what, expected)
+        said = known.specification or to_json(known.filed.rule)
+        return await self._make(name, said, stage, author, what, expected)
 
     async def _make(
-        self, name: str, rule: Interceptor, stage: str, author: str, what: str, expected: int | None
+        self, name: str, said: bytes, stage: str, author: str, what: str, expected: int | None
     ) -> InterceptorVersion:
         made = await self._store.commit(
-            lambda tx: tx.interceptors.change(name, to_json(rule), stage, author=author, what=what, expected=expected)
+            lambda tx: tx.interceptors.change(name, said, stage, author=author, what=what, expected=expected)
         )
         if made is None:
             raise Conflict(
@@ -155,15 +158,50 @@ class LivingInterceptors:
         if version.stage == "deleted":
             self._changed.pop(name, None)
             return
+        problem: str | None = None
         try:
             rule = msgspec.json.decode(version.specification, type=Interceptor)
-        except msgspec.DecodeError as error:  # made by another version of this program
-            _log.error("Version %d of the interceptor %s is not in force: %s", version.version, name, error)
-            return
-        try:
             filed = compile_interceptor(name, rule, version.version, self._functions)
-        except RouterError as error:  # such as a function that has gone from the project
-            _log.error("Version %d of the interceptor %s denies what it is asked: %s", version.version, name, error)
-            closed = Interceptor(at=rule.at, verdict="deny", on=rule.on, order=rule.order, error=error.message[:1_000])
-            filed = compile_interceptor(name, closed, version.version)
-        self._changed[name] = Known(filed, version.stage, version.author)
+        except (
+            msgspec.DecodeError,
+            RouterError,
+        ) as error:  # of another version of this program, or its function is gone
+            problem = error.message if isinstance(error, RouterError) else f"it cannot be read: {error}"
+            rule = _remains(version.specification)
+            if not rule.kinds:
+                _log.error("Interceptor %s is about nothing that this program does: %s", name, problem)
+            else:
+                _log.error("Interceptor %s cannot be asked, so `%s` follows: %s", name, rule.on_error, problem)
+            filed = unreadable(name, version.version, rule, problem[:1_000])
+        self._changed[name] = Known(filed, version.stage, version.author, version.specification, problem)
+
+
+class _Remains(msgspec.Struct):
+    """What of a rule is needed to be on the safe side without it."""
+
+    at: object = None
+    on: object = None
+    order: object = 0
+    on_error: object = "deny"
+
+
+def _remains(specification: bytes) -> Interceptor:
+    """The least that a rule says that cannot be read whole: what it is about, and what follows where it fails.
+
+    What does not even say what it is about is about everything.
+    """
+    try:
+        said = msgspec.json.decode(specification, type=_Remains)
+    except msgspec.DecodeError:
+        said = _Remains()
+    listed = cast("list[object]", said.at) if isinstance(said.at, list) else [said.at]
+    known: list[At] = [at for at in KINDS if at in listed]
+    if not known and not any(isinstance(one, str) for one in listed):
+        known = [*KINDS]
+    return Interceptor(
+        at=known,
+        verdict="deny",
+        on=cast("dict[str, object]", said.on) if isinstance(said.on, dict) else {},
+        order=said.order if isinstance(said.order, int) else 0,
+        on_error="continue" if said.on_error == "continue" else "deny",
+    )

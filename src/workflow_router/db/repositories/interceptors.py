@@ -180,6 +180,12 @@ class HeldRows:
     async def due(self, *, limit: int) -> list[Held]:
         return [_held(row) for row in await self._session.fetch("held_due", now_ms=self._now_ms, limit=limit)]
 
+    async def prune(self, before_ms: int, *, limit: int) -> int:
+        gone = len(await self._session.fetch("prune_held", before_ms=before_ms, limit=limit))
+        if gone:
+            self._record(Transition(kind="holds.pruned", subject=str(before_ms), detail={"count": gone}))
+        return gone
+
     async def next_due_ms(self) -> int | None:
         ((due_ms,),) = await self._session.fetch("next_held_due")
         return due_ms

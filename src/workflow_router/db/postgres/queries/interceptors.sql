@@ -53,11 +53,21 @@ SELECT h.id, h.at, h.subject, h.tenant, h.interceptor, h.version, h.place, h.ver
 
 -- name: held_due
 SELECT id, at, subject, tenant, interceptor, version, place, verdict, run_id, mark, cause, correlation, fields, changed, payload, status, on_due, due_ms, created_ms, settled_ms, settled_by, reason, done
-  FROM held WHERE run_id IS NULL AND done = 0 AND (status = 'released' OR (status = 'open' AND due_ms <= :now_ms))
+  FROM held WHERE run_id IS NULL AND done = 0 AND (status = 'released' OR (status = 'open' AND verdict <> 'ask' AND due_ms <= :now_ms))
  ORDER BY created_ms, id LIMIT :limit;
 
 -- name: next_held_due
-SELECT min(due_ms) FROM held WHERE run_id IS NULL AND done = 0 AND status = 'open';
+SELECT min(due_ms) FROM held WHERE run_id IS NULL AND done = 0 AND status = 'open' AND verdict <> 'ask';
+
+-- name: prune_held
+-- What was held long ago and is over: settled and done, or of a run that has ended.
+DELETE FROM held WHERE id IN (
+  SELECT h.id FROM held AS h LEFT JOIN runs AS r ON r.id = h.run_id
+   WHERE h.created_ms < :before_ms
+     AND ((h.run_id IS NULL AND h.done = 1 AND h.settled_ms < :before_ms)
+       OR (h.run_id IS NOT NULL AND (r.id IS NULL OR r.status IN ('completed', 'faulted', 'cancelled', 'continued'))))
+   LIMIT :limit)
+RETURNING id;
 
 -- name: held_in_runs
 SELECT 1 FROM held WHERE run_id IS NOT NULL LIMIT 1;
