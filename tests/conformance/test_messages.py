@@ -1,7 +1,9 @@
 """The verbs of the broker."""
 
 import asyncio
+from typing import Any, cast
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -11,11 +13,18 @@ from workflow_router.core.message_broker.ports import OFFSET_BITS
 from workflow_router.core.model import Delivery, NewMessage
 from workflow_router.core.ports import Transaction
 from workflow_router.core.states import DeliveryStatus
+from workflow_router.db.named_queries import load_queries
+from workflow_router.db.postgres.session import Connection
 from workflow_router.db.repositories.messages import WINDOW
 from workflow_router.db.store import SqlStore
 from workflow_router.utils.ids import Ids
 
 NAME = SUBSCRIPTION.name
+
+
+async def connect(url: str) -> Connection:
+    """A connection beside the store's."""
+    return cast("Connection", await asyncpg.connect(url))  # pyright: ignore[reportUnknownMemberType]  it has no types
 
 
 async def acknowledge(store: SqlStore, delivery: Delivery) -> bool:
@@ -241,5 +250,114 @@ def test_a_message_of_a_large_batch_is_found_by_its_correlation(backend: Backend
             assert entry.transition.detail["count"] == 100
         assert await store.read(lambda tx: tx.audit.of_correlation(ids.new(), limit=9)) == []
         assert await store.read(lambda tx: tx.audit.of_correlation("no id", limit=9)) == []
+
+    backend.run(scenario)
+
+
+def test_a_lease_that_runs_out_while_others_go_on_is_found(backend: Backend) -> None:
+    async def scenario(store: SqlStore) -> None:
+        await publish(store, message(1), message(2), message(3))
+        assert ids(await lease(store, limit=1)) == ["m0001"]
+        backend.clock.ms += SUBSCRIPTION.lease_ms
+        assert ids(await lease(store, limit=1)) == ["m0001"]  # the first look for a long time
+        backend.clock.ms += 1
+        assert ids(await lease(store, limit=1)) == ["m0002"]  # nothing ran out meanwhile, and nobody looks
+        backend.clock.ms += SUBSCRIPTION.lease_ms
+        assert ids(await lease(store)) == ["m0001", "m0002", "m0003"]
+
+    backend.run(scenario)
+
+
+def test_a_clock_that_is_set_back_hides_no_lease(backend: Backend) -> None:
+    async def scenario(store: SqlStore) -> None:
+        await publish(store, message(1))
+        assert await lease(store)
+        backend.clock.ms += SUBSCRIPTION.lease_ms
+        assert ids(await lease(store)) == ["m0001"]
+        backend.clock.ms -= 3_600_000
+        assert await lease(store) == []
+        assert await store.read(lambda tx: tx.messages.next_due_ms(NAME)) is not None
+        await publish(store, message(2))
+        (second,) = await lease(store)
+        backend.clock.ms += SUBSCRIPTION.lease_ms
+        assert ids(await lease(store)) == [second.message_id] == ["m0002"]
+        backend.clock.ms += 3_600_000
+        assert ids(await lease(store)) == ["m0002", "m0001"]
+
+    backend.run(scenario)
+
+
+def test_what_is_redriven_or_sought_blocks_its_key_again(backend: Backend) -> None:
+    once = msgspec.structs.replace(SUBSCRIPTION, max_deliveries=1)
+
+    async def scenario(store: SqlStore) -> None:
+        await publish(store, message(1, key="a"), message(2, key="b"))
+        first, second = await lease(store)
+        assert await store.commit(lambda tx: tx.messages.return_later(once, first, due_ms=0, error="no"))
+        assert await acknowledge(store, second)
+        await publish(store, message(3))
+        (third,) = await lease(store)
+        backend.clock.ms += SUBSCRIPTION.lease_ms
+        assert ids(await lease(store)) == ["m0003"]  # a look, from which the floor is behind the first two
+        (dead,) = await store.read(lambda tx: tx.messages.dead_letters(NAME, limit=9))
+        assert await store.commit(lambda tx: tx.messages.redrive(NAME, [dead])) == 1
+        (redriven,) = await lease(store)
+        assert redriven.message_id == "m0001"
+        await publish(store, message(4, key="a"), message(5, key="b"))
+        assert ids(await lease(store)) == ["m0005"]
+        assert await acknowledge(store, redriven)
+        assert ids(await lease(store)) == ["m0004"]
+        await store.commit(lambda tx: tx.topics.seek(SUBSCRIPTION, "beginning"))
+        (one, *_) = await lease(store)
+        assert one.message_id == "m0001"
+        await publish(store, message(6, key="a"))
+        assert "m0006" not in ids(await lease(store))
+        assert third
+
+    backend.run(scenario)
+
+
+def test_an_old_transaction_does_not_slow_what_is_taken(postgres_backend: Backend) -> None:
+    """What was acknowledged cannot be cleaned away while it is open; nothing may walk over it again and again."""
+    backend, count, values = postgres_backend, 1_500, {"subscription": NAME}
+
+    async def pages(connection: Connection, query: str, **more: int) -> int:
+        """How many pages a query of the store reads."""
+        text = load_queries("postgres")[query]
+        for name, value in {**values, **more}.items():
+            text = text.replace(f":{name}", repr(value))
+        statement = await connection.prepare(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {text}")
+        ((told,),) = await statement.fetch()
+        plan = msgspec.json.decode(told, type=list[dict[str, Any]])[0]["Plan"]
+        return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+
+    async def scenario(store: SqlStore) -> None:
+        reader = await connect(backend.url)
+        try:
+            await reader.execute(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_current_xact_id(); SELECT 1 FROM topics"
+            )
+            await publish(store)
+            for at in range(0, count, 500):
+                await publish(store, *(message(at + n, key=f"k{n % 7}") for n in range(500)))
+                while taken := await lease(store, limit=500):
+                    await store.commit(lambda tx, some=taken: tx.messages.acknowledge(NAME, some))
+                backend.clock.ms += SUBSCRIPTION.lease_ms + 1_000
+            assert await lease(store) == []
+            looker = await connect(backend.url)
+            try:
+                await looker.execute("SET enable_seqscan = off")
+                now, checked = backend.clock.ms, backend.clock.ms - 10_000
+                floor = (1 << OFFSET_BITS) + count
+                assert await pages(looker, "is_due", now_ms=now, floor=floor) < 30
+                assert await pages(looker, "open_from", floor=floor) < 30
+                assert await pages(looker, "next_due", after_ms=checked, floor=floor) < 30
+                assert await pages(looker, "next_due", after_ms=0, floor=0) > 100, (
+                    "acknowledged rows were cleaned away: no proof"
+                )
+            finally:
+                await looker.close(timeout=5)
+        finally:
+            await reader.close(timeout=5)
 
     backend.run(scenario)

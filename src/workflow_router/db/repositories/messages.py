@@ -4,6 +4,7 @@ What is acknowledged within one transaction is gathered and told at its end; wha
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,6 +23,10 @@ WINDOW = 200
 SCAN_MAX = 2_000
 URGENT_FIRST_MS = -1_000
 RAN_OUT = "The lease ran out on the last delivery."
+
+# How often leases that ran out are looked for while there is other work, and how far clocks of processes may differ.
+CHECK_MS = 500
+SKEW_MS = 10_000
 
 _decode_headers = msgspec.json.Decoder(dict[str, str]).decode
 _LEASED = DeliveryStatus.LEASED
@@ -58,6 +63,29 @@ def read_delivery(
         position=position,
         history=None if history is None else history.encode(),
     )
+
+
+class Place(NamedTuple):
+    """A subscription's place in its topic.
+
+    Attributes:
+        cursor, urgent: up to there everything was taken, and everything with a priority.
+        head, topic_urgent: the topic's last message, and its last with a priority.
+        checked_ms: leases that ended before are not leases any more.
+        floor: no delivery that is open has an earlier position.
+    """
+
+    cursor: int
+    urgent: int
+    head: int
+    topic_urgent: int
+    checked_ms: int
+    floor: int
+
+
+def _looked_until(checked_ms: int, now_ms: int) -> int:
+    """From when on leases may have run out unseen: since the last look, or ever where the clock was set back."""
+    return checked_ms - SKEW_MS if checked_ms <= now_ms else -1
 
 
 class Messages:
@@ -126,27 +154,45 @@ class Messages:
             limit = min(limit, subscription.prefetch - held)
             if limit <= 0:
                 return []
-        place = await self._session.fetch("take_cursor", name=name)
+        found = await self._session.fetch("take_cursor", name=name)
+        place = Place(*found[0]) if found else None  # on PostgreSQL none where another process takes from it
+        if place is not None:
+            if place.urgent < place.topic_urgent:
+                await self._take_urgent(subscription, place.urgent, place.topic_urgent, accepts)
+            # With nothing new to take, a lease that has just run out is looked for at once.
+            if place.cursor >= place.head or not 0 <= self._now_ms - place.checked_ms < CHECK_MS:
+                await self._free_expired(subscription, place)
         leased: list[Delivery] = []
-        if place and place[0][1] < place[0][3]:
-            await self._take_urgent(subscription, place[0][1], place[0][3], accepts)
-        if await self._session.fetch("is_due", subscription=name, now_ms=self._now_ms):
-            leased = await self._lease_due(subscription, limit, token, holder)
-        if place and place[0][0] < place[0][2] and len(leased) < limit:
-            cursor, _, head, _ = place[0]
-            leased += await self._lease_new(subscription, cursor, head, limit - len(leased), token, holder, accepts)
+        floor = 0 if place is None else place.floor
+        if await self._session.fetch("is_due", subscription=name, now_ms=self._now_ms, floor=floor):
+            leased = await self._lease_due(subscription, floor, limit, token, holder)
+        if place is not None and place.cursor < place.head and len(leased) < limit:
+            leased += await self._lease_new(subscription, place, limit - len(leased), token, holder, accepts)
         return leased
 
-    async def _lease_due(self, subscription: Subscription, limit: int, token: str, holder: str) -> list[Delivery]:
+    async def _free_expired(self, subscription: Subscription, place: Place) -> None:
+        """Make leases that ran out ready; those on a message's last delivery make a dead letter."""
         name = subscription.name
-        due: dict[str, str | int] = {"subscription": name, "now_ms": self._now_ms}
+        ended: dict[str, str | int] = {
+            "subscription": name,
+            "after_ms": _looked_until(place.checked_ms, self._now_ms),
+            "now_ms": self._now_ms,
+        }
         exhausted = await self._session.fetch(
-            "bury_exhausted", **due, max_deliveries=subscription.max_deliveries, error=RAN_OUT
+            "bury_exhausted", **ended, max_deliveries=subscription.max_deliveries, error=RAN_OUT
         )
         buried = [named(name, "", f".{position:x}") for (position,) in exhausted]
         await self._entries.ended(name, buried, "message.dead", {"reason": "lease ran out on the last delivery"})
-        if subscription.on_failure == "park":
-            await self._session.execute("park_expired", **due)
+        await self._session.execute("free_expired", **ended, park=int(subscription.on_failure == "park"))
+        ((first,),) = await self._session.fetch("open_from", subscription=name, floor=place.floor)
+        floor = place.cursor + 1 if first is None else first
+        await self._session.execute("note_checked", name=name, now_ms=self._now_ms, floor=floor)
+
+    async def _lease_due(
+        self, subscription: Subscription, floor: int, limit: int, token: str, holder: str
+    ) -> list[Delivery]:
+        name = subscription.name
+        due: dict[str, str | int] = {"subscription": name, "now_ms": self._now_ms, "floor": floor}
         rows = await self._session.fetch("due_deliveries", **due, window=limit + WINDOW, limit=limit)
         if len(rows) < limit and await self._session.fetch("more_are_due", **due, window=limit + WINDOW):
             rows = await self._session.fetch("due_heads", **due, limit=limit)
@@ -174,8 +220,7 @@ class Messages:
     async def _lease_new(
         self,
         subscription: Subscription,
-        cursor: int,
-        head: int,
+        place: Place,
         limit: int,
         token: str,
         holder: str,
@@ -183,6 +228,7 @@ class Messages:
     ) -> list[Delivery]:
         """Take messages from the log, as far as `limit` allows; those that must wait get a row that says so."""
         name, topic, now = subscription.name, subscription.topic, self._now_ms
+        cursor, head = place.cursor, place.head
         until = now + subscription.lease_ms
         leased: list[Delivery] = []
         made: list[tuple[Value, ...]] = []
@@ -197,7 +243,7 @@ class Messages:
             keys = {row[2] for row in rows if row[2] is not None}
             if keys:
                 listed = to_json(sorted(keys)).decode()
-                found = await self._session.fetch("busy_keys", subscription=name, keys=listed)
+                found = await self._session.fetch("busy_keys", subscription=name, floor=place.floor, keys=listed)
                 busy.update([key for (key,) in found])
             for row in rows:
                 position, key, expires_ms, due_ms = row[0], row[2], row[9], row[10]
@@ -294,7 +340,8 @@ class Messages:
         found = await self._session.fetch("lag_of", name=subscription)
         if found and (found[0][0] > 0 or found[0][1] > 0):
             return 0
-        ((due_ms,),) = await self._session.fetch("next_due", subscription=subscription)
+        after_ms, floor = (_looked_until(found[0][2], self._now_ms), found[0][3]) if found else (-1, 0)
+        ((due_ms,),) = await self._session.fetch("next_due", subscription=subscription, after_ms=after_ms, floor=floor)
         return None if due_ms is None else max(0, due_ms)
 
     async def dead_letters(self, subscription: str, *, after: int = 0, limit: int) -> list[Delivery]:
@@ -323,5 +370,6 @@ class Messages:
                 "redrive_delivery", subscription=subscription, position=delivery.position, due_ms=due_ms
             ):
                 landed += 1
+                await self._session.execute("lower_floor", name=subscription, position=delivery.position)
                 await self._entries.ended(subscription, [delivery], "message.redriven", {})
         return landed

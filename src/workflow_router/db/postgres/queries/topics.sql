@@ -46,7 +46,9 @@ SELECT position, bytes FROM messages
 SELECT bytes FROM messages WHERE position <= :position AND position > :floor ORDER BY position DESC LIMIT 1;
 
 -- name: seek_subscription
-UPDATE subscriptions SET cursor = :cursor, cursor_bytes = :bytes, urgent = :cursor WHERE name = :name;
+UPDATE subscriptions SET cursor = :cursor, cursor_bytes = :bytes, urgent = :cursor,
+       floor = CASE WHEN floor > :cursor THEN :cursor ELSE floor END
+ WHERE name = :name;
 
 -- name: drop_open_after
 DELETE FROM deliveries WHERE subscription = :subscription AND position > :cursor;

@@ -31,12 +31,12 @@ SELECT message_id FROM deduplications WHERE topic = :topic AND id = :id;
 
 -- name: take_cursor
 -- A subscription's place in its topic.
-SELECT s.cursor, s.urgent, t.head, t.urgent
+SELECT s.cursor, s.urgent, t.head, t.urgent, s.checked_ms, s.floor
   FROM subscriptions AS s JOIN topics AS t ON t.name = s.topic WHERE s.name = :name;
 
 -- name: is_due
 SELECT 1 FROM deliveries
- WHERE subscription = :subscription AND status IN ('ready', 'leased') AND due_ms <= :now_ms LIMIT 1;
+ WHERE subscription = :subscription AND status = 'ready' AND due_ms <= :now_ms AND position >= :floor LIMIT 1;
 
 -- name: bury_exhausted
 -- Leases that ran out on a message's last delivery: its consumer died with it too often.
@@ -44,12 +44,23 @@ UPDATE deliveries SET status = 'dead', error = :error, history = json_insert(coa
          json_object('attempt', attempt, 'error', :error, 'time_ms', :now_ms))
  WHERE subscription = :subscription AND position IN (
          SELECT position FROM deliveries
-          WHERE subscription = :subscription AND status = 'leased' AND due_ms <= :now_ms AND attempt >= :max_deliveries)
+          WHERE subscription = :subscription AND status = 'leased' AND due_ms > :after_ms AND due_ms <= :now_ms AND attempt >= :max_deliveries)
 RETURNING position;
 
--- name: park_expired
-UPDATE deliveries SET key = NULL
- WHERE subscription = :subscription AND status = 'leased' AND due_ms <= :now_ms AND key IS NOT NULL;
+-- name: free_expired
+-- Leases that ran out. Their holder may still acknowledge them, until somebody else has them.
+UPDATE deliveries SET status = 'ready', key = CASE WHEN :park = 1 THEN NULL ELSE key END
+ WHERE subscription = :subscription AND status = 'leased' AND due_ms > :after_ms AND due_ms <= :now_ms;
+
+-- name: open_from
+SELECT min(position) FROM deliveries
+ WHERE subscription = :subscription AND position >= :floor AND status IN ('ready', 'leased');
+
+-- name: note_checked
+UPDATE subscriptions SET checked_ms = :now_ms, floor = :floor WHERE name = :name;
+
+-- name: lower_floor
+UPDATE subscriptions SET floor = CASE WHEN floor > :position THEN :position ELSE floor END WHERE name = :name;
 
 -- name: due_deliveries
 -- Of the first that are due, those that may be leased now: the oldest open one of its key, or without a key.
@@ -58,18 +69,19 @@ SELECT m.position, m.id, m.key, m.body, m.headers, m.tenant, m.cause, m.correlat
   FROM deliveries AS d JOIN messages AS m ON m.position = d.position
  WHERE d.subscription = :subscription AND d.position IN (
          SELECT position FROM deliveries
-          WHERE subscription = :subscription AND status IN ('ready', 'leased') AND due_ms <= :now_ms
+          WHERE subscription = :subscription AND status = 'ready' AND due_ms <= :now_ms AND position >= :floor
           ORDER BY due_ms, position LIMIT :window)
    AND (d.key IS NULL OR NOT EXISTS (
          SELECT 1 FROM deliveries AS earlier
           WHERE earlier.subscription = d.subscription AND earlier.key = d.key
-            AND earlier.status IN ('ready', 'leased') AND earlier.position < d.position))
+            AND earlier.status IN ('ready', 'leased')
+            AND earlier.position >= :floor AND earlier.position < d.position))
  ORDER BY d.due_ms, d.position LIMIT :limit;
 
 -- name: more_are_due
 -- Whether more are due than `due_deliveries` looks at.
 SELECT 1 FROM deliveries
- WHERE subscription = :subscription AND status IN ('ready', 'leased') AND due_ms <= :now_ms
+ WHERE subscription = :subscription AND status = 'ready' AND due_ms <= :now_ms AND position >= :floor
  ORDER BY due_ms, position LIMIT 1 OFFSET :window;
 
 -- name: due_heads
@@ -88,14 +100,14 @@ heads (position) AS (
     FROM keys WHERE keys.key IS NOT NULL),
 keyless (position) AS (
   SELECT position FROM deliveries
-   WHERE subscription = :subscription AND key IS NULL AND status IN ('ready', 'leased') AND due_ms + 0 <= :now_ms
+   WHERE subscription = :subscription AND key IS NULL AND status = 'ready' AND due_ms + 0 <= :now_ms
    ORDER BY position LIMIT :limit)
 SELECT m.position, m.id, m.key, m.body, m.headers, m.tenant, m.cause, m.correlation, m.published_ms,
        m.expires_ms, d.attempt, d.key
   FROM deliveries AS d JOIN messages AS m ON m.position = d.position
  WHERE d.subscription = :subscription
    AND d.position IN (SELECT position FROM heads UNION ALL SELECT position FROM keyless)
-   AND d.due_ms <= :now_ms AND d.status IN ('ready', 'leased')
+   AND d.due_ms <= :now_ms AND d.status = 'ready'
  ORDER BY d.due_ms, d.position LIMIT :limit;
 
 -- name: leased_now
@@ -122,7 +134,8 @@ SELECT m.position, m.id, m.key, m.body, m.headers, m.tenant, m.cause, m.correlat
 
 -- name: busy_keys
 SELECT DISTINCT key FROM deliveries
- WHERE subscription = :subscription AND status IN ('ready', 'leased') AND key IN (SELECT value FROM json_each(:keys));
+ WHERE subscription = :subscription AND status IN ('ready', 'leased') AND position >= :floor
+   AND key IN (SELECT value FROM json_each(:keys));
 
 -- name: insert_deliveries
 INSERT INTO deliveries (subscription, position, key, status, attempt, due_ms, token, holder)
@@ -136,7 +149,8 @@ UPDATE subscriptions SET urgent = :cursor WHERE name = :name;
 
 -- name: acknowledge_deliveries
 DELETE FROM deliveries
- WHERE subscription = :subscription AND position IN (SELECT value FROM json_each(:positions)) AND token = :token AND status = 'leased'
+ WHERE subscription = :subscription AND position IN (SELECT value FROM json_each(:positions)) AND token = :token
+   AND status IN ('ready', 'leased')
 RETURNING position;
 
 -- name: count_acknowledged
@@ -154,16 +168,16 @@ UPDATE deliveries
        key = CASE WHEN :park = 1 THEN NULL ELSE key END, token = '', holder = '',
        history = json_insert(coalesce(history, '[]'), '$[#]',
          json_object('attempt', attempt, 'error', :error, 'time_ms', :now_ms))
- WHERE subscription = :subscription AND position = :position AND status = 'leased' AND token = :token
+ WHERE subscription = :subscription AND position = :position AND status IN ('ready', 'leased') AND token = :token
 RETURNING status, attempt;
 
 -- name: extend_delivery
-UPDATE deliveries SET due_ms = :until_ms
- WHERE subscription = :subscription AND position = :position AND status = 'leased' AND token = :token;
+UPDATE deliveries SET status = 'leased', due_ms = :until_ms
+ WHERE subscription = :subscription AND position = :position AND status IN ('ready', 'leased') AND token = :token;
 
 -- name: release_held
 -- Their holder is gone: due at once, the delivery counted.
-UPDATE deliveries SET due_ms = :now_ms
+UPDATE deliveries SET status = 'ready', due_ms = :now_ms
  WHERE subscription = :subscription AND status = 'leased' AND holder = :holder AND due_ms > :now_ms
 RETURNING position;
 
@@ -173,7 +187,8 @@ SELECT DISTINCT subscription, holder FROM deliveries
  WHERE status = 'leased' AND holder != '' AND substr(holder, 1, 36) != :owner;
 
 -- name: extend_held
-UPDATE deliveries SET due_ms = :until_ms WHERE subscription = :subscription AND holder = :holder AND status = 'leased';
+UPDATE deliveries SET status = 'leased', due_ms = :until_ms
+ WHERE subscription = :subscription AND holder = :holder AND status IN ('ready', 'leased');
 
 -- name: drop_delivery
 DELETE FROM deliveries WHERE subscription = :subscription AND position = :position;
@@ -189,10 +204,14 @@ UPDATE deliveries SET status = 'ready', attempt = 0, due_ms = :due_ms, token = '
  WHERE subscription = :subscription AND position = :position AND status = 'dead';
 
 -- name: next_due
-SELECT min(due_ms) FROM deliveries WHERE subscription = :subscription AND status IN ('ready', 'leased');
+SELECT min(due_ms) FROM (
+  SELECT min(due_ms) AS due_ms FROM deliveries
+   WHERE subscription = :subscription AND status = 'ready' AND position >= :floor
+  UNION ALL
+  SELECT min(due_ms) FROM deliveries WHERE subscription = :subscription AND status = 'leased' AND due_ms > :after_ms) AS due;
 
 -- name: lag_of
-SELECT t.head - s.cursor, t.urgent - s.urgent
+SELECT t.head - s.cursor, t.urgent - s.urgent, s.checked_ms, s.floor
   FROM subscriptions AS s JOIN topics AS t ON t.name = s.topic WHERE s.name = :name;
 
 -- name: insert_reply
