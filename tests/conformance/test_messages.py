@@ -342,7 +342,7 @@ def test_an_old_transaction_does_not_slow_what_is_taken(postgres_backend: Backen
                 await publish(store, *(message(at + n, key=f"k{n % 7}") for n in range(500)))
                 while taken := await lease(store, limit=500):
                     await store.commit(lambda tx, some=taken: tx.messages.acknowledge(NAME, some))
-                backend.clock.ms += SUBSCRIPTION.lease_ms + 1_000
+                backend.clock.ms += 20_000
             assert await lease(store) == []
             looker = await connect(backend.url)
             try:
@@ -352,7 +352,7 @@ def test_an_old_transaction_does_not_slow_what_is_taken(postgres_backend: Backen
                 assert await pages(looker, "is_due", now_ms=now, floor=floor) < 30
                 assert await pages(looker, "open_from", floor=floor) < 30
                 assert await pages(looker, "next_due", after_ms=checked, floor=floor) < 30
-                assert await pages(looker, "next_due", after_ms=0, floor=0) > 100, (
+                assert await pages(looker, "next_due", after_ms=0, floor=0) > 45, (
                     "acknowledged rows were cleaned away: no proof"
                 )
             finally:

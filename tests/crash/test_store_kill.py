@@ -51,7 +51,9 @@ def _inspect(path: Path) -> set[int]:
             _numbers(connection, table, column)
             for table, column in (("events", "id"), ("runs", "id"), ("messages", "id"))
         ]
+        heads = connection.execute("SELECT head - (number << 40) FROM topics WHERE name = 't'").fetchall()
     numbers = set(found[0])
+    assert heads in ([(len(numbers),)], []) if not numbers else heads == [(len(numbers),)]
     assert all(len(some) == len(numbers) and set(some) == numbers for some in found)
     assert entries == 3 * len(numbers)
     return numbers

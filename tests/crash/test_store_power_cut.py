@@ -155,7 +155,7 @@ async def _inspect(path: Path) -> tuple[set[int], str | None]:
             if run is None:
                 wrong = f"{event.id} has no run"
         counts = await store.read(lambda tx: tx.topics.counts())
-        if counts and counts["t"] != {"published": len(events)}:
+        if counts.get("t", {"published": 0}) != {"published": len(events)}:
             wrong = f"{counts} with {len(events)} events"
     except (StoreError, apsw.Error, ValueError) as error:
         return set(), str(error)

@@ -17,6 +17,7 @@ from workflow_router.core.message_broker.tokens import leased
 from workflow_router.core.model import Delivery
 from workflow_router.core.ports import Transaction
 from workflow_router.db.open import open_store
+from workflow_router.db.repositories.messages import CHECK_MS
 
 T = TypeVar("T")
 NAME, MAX, LEASE_MS = SUBSCRIPTION.name, SUBSCRIPTION.max_deliveries, SUBSCRIPTION.lease_ms
@@ -39,6 +40,11 @@ class Known:
     def open(self) -> bool:
         return self.status in {"ready", "leased"}
 
+    @property
+    def answerable(self) -> bool:
+        """Whether its token still counts: also after its lease ran out, until somebody else has it."""
+        return self.open and self.token != ""
+
 
 class Deliveries(RuleBasedStateMachine):
     """The store must always agree with the list of what was published, in that order."""
@@ -48,6 +54,7 @@ class Deliveries(RuleBasedStateMachine):
         self.clock = HandClock()
         self.known: list[Known] = []
         self.tokens = 0
+        self.checked_ms = 0
         self.runner = asyncio.Runner()
 
     @initialize()
@@ -72,15 +79,17 @@ class Deliveries(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 4))
     def lease(self, limit: int) -> None:
         now = self.clock.ms
-        for one in self.known:
-            if one.status == "leased" and one.due_ms <= now and one.attempt >= MAX:
-                one.status = "dead"
+        if all(one.taken for one in self.known) or now - self.checked_ms >= CHECK_MS:
+            self.checked_ms = now
+            for one in self.known:
+                if one.status == "leased" and one.due_ms <= now:
+                    one.status = "dead" if one.attempt >= MAX else "ready"
         expected: list[Known] = []
         for one in sorted(self.known, key=lambda one: (one.due_ms, one.number)):
             blocked = one.key is not None and any(
                 other.open and other.taken and other.key == one.key for other in self.known[: one.number]
             )
-            if one.taken and one.open and one.due_ms <= now and not blocked and len(expected) < limit:
+            if one.taken and one.status == "ready" and one.due_ms <= now and not blocked and len(expected) < limit:
                 expected.append(one)
         for one in self.known:  # what nobody has taken yet, in order, as far as there is room
             if one.taken or len(expected) == limit:
@@ -119,7 +128,7 @@ class Deliveries(RuleBasedStateMachine):
         )
 
     def _leased(self, which: int) -> Known | None:
-        leased = [one for one in self.known if one.status == "leased"]
+        leased = [one for one in self.known if one.answerable]
         return leased[which % len(leased)] if leased else None
 
     @rule(which=st.integers(0, 9))
@@ -138,12 +147,14 @@ class Deliveries(RuleBasedStateMachine):
                 lambda tx: tx.messages.return_later(SUBSCRIPTION, self._delivery(one), due_ms=due_ms, error="no")
             )
             one.status, one.due_ms = ("dead" if one.attempt >= MAX else "ready"), due_ms
+            one.stale.append(one.token)
+            one.token = ""
 
     @rule(which=st.integers(0, 9))
     def answer_too_late(self, which: int) -> None:
-        """Tokens of leases that are over: superseded, answered, or of a dead letter."""
+        """Tokens of leases that are over: superseded, answered, or of a dead letter; not those that only ran out."""
         stale = [(one, token) for one in self.known for token in one.stale]
-        stale += [(one, one.token) for one in self.known if one.status != "leased"]
+        stale += [(one, one.token) for one in self.known if not one.answerable]
         if stale:
             one, token = stale[which % len(stale)]
             assert not self.commit(lambda tx: tx.messages.acknowledge(NAME, [self._delivery(one, token)]))
