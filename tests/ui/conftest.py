@@ -3,7 +3,9 @@
 import os
 import shutil
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -40,12 +42,43 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+class _Echo(BaseHTTPRequestHandler):
+    """Answers each POST with its body."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  it says nothing
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def echo() -> Iterator[str]:
+    """The address of a service that routes can call."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
 @pytest.fixture(scope="module")
-def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a router with runs that wait, have failed and have completed."""
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project, to be served."""
     folder = tmp_path_factory.mktemp("console") / "project"
     shutil.copytree(PROJECT, folder)
-    with served(folder) as url:
+    return folder
+
+
+@pytest.fixture(scope="module")
+def router(project: Path, echo: str) -> Iterator[str]:
+    """The address of a router with runs that wait, have failed and have completed."""
+    with served(project, {"ECHO_URL": echo}) as url:
         for at, (kind, text) in enumerate(
             [("ask", "A refund"), ("ask", HOSTILE), ("fail", "Broken"), ("long", "Long")]
         ):

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Dialog, Page
 
 from tests.fixtures.serving import request
 
@@ -23,11 +23,31 @@ def opened(browser: Browser, *, dark: bool = False, phone: bool = False) -> Gene
     page.set_default_timeout(10_000)
     mistakes: list[str] = []
     page.on("pageerror", lambda error: mistakes.append(str(error)))
-    page.on("dialog", lambda dialog: dialog.accept())
+    page.on("dialog", lambda dialog: _answer(dialog, mistakes))
     page.on("console", lambda said: mistakes.append(said.text) if "Content Security Policy" in said.text else None)
     yield page
     context.close()
     assert mistakes == []
+
+
+def _answer(dialog: Dialog, mistakes: list[str]) -> None:
+    """Agree to what the console asks. It has no alerts: one is a script that should not have run."""
+    if dialog.type == "alert":
+        mistakes.append(f"alert: {dialog.message}")
+    dialog.accept()
+
+
+def post(url: str, path: str, body: object) -> Any:
+    """The JSON of the answer to what is posted to the API."""
+    status, answer = request(url, "POST", path, json.dumps(body).encode(), {"content-type": "application/json"})
+    assert status < 300, answer
+    return json.loads(answer)
+
+
+def the_run(url: str, workflow: str, *, latest: bool = False) -> str:
+    """The id of the oldest run of a workflow, or of the latest."""
+    found = get(url, f"/api/runs?workflow={workflow}&limit=50")["runs"]
+    return str(found[0 if latest else -1]["id"])
 
 
 def send(url: str, own_id: str, kind: str, text: str) -> None:

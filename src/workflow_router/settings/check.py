@@ -88,7 +88,8 @@ class _Checker:
             self._route(route, ("routes", name), router.routes)
         self._unique("limits", names_of(router.limits))
         for at, rule in known(enumerate(router.limits)):
-            self._accepted(("limits", at), rule.limit, "Write one of requests, tokens and money, and a window.")
+            if rule.window is not None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
+                self._accepted(("limits", at), rule.limit, "Write one of requests, tokens and money, and a window.")
         if router.prices is not None and router.prices.unknown == "default" and router.prices.default is None:  # pyright: ignore[reportUnnecessaryComparison]  None where it was a mistake
             self._mistake(("prices", "unknown"), "There is no default price.", "Add `default:` beside `unknown:`.")
         self._unique("subscriptions", names_of(router.subscriptions))

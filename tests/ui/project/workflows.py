@@ -54,3 +54,30 @@ async def tread(text: str) -> str:
 @router.workflow
 async def careful(text: str) -> str:
     return await tread(text)
+
+
+@router.step
+async def check(amount: int) -> int:
+    if amount > 5:
+        raise Permanent(f"{amount} is more than is allowed.")
+    return amount
+
+
+@router.workflow
+async def bounded(text: str) -> int:
+    state = await router.publish_state({"text": text, "amount": 9}, of=dict[str, object])
+    return await check(int(str(state["amount"])))
+
+
+@router.workflow
+async def speak(text: str) -> str:
+    stream = router.stream("tokens")
+    await stream.write(f"Hear: {text}")
+    await router.receive("go")
+    await stream.write(", and this.")
+    return text
+
+
+@router.workflow
+async def call(text: str) -> str:
+    return str(await router.dispatch("echo", {"text": text}))

@@ -58,10 +58,11 @@ export function query(path, parameters) {
 
 /**
  * Read server-sent events until `signal` aborts or the stream ends: `opened()` once it is heard, then
- * `event(id, data, name)` for each one. EventSource cannot send a key, so this is `fetch`.
+ * `event(id, data, name)` for each one; with a body it is posted. EventSource cannot send a key, so this is `fetch`.
  */
-export async function stream(path, signal, { opened, event }) {
-  const answer = await fetch(path, { headers: headers({ accept: "text/event-stream" }), signal });
+export async function stream(path, signal, { opened, event }, body) {
+  const posted = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+  const answer = await fetch(path, { ...posted, headers: headers({ accept: "text/event-stream", ...(body === undefined ? {} : { "content-type": "application/json" }) }), signal });
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));
     throw new Problem(answer.status, problem);

@@ -2,7 +2,9 @@
 
 import { connection, listen, start } from "./live.js";
 import { signIn, signOut, signedIn } from "./api.js";
-import { Button, Dialog, html, Notices, useData, useEffect, useState } from "./ui.js";
+import { Keys } from "./keys.js";
+import { learn } from "./me.js";
+import { Asking, Button, html, may, Notices, useData, useEffect, useMe, useState } from "./ui.js";
 import { render } from "./vendor/preact-htm.js";
 import { NotFound, PAGES } from "./pages.js";
 
@@ -58,19 +60,24 @@ function Theme() {
   return html`<button type="button" class="link" onClick=${next}>Theme: ${theme}</button>`;
 }
 
-function SignIn({ onDone }) {
+/** The page for those who have not said who they are. */
+function SignIn({ refused, onDone }) {
   const [key, setKey] = useState("");
   const submit = (event) => {
     event.preventDefault();
     signIn(key.trim());
     onDone();
   };
-  return html`<${Dialog} title="Sign in" onClose=${onDone}>
-    <form onSubmit=${submit}>
-      <p class="quiet-text">This router asks for an API key. It is kept in this tab until the tab is closed, and sent to this router only.</p>
-      <label>API key <input type="password" autocomplete="off" required autofocus value=${key} onInput=${(event) => setKey(event.target.value)} /></label>
-      <div class="row"><${Button} kind="primary" type="submit">Sign in<//></div>
-    </form><//>`;
+  useEffect(() => {
+    document.title = "Sign in · Workflow Router";
+  }, []);
+  return html`<main class="door"><form class="panel" onSubmit=${submit}>
+    <h1><img src="/web/mark.svg" alt="" />Workflow Router</h1>
+    <p class="quiet-text">This router asks who you are. Whoever runs it makes API keys with <code>wr access keys create</code>.</p>
+    ${refused && html`<p class="notice bad" role="alert">That key opens nothing here. It may have expired or been revoked.</p>`}
+    <label>API key <input type="password" autocomplete="current-password" required autofocus value=${key} onInput=${(event) => setKey(event.target.value)} /></label>
+    <${Button} kind="primary" type="submit">Sign in<//>
+    <p class="quiet-text">The key stays in this tab until the tab is closed, and is sent to this router only.</p></form></main>`;
 }
 
 const STATES = { live: ["good", "live"], away: ["bad", "no answer; trying again"], connecting: ["busy", "connecting"], "signed out": ["warn", "signed out"] };
@@ -78,16 +85,18 @@ const STATES = { live: ["good", "live"], away: ["bad", "no answer; trying again"
 function Side({ page, asking }) {
   const [open, setOpen] = useState(false);
   const state = useConnection();
-  const waiting = useData("/api/approvals?status=open&limit=100", ["approval."]);
+  const me = useMe();
+  const waiting = useData(may("approvals:read") ? "/api/approvals?status=open&limit=100" : null, ["approval."]);
   useEffect(() => setOpen(false), [page]);
   const [tone, words] = STATES[state];
   return html`<aside class="side ${open ? "open" : ""}">
     <a class="brand" href="#/"><img src="/web/mark.svg" alt="" />Workflow Router</a>
     <button type="button" class="button menu" aria-expanded=${open} onClick=${() => setOpen(!open)}>Menu</button>
-    <nav aria-label="Pages">${PAGES.map((one) => html`<a key=${one.name} href="#/${one.name}" aria-current=${one.name === page ? "page" : null}>
+    <nav aria-label="Pages">${PAGES.filter((one) => may(one.needs)).map((one) => html`<a key=${one.name} href="#/${one.name}" aria-current=${one.name === page ? "page" : null}>
       <${Icon} of=${one.icon} />${one.title}
       ${one.name === "approvals" && waiting.data?.length > 0 && html`<span class="count">${waiting.data.length}<span class="visually-hidden"> open</span></span>`}</a>`)}</nav>
     <div class="foot">
+      ${me && me.kind !== "local" && html`<span class="who" title=${me.roles.join(", ")}><b>${me.name}</b>${me.tenant ? ` of ${me.tenant}` : ""}</span>`}
       <span class="status ${tone}" role="status"><i aria-hidden="true"></i>${words}</span>
       <div class="row"><${Theme} />${signedIn() && html`<button type="button" class="link" onClick=${asking}>Sign out</button>`}</div>
     </div></aside>`;
@@ -95,12 +104,17 @@ function Side({ page, asking }) {
 
 function App() {
   const { name, rest, parameters } = useHere();
-  const [asks, setAsks] = useState(false);
+  const [asks, setAsks] = useState("");
   const [session, setSession] = useState(0);
   const page = PAGES.find((one) => one.name === name);
   useEffect(() => {
-    const ask = () => setAsks(true);
+    const ask = () => {
+      const refused = signedIn();
+      setAsks((last) => (refused ? "refused" : last || "asks")); // many requests are refused at once
+      signOut();
+    };
     addEventListener("signed-out", ask);
+    void learn();
     start();
     return () => removeEventListener("signed-out", ask);
   }, []);
@@ -108,20 +122,22 @@ function App() {
     document.title = `${page ? page.title : "Not found"} · Workflow Router`;
   }, [page]);
   const again = () => {
-    setAsks(false);
+    setAsks("");
     setSession(session + 1);
+    void learn();
     start();
   };
   const leave = () => {
     signOut();
     again();
   };
+  if (asks) return html`<${SignIn} refused=${asks === "refused"} onDone=${again} />`;
   const Page = page ? page.show : NotFound;
   return html`<div class="frame" key=${session}>
+    <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the page</a>
     <${Side} page=${name} asking=${leave} />
     <main id="main" tabindex="-1"><${Page} key=${[name, ...rest].join("/")} rest=${rest} parameters=${parameters} /></main>
-    <${Notices} />
-    ${asks && html`<${SignIn} onDone=${again} />`}
+    <${Notices} /><${Asking} /><${Keys} />
   </div>`;
 }
 

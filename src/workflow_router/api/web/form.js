@@ -1,7 +1,7 @@
 // Owns forms made from a JSON Schema: one field per property, with what the schema says of it. Refuses to be the judge:
 // the router checks the values. Deep or unusual schemas get a field of JSON.
 
-import { html } from "./ui.js";
+import { html, useState } from "./ui.js";
 
 /** The object schema itself, its `$ref` followed. */
 export function objectOf(schema) {
@@ -60,3 +60,18 @@ export function Fields({ schema, values, onChange }) {
   return html`${Object.entries(properties).map(([name, one]) => html`<${Field} key=${name} name=${name} property=${one.$ref ? objectOf({ ...schema, ...one }) : one}
     required=${required.includes(name)} value=${values[name]} onChange=${(value) => onChange({ ...values, [name]: value })} />`)}`;
 }
+
+/** A text that is to be JSON: `value` is what it says; while it says nothing, `problem` tells why. */
+export function useJson(first) {
+  const [text, setText] = useState(JSON.stringify(first, null, 2));
+  try {
+    return { text, setText, value: JSON.parse(text), problem: null };
+  } catch (error) {
+    return { text, setText, value: undefined, problem: `This is not JSON yet: ${error.message}` };
+  }
+}
+
+/** The field of a `useJson`. */
+export const JsonField = ({ label, hint, of, rows = 8 }) => html`<label>${label}${hint && html` <small>${hint}</small>`}
+  <textarea rows=${rows} spellcheck=${false} aria-invalid=${of.problem !== null} value=${of.text} onInput=${(event) => of.setText(event.target.value)}></textarea>
+  ${of.problem && html`<small class="problem" role="alert">${of.problem}</small>`}</label>`;

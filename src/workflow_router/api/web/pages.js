@@ -1,4 +1,4 @@
-// Owns the list of pages, in the order of the navigation.
+// Owns the list of pages, in the order of the navigation, and the scope that each needs.
 
 import { Approvals } from "./pages/approvals.js";
 import { Audit } from "./pages/audit.js";
@@ -13,16 +13,16 @@ import { Trace } from "./pages/trace.js";
 import { Empty, html } from "./ui.js";
 
 export const PAGES = [
-  { name: "home", title: "Home", icon: "home", show: Home },
-  { name: "approvals", title: "Approvals", icon: "approvals", show: Approvals },
-  { name: "events", title: "Events", icon: "events", show: Events },
-  { name: "mappings", title: "Mappings", icon: "mappings", show: Mappings },
-  { name: "runs", title: "Runs", icon: "runs", show: Runs },
-  { name: "routes", title: "Routes", icon: "routes", show: Routes },
-  { name: "broker", title: "Messages", icon: "broker", show: Broker },
-  { name: "holds", title: "Interceptors", icon: "hold", show: Holds },
-  { name: "trace", title: "Trace", icon: "trace", show: Trace },
-  { name: "audit", title: "Audit", icon: "audit", show: Audit },
+  { name: "home", needs: "state:read", title: "Home", icon: "home", show: Home },
+  { name: "approvals", needs: "approvals:read", title: "Approvals", icon: "approvals", show: Approvals },
+  { name: "events", needs: "events:read", title: "Events", icon: "events", show: Events },
+  { name: "mappings", needs: "mappings:read", title: "Mappings", icon: "mappings", show: Mappings },
+  { name: "runs", needs: "runs:read", title: "Runs", icon: "runs", show: Runs },
+  { name: "routes", needs: "routes:read", title: "Routes", icon: "routes", show: Routes },
+  { name: "broker", needs: "broker:read", title: "Messages", icon: "broker", show: Broker },
+  { name: "holds", needs: "interceptors:read", title: "Interceptors", icon: "hold", show: Holds },
+  { name: "trace", needs: "state:read", title: "Trace", icon: "trace", show: Trace },
+  { name: "audit", needs: "audit:read", title: "Audit", icon: "audit", show: Audit },
 ];
 
 export const NotFound = () => html`<${Empty} title="There is no such page"><a href="#/">Go to the first page</a><//>`;

@@ -5,8 +5,10 @@ import { html, useCallback, useEffect, useRef, useState } from "./vendor/preact-
 import { get } from "./api.js";
 import { ago, inline, moment, short } from "./format.js";
 import { listen } from "./live.js";
+import { heed, may, session } from "./me.js";
 
 export { html, useCallback, useEffect, useRef, useState };
+export { may };
 export { useMemo } from "./vendor/preact-htm.js";
 
 const FRESH_MS = 300; // transitions come in bursts; a page asks again once for all of them
@@ -69,6 +71,19 @@ export function useFresh(kinds, reload, run = null) {
   }, [wanted, reload, run]);
 }
 
+/** Who is signed in, or null. */
+export function useMe() {
+  const [me, setMe] = useState(session.me);
+  useEffect(() => heed(setMe), []);
+  return me;
+}
+
+/** Shows what it holds to those who may do it. */
+export function May({ do: scope, children }) {
+  useMe();
+  return may(scope) ? children : null;
+}
+
 /** The time, each `every_ms`, so that ages and countdowns move. */
 export function useNow(every_ms = 10_000) {
   const [now, setNow] = useState(Date.now());
@@ -81,7 +96,7 @@ export function useNow(every_ms = 10_000) {
 
 const TONES = {
   completed: "good", approved: "good", succeeded: "good", live: "good", ready: "good", acked: "good",
-  running: "busy", leased: "busy", intended: "busy", pending: "quiet", waiting: "wait", open: "wait", canary: "wait",
+  "well formed": "good", running: "busy", leased: "busy", intended: "busy", pending: "quiet", waiting: "wait", open: "wait", canary: "wait",
   suspended: "warn", held: "warn", expired: "warn", abandoned: "warn", spent: "bad", withdrawn: "quiet", shadow: "quiet", disabled: "quiet",
   faulted: "bad", failed: "bad", rejected: "bad", dead: "bad", cancelled: "quiet", stuck: "bad",
 };
@@ -108,7 +123,7 @@ export const Failure = ({ error, retry }) =>
     ${retry && html` <button type="button" class="link" onClick=${retry}>Try again</button>`}</div>`;
 
 /** Said where there is nothing to show. */
-export const Empty = ({ title, children }) => html`<div class="empty"><h3>${title}</h3>${children}</div>`;
+export const Empty = ({ title, children }) => html`<div class="empty"><h3>${title}</h3><div>${children}</div></div>`;
 
 export const Skeleton = ({ rows = 5 }) =>
   html`<div class="skeleton" role="status" aria-label="Loading">${Array.from({ length: rows }, (_, at) => html`<i key=${at}></i>`)}</div>`;
@@ -196,6 +211,29 @@ export function useAction(action, after) {
     }
   };
   return [act, state.busy, state.error];
+}
+
+let asking = null;
+
+/** Ask before something that cannot be taken back; resolves to whether it is wanted. */
+export const ask = (question, verb, kind = "danger") => new Promise((answer) => asking?.({ question, verb, kind, answer }));
+
+/** Where questions are asked. */
+export function Asking() {
+  const [one, setOne] = useState(null);
+  useEffect(() => {
+    asking = setOne;
+    return () => {
+      asking = null;
+    };
+  }, []);
+  if (!one) return null;
+  const answer = (wanted) => {
+    one.answer(wanted);
+    setOne(null);
+  };
+  return html`<${Dialog} title=${one.question} onClose=${() => answer(false)}>
+    <div class="row end"><${Button} autofocus onClick=${() => answer(false)}>No<//><${Button} kind=${one.kind} onClick=${() => answer(true)}>${one.verb}<//></div><//>`;
 }
 
 const notices = new Set();

@@ -6,7 +6,8 @@ import { Empty, html, useRef, useState } from "./ui.js";
 
 const ROW = 36;
 const AROUND = 12;
-const LETTERS = { step: "S", dispatch: "D", attempt: "·", approval: "A", publish: "M", message: "M", sleep: "T", receive: "W", wait: "W", child: "R", run: "R", event: "E", mapping: "P", delivery: "L", answer: "Y" };
+/** The letter of a kind of thing. */
+export const LETTERS = { step: "S", dispatch: "D", attempt: "·", approval: "A", publish: "M", message: "M", sleep: "T", receive: "W", wait: "W", child: "R", run: "R", event: "E", mapping: "P", delivery: "L", answer: "Y" };
 const WAITS = ["approval", "sleep", "receive", "wait"];
 const BAD = ["faulted", "failed", "dead", "rejected", "refused"];
 
@@ -37,11 +38,12 @@ export function Waterfall({ rows, begun, chosen, onChoose, empty }) {
         const left = share(one.started_ms);
         const width = share(one.finished_ms) - left;
         const took = one.finished_ms > one.started_ms ? span(one.finished_ms - one.started_ms) : "";
-        const beside = left + width < 78 ? { left: `${left + width}%` } : { right: `${100 - left}%` };
+        const inside = left + width >= 82 && left <= 14;
+        const beside = inside ? { right: `${100 - left - width}%` } : left + width < 82 ? { left: `${left + width}%` } : { right: `${100 - left}%` };
         return html`<button type="button" key=${one.key} class="step" aria-pressed=${one.key === chosen} onClick=${() => onChoose(one.key)}>
           <span class="name" style=${{ paddingLeft: `${Math.min(one.depth || 0, 12) * 16}px` }}><span class="kind" title=${one.kind} aria-hidden="true">${LETTERS[one.kind] || one.kind[0].toUpperCase()}</span>
             <b title=${one.name}>${one.name}</b><em>${one.note || ""}</em><span class="visually-hidden">${one.kind}, ${one.status}, ${took}</span></span>
-          <span class="lane" aria-hidden="true"><i class="bar ${toneOf(one)}" style=${{ left: `${left}%`, width: `${width}%` }}></i><span class="took" style=${beside}>${took}</span></span>
+          <span class="lane" aria-hidden="true"><i class="bar ${toneOf(one)}" style=${{ left: `${left}%`, width: `${width}%` }}></i><span class="took ${inside ? "inside" : ""}" style=${beside}>${took}</span></span>
         </button>`;
       })}
       <div style=${{ height: `${(rows.length - first - shown.length) * ROW}px` }}></div>

@@ -3,7 +3,7 @@
 import { post, query, signedIn } from "../api.js";
 import { gist, inline, span } from "../format.js";
 import { defaults, Fields, objectOf } from "../form.js";
-import { Button, Empty, Facts, Failure, html, Id, Json, notify, Skeleton, Status, Table, Time, useAction, useData, useNow, useState } from "../ui.js";
+import { Button, Empty, Facts, Failure, html, Id, Json, may, notify, Skeleton, Status, Table, Time, useAction, useData, useNow, useState } from "../ui.js";
 
 const STATUSES = ["open", "approved", "rejected", "expired", "withdrawn"];
 
@@ -77,7 +77,7 @@ function One({ id }) {
         <section class="panel"><header><h2>What is asked</h2></header><div class="body"><${Context} of=${approval.context} /></div></section>
         ${run && html`<section class="panel"><header><h2>The run that waits</h2><${Status} of=${run.status} /><a class="more" href="#/runs/${run.id}">Open</a></header><div class="body"><${Json} of=${run.input} label="Input of the run" /></div></section>`}
       </div><div class="stack">
-        <section class="panel"><header><h2>${approval.status === "open" ? "Your decision" : "Decided"}</h2></header><div class="body">${approval.status === "open"
+        <section class="panel"><header><h2>${approval.status === "open" ? "Your decision" : "Decided"}</h2></header><div class="body">${approval.status === "open" && may("approvals:decide")
           ? html`<${Decide} approval=${approval} reload=${reload} />` : html`<${Status} of=${approval.status} />`}</div></section>
         <section class="panel"><header><h2>Who has decided</h2><span class="more">${yes} of ${approval.quorum}</span></header>${approval.decisions.length === 0
           ? html`<p class="body quiet-text">Nobody yet${approval.roles.length ? `; asked are: ${approval.roles.join(", ")}` : ""}.</p>`

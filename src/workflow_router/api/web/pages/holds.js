@@ -2,9 +2,10 @@
 
 import { call, post } from "../api.js";
 import { inline, span } from "../format.js";
-import { Button, Dialog, Empty, Facts, Failure, html, Id, Json, notify, Skeleton, Status, Table, Time, useAction, useData, useNow, useState } from "../ui.js";
+import { Button, Dialog, Empty, Facts, Failure, html, Id, Json, may, May, notify, Skeleton, Status, Table, Time, useAction, useData, useNow, useState } from "../ui.js";
 
 const POINTS = ["event.accepting", "mapping.acting", "run.starting", "step.starting", "dispatch.starting", "message.publishing"];
+const AT = { event: POINTS[0], mapping: POINTS[1], run: POINTS[2], step: POINTS[3], dispatch: POINTS[4], attempt: POINTS[4], message: POINTS[5], delivery: POINTS[5] };
 const VERDICTS = ["observe", "deny", "hold"];
 
 const COLUMNS = [
@@ -49,13 +50,14 @@ function One({ id }) {
   if (held === null) return error ? html`<${Failure} error=${error} retry=${reload} />` : html`<${Skeleton} />`;
   return html`<div class="head"><p class="crumb"><a href="#/holds">Interceptors</a></p><h1>${held.at}: ${held.subject}</h1><${Status} of=${held.status} />
       <p class="sub">held by ${held.interceptor} version ${held.version}${held.due_ms && held.status === "open" ? `; in ${span(Math.max(0, held.due_ms - now))}: ${held.on_due}` : ""}</p></div>
-    <div class="split"><section class="panel"><header><h2>${held.status === "open" ? "Release or deny" : "Fields"}</h2></header><div class="body">${held.status === "open" ? html`<${Settle} held=${held} reload=${reload} />` : html`<${Json} of=${held.fields} label="Fields" />`}</div></section>
+    <div class="split"><section class="panel"><header><h2>${held.status === "open" ? "Release or deny" : "Fields"}</h2></header><div class="body">${held.status === "open" && may("holds:decide") ? html`<${Settle} held=${held} reload=${reload} />` : html`<${Json} of=${held.fields} label="Fields" />`}</div></section>
       <section class="panel"><header><h2>About</h2></header><div class="body"><${Facts} of=${{ run: held.run && html`<${Id} of=${held.run} href="#/runs/${held.run}" />`, cause: held.correlation && html`<${Id} of=${held.correlation} href="#/trace/${held.correlation}" />`,
         since: html`<${Time} ms=${held.created_ms} />`, "settled by": held.settled_by, reason: held.reason }} /></div></section></div>`;
 }
 
-function Make({ onClose }) {
-  const [draft, setDraft] = useState({ name: "", at: POINTS[3], subject: "", verdict: "hold" });
+/** Makes an interceptor, of anything or of a transition that was seen. */
+function Make({ seen, onClose }) {
+  const [draft, setDraft] = useState({ name: "", at: AT[seen.at] ?? POINTS[3], subject: seen.subject ?? "", verdict: "hold" });
   const [make, busy, error] = useAction(
     () => call("PUT", `/api/interceptors/${encodeURIComponent(draft.name)}`, { at: draft.at, verdict: draft.verdict, ...(draft.subject ? { on: { subject: [draft.subject] } } : {}) }),
     () => {
@@ -74,20 +76,20 @@ function Make({ onClose }) {
     <${Failure} error=${error} /><div class="row"><${Button} type="submit" kind="primary" busy=${busy}>Put in force<//></div></form><//>`;
 }
 
-export function Holds({ rest }) {
+export function Holds({ rest, parameters }) {
   const rules = useData(rest[0] ? null : "/api/interceptors", ["interceptor."]);
   const holds = useData(rest[0] ? null : "/api/holds", ["hold", "intercept", "run.", "step."]);
-  const [makes, setMakes] = useState(false);
+  const [makes, setMakes] = useState(parameters.at !== undefined);
   const [turn, busy, error] = useAction((one) => post(`/api/interceptors/${one.name}/${one.stage === "disabled" ? "enable" : "disable"}`), () => rules.reload());
   if (rest[0]) return html`<${One} id=${rest[0]} />`;
-  const columns = [...COLUMNS, { name: "", of: (one) => html`<${Button} busy=${busy} onClick=${() => turn(one)}>${one.stage === "disabled" ? "Enable" : "Disable"}<//>` }];
+  const columns = [...COLUMNS, { name: "", of: (one) => html`<${May} do="interceptors:write"><${Button} busy=${busy} onClick=${() => turn(one)}>${one.stage === "disabled" ? "Enable" : "Disable"}<//><//>` }];
   const close = () => {
     setMakes(false);
     rules.reload();
   };
-  return html`<div class="head"><h1>Interceptors</h1><div class="actions"><${Button} kind="primary" onClick=${() => setMakes(true)}>New interceptor<//></div></div><div class="stack"><${Failure} error=${error || rules.error} />
+  return html`<div class="head"><h1>Interceptors</h1><div class="actions"><${May} do="interceptors:write"><${Button} kind="primary" onClick=${() => setMakes(true)}>New interceptor<//><//></div></div><div class="stack"><${Failure} error=${error || rules.error} />
     <section class="panel"><header><h2>Held now</h2></header>${!holds.data ? html`<${Skeleton} rows=${2} />` : holds.data.length === 0 ? html`<${Empty} title="Nothing is held">A breakpoint is an interceptor whose verdict is hold.<//>`
       : html`<${Table} label="Held transitions" columns=${HELD} rows=${holds.data} hrefOf=${(one) => `#/holds/${one.id}`} />`}</section>
     <section class="panel"><header><h2>In order</h2></header>${!rules.data ? html`<${Skeleton} rows=${2} />` : rules.data.length === 0 ? html`<${Empty} title="No interceptors">They rule over what is about to happen: events, runs, steps, calls, messages.<//>`
-      : html`<${Table} label="Interceptors" columns=${columns} rows=${rules.data} keyOf=${(one) => one.name} />`}</section></div>${makes && html`<${Make} onClose=${close} />`}`;
+      : html`<${Table} label="Interceptors" columns=${columns} rows=${rules.data} keyOf=${(one) => one.name} />`}</section></div>${makes && html`<${Make} seen=${parameters} onClose=${close} />`}`;
 }

@@ -3,7 +3,7 @@
 import { ago, clock, exact, gist, inline, number, span } from "../format.js";
 import { Chart } from "../chart.js";
 import { listen } from "../live.js";
-import { Copy, Empty, Failure, html, Id, Skeleton, Status, Time, useData, useEffect, useNow, useState } from "../ui.js";
+import { Copy, Empty, Failure, html, Id, may, Skeleton, Status, Time, useData, useEffect, useMe, useNow, useState } from "../ui.js";
 
 const LATEST = 14;
 
@@ -15,7 +15,7 @@ function needs({ approvals, holds, faulted, suspended, subscriptions, routes, li
     ...(suspended?.runs || []).map((one) => ({ tone: "suspended", name: one.workflow, why: inline(one.error?.message ?? one.error ?? "", 160), href: `#/runs/${one.id}`, ms: one.updated_ms })),
     ...(faulted?.runs || []).map((one) => ({ tone: "faulted", name: one.workflow, why: inline(one.error?.message ?? one.error ?? "", 160), href: `#/runs/${one.id}`, ms: one.updated_ms })),
     ...(subscriptions || []).filter((one) => one.progress.dead > 0 || one.stuck).map((one) => ({
-      tone: one.stuck ? "stuck" : "dead", name: one.name, why: one.stuck ? "messages wait and nobody takes them" : `${exact(one.progress.dead)} dead letters`, href: `#/broker/${one.name}`,
+      tone: one.stuck ? "stuck" : "dead", name: one.name, why: one.stuck ? "messages wait and nobody takes them" : `${exact(one.progress.dead)} dead letters`, href: `#/broker/${one.name}${one.stuck ? "" : "?tab=Dead+letters"}`,
     })),
     ...(routes || []).flatMap((route) => route.targets.filter((one) => !one.ready).map((one) => ({
       tone: "failed", name: `${route.name} → ${one.name}`, why: one.reason, href: `#/routes/${route.name}`,
@@ -72,7 +72,7 @@ function shown(one) {
 function Feed() {
   const [latest, setLatest] = useState([]);
   const now = useNow(5_000);
-  const head = useData("/api/audit/head").data;
+  const head = useData(may("audit:read") ? "/api/audit/head" : null).data;
   const before = useData(head && `/api/audit?after=${Math.max(0, head.position - LATEST)}&limit=${LATEST}`).data;
   const told = (line) => ({ ...line.transition, position: line.position, time_ms: line.time_ms });
   useEffect(() => listen((digest) => digest && setLatest((all) => [...digest.latest.map(told).reverse(), ...all].slice(0, LATEST))), []);
@@ -96,16 +96,18 @@ function Begin() {
 }
 
 export function Home() {
+  useMe();
   const state = useData("/api/state", ["event.", "run.", "dispatch.", "message", "approval."]);
   const hour = useData("/api/state/hour", ["event.", "run.", "dispatch.", "mapping.", "route.", "interceptor."]).data;
+  const where = (scope, path) => (may(scope) ? path : null);
   const found = {
-    approvals: useData("/api/approvals?status=open&limit=20", ["approval."]).data,
-    holds: useData("/api/holds?limit=20", ["hold."]).data,
-    limits: useData("/api/limits", ["limit."]).data,
-    faulted: useData("/api/runs?status=faulted&limit=8", ["run.faulted"]).data,
-    suspended: useData("/api/runs?status=suspended&limit=8", ["run."]).data,
-    subscriptions: useData("/api/subscriptions", ["message.dead", "message.redriven", "delivery."]).data,
-    routes: useData("/api/routes", ["dispatch.failed", "target."]).data,
+    approvals: useData(where("approvals:read", "/api/approvals?status=open&limit=20"), ["approval."]).data,
+    holds: useData(where("interceptors:read", "/api/holds?limit=20"), ["hold."]).data,
+    limits: useData(where("limits:read", "/api/limits"), ["limit."]).data,
+    faulted: useData(where("runs:read", "/api/runs?status=faulted&limit=8"), ["run.faulted"]).data,
+    suspended: useData(where("runs:read", "/api/runs?status=suspended&limit=8"), ["run."]).data,
+    subscriptions: useData(where("broker:read", "/api/subscriptions"), ["message.dead", "message.redriven", "delivery."]).data,
+    routes: useData(where("routes:read", "/api/routes"), ["dispatch.failed", "target."]).data,
   };
   if (state.data === null) return state.error ? html`<${Failure} error=${state.error} retry=${state.reload} />` : html`<${Skeleton} />`;
   const { runs, events, dispatches, messages } = state.data;

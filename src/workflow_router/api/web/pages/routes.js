@@ -1,8 +1,9 @@
 // Owns routes: the health of their targets, what limits and budgets have left, and why calls went where they went.
 
 import { call, post, query } from "../api.js";
-import { exact, inline, money, span } from "../format.js";
-import { Button, Dialog, Empty, Facts, Failure, html, Id, Json, notify, Skeleton, Status, Table, Time, useAction, useData, useState } from "../ui.js";
+import { JsonField, useJson } from "../form.js";
+import { exact, money, number, span } from "../format.js";
+import { Button, Dialog, Empty, Facts, Failure, html, Id, Json, may, May, notify, Skeleton, Status, Table, Time, useAction, useData, useState } from "../ui.js";
 
 const CALLS = [
   { name: "Status", of: (one) => html`<${Status} of=${one.status} />`, kind: "short" },
@@ -17,28 +18,44 @@ const CALLS = [
   { name: "When", of: (one) => html`<${Time} ms=${one.created_ms} />`, kind: "number" },
 ];
 
-const targets = (counts) => [
+const took = (rank) => (one) => (one.hour ? span(one.hour.took[rank]) : "–");
+
+const TARGETS = [
   { name: "Target", of: (one) => html`<b>${one.name}</b> <span class="quiet-text">${one.model ?? one.url ?? one.kind}</span>` },
-  { name: "Health", of: (one) => html`<${Status} of=${one.ready ? "ready" : "failed"} /> ${one.reason}`, kind: "short" },
-  { name: "In flight", of: (one) => (one.limit === null ? one.in_flight : `${one.in_flight} of ${one.limit}`), kind: "number" },
-  { name: "Answered", of: (one) => exact(counts?.[one.name]?.succeeded ?? 0), kind: "number" },
-  { name: "Failed", of: (one) => exact(counts?.[one.name]?.failed ?? 0), kind: "number" },
+  { name: "Health", of: (one) => html`<${Status} of=${one.ready ? "ready" : "failed"} /> ${one.reason}${one.ready_in_s ? `, again in ${span(one.ready_in_s * 1000)}` : ""}` },
+  { name: "In flight", of: (one) => `${one.in_flight}${one.limit === null ? "" : ` of ${one.limit}`}${one.waiting ? `, ${one.waiting} wait` : ""}`, kind: "number" },
+  { name: "Calls", of: (one) => exact(one.hour?.took.count ?? 0), kind: "number" },
+  { name: "Failed", of: (one) => (one.hour?.failed ? html`<span class="bad-text">${exact(one.hour.failed)}</span>` : "0"), kind: "number" },
+  { name: "Half in", of: took("p50_ms"), kind: "number" },
+  { name: "95 % in", of: took("p95_ms"), kind: "number" },
+  { name: "99 % in", of: took("p99_ms"), kind: "number" },
+  { name: "Cost", of: (one) => (one.hour?.cost ? money(one.hour.cost) : "–"), kind: "number" },
   { name: "Weight", of: (one) => one.weight, kind: "number" },
 ];
 
-function Route({ route, counts }) {
-  return html`<section class="panel"><header><h2><a href="#/routes/${route.name}">${route.name}</a></h2><span class="quiet-text">${route.policy}</span></header>
-    <${Table} label="Targets of ${route.name}" columns=${targets(counts)} rows=${route.targets} keyOf=${(one) => one.name} /></section>`;
+function Route({ route, hour }) {
+  const rows = route.targets.map((one) => ({ ...one, hour: hour?.targets.find((other) => other.route === route.name && other.target === one.name) }));
+  return html`<section class="panel"><header><h2><a href="#/routes/${route.name}">${route.name}</a></h2><span class="quiet-text">${route.policy}</span><span class="more quiet-text">the last hour</span></header>
+    <${Table} label="Targets of ${route.name}" columns=${TARGETS} rows=${rows} keyOf=${(one) => one.name} /></section>`;
 }
 
+/** An amount of a limit in its unit. */
+const amount = (unit, value) => (unit === "money" ? money(value) : number(value));
+
+/** Limits and budgets burning down: what is left of each, for everybody it is counted for. */
 function Limits() {
-  const { data } = useData("/api/limits", ["dispatch.", "limit."]);
+  const { data } = useData(may("limits:read") ? "/api/limits" : null, ["dispatch.", "limit."]);
   if (!data?.length) return null;
-  return html`<section class="panel"><header><h2>Limits and budgets</h2></header><div class="body stack">${data.map((one) => {
-    const used = one.used ?? 0;
-    const share = Math.min(1, used / (one.limit || one.max || 1));
-    return html`<div key=${one.name + (one.scope ?? "")}><div class="row"><b>${one.name}</b><span class="quiet-text">${inline(one, 160)}</span></div>
-      <div class="meter" role="meter" aria-label=${one.name} aria-valuenow=${Math.round(share * 100)} aria-valuemin="0" aria-valuemax="100"><i class=${share >= 1 ? "bad" : share > 0.8 ? "wait" : ""} style=${{ width: `${share * 100}%` }}></i></div></div>`;
+  return html`<section class="panel"><header><h2>Limits and budgets</h2></header><div class="body budgets">${data.map((one) => {
+    const counters = one.counters.length ? [...one.counters].sort((a, b) => b.used - a.used).slice(0, 6) : [{ subject: "", used: 0 }];
+    const where = Object.entries(one.where).map(([scope, name]) => `${scope} ${name}`).join(", ");
+    return html`<div key=${one.name} class="budget"><div class="row"><b>${one.name}</b><span class="quiet-text">${amount(one.unit, one.amount)} ${one.unit === "money" ? "" : one.unit} ${one.window === "total" ? "in all" : `per ${one.window}`}${one.per ? `, for each ${one.per}` : ""}${where ? `, of ${where}` : ""}</span></div>
+      ${counters.map(({ subject, used }) => {
+        const share = Math.min(1, used / (one.amount || 1));
+        const left = Math.max(0, one.amount - used);
+        return html`<div key=${subject} class="burn"><div class="meter" role="meter" aria-label="${one.name} ${subject}" aria-valuenow=${Math.round(share * 100)} aria-valuemin="0" aria-valuemax="100" aria-valuetext="${amount(one.unit, left)} left">
+            <i class=${share >= 1 ? "bad" : share > 0.8 ? "wait" : ""} style=${{ width: `${share * 100}%` }}></i></div><span>${subject ? html`<em>${subject}</em> ` : ""}${amount(one.unit, left)} left</span></div>`;
+      })}</div>`;
   })}</div></section>`;
 }
 
@@ -50,6 +67,7 @@ function Why({ id, onClose }) {
     <${Json} of=${data} label="The record" /></div>`}<//>`;
 }
 
+/** How calls are shared out: moved with sliders, in force at once. */
 function Weights({ route, onClose }) {
   const [weights, setWeights] = useState(Object.fromEntries(route.targets.map((one) => [one.name, one.weight])));
   const [save, busy, error] = useAction(() => post(`/api/routes/${route.name}/weights`, { weights }), () => {
@@ -60,25 +78,49 @@ function Weights({ route, onClose }) {
     event.preventDefault();
     void save();
   };
-  return html`<${Dialog} title="Weights of ${route.name}" onClose=${onClose}><form onSubmit=${submit}>${route.targets.map((one) => html`<label key=${one.name}>${one.name}
-    <input type="number" min="0" step="any" required value=${weights[one.name]} onInput=${(event) => setWeights({ ...weights, [one.name]: Number(event.target.value) })} /></label>`)}
+  const sum = Object.values(weights).reduce((all, one) => all + one, 0);
+  const top = Math.max(10, ...route.targets.map((one) => one.weight));
+  return html`<${Dialog} title="Weights of ${route.name}" onClose=${onClose}><form onSubmit=${submit}>
+    ${route.policy !== "weighted" && html`<p class="notice wait">The policy of this route is ${route.policy}: weights count only where it is weighted.</p>`}
+    ${route.targets.map((one) => {
+      const set = (event) => setWeights({ ...weights, [one.name]: Number(event.target.value) });
+      return html`<div key=${one.name} class="weight"><label>${one.name}<input type="number" min="0" step="any" required value=${weights[one.name]} onInput=${set} /></label>
+        <input type="range" min="0" max=${top} step=${top / 100} aria-label="Weight of ${one.name}" value=${weights[one.name]} onInput=${set} /><b>${sum ? Math.round((weights[one.name] / sum) * 100) : 0} %</b></div>`;
+    })}
     <${Failure} error=${error} /><div class="row"><${Button} type="submit" kind="primary" busy=${busy}>Put in force<//></div></form><//>`;
 }
 
+const CHATS = ["openai", "anthropic"];
+
+/** One call through the route, for real. */
 function TryIt({ route, onClose }) {
-  const [text, setText] = useState(JSON.stringify({ model: route.name, messages: [{ role: "user", content: "Say hello." }] }, null, 2));
+  const chats = route.targets.some((one) => CHATS.includes(one.kind));
+  const field = useJson(chats ? { model: route.name, messages: [{ role: "user", content: "Say hello." }] } : {});
+  const [method, setMethod] = useState("POST");
+  const [path, setPath] = useState("");
   const [found, setFound] = useState(null);
-  const [send, busy, error] = useAction(() => call("POST", "/v1/chat/completions", JSON.parse(text)), setFound);
-  return html`<${Dialog} title="Try ${route.name}" onClose=${onClose}><p class="quiet-text">This calls the target for real, and counts against budgets.</p>
-    <label>Request<textarea rows="9" spellcheck=${false} value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label><${Failure} error=${error} />
-    <div class="row"><${Button} kind="primary" busy=${busy} onClick=${() => send()}>Send<//></div>${found && html`<${Json} of=${found} label="Answer" />`}<//>`;
+  const [send, busy, error] = useAction(() => {
+    const begun = performance.now();
+    const answered = chats ? post("/v1/chat/completions", field.value) : call(method, `/dispatch/${route.name}/${path}`, method === "GET" ? undefined : field.value);
+    return answered.then((answer) => ({ answer, took: performance.now() - begun }));
+  }, setFound);
+  const submit = (event) => {
+    event.preventDefault();
+    void send();
+  };
+  return html`<${Dialog} title="Try ${route.name}" onClose=${onClose}><form onSubmit=${submit}><p class="quiet-text">This calls the target for real, and counts against budgets.</p>
+    ${!chats && html`<div class="filters"><label>Method<select value=${method} onChange=${(event) => setMethod(event.target.value)}>${["GET", "POST", "PUT", "DELETE"].map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>
+      <label class="grow">Path<input value=${path} onInput=${(event) => setPath(event.target.value)} /></label></div>`}
+    ${(chats || method !== "GET") && html`<${JsonField} label="Request" of=${field} rows=${9} />`}<${Failure} error=${error} />
+    <div class="row"><${Button} type="submit" kind="primary" busy=${busy} disabled=${field.problem !== null}>Send<//></div></form>
+    ${found && html`<p role="status" class="quiet-text">Answered in ${span(found.took)}. <a href="#/routes/${route.name}" onClick=${onClose}>See why this target in the latest calls.</a></p><${Json} of=${found.answer} label="Answer" />`}<//>`;
 }
 
 export function Routes({ rest, parameters }) {
   const name = rest[0];
   const { data, error, reload } = useData("/api/routes", ["dispatch.failed", "target.", "route."]);
-  const state = useData("/api/state", ["dispatch."]).data;
-  const calls = useData(query("/api/dispatches", { limit: 60 }), ["dispatch."]).data;
+  const hour = useData("/api/state/hour", ["dispatch."]).data;
+  const calls = useData(may("dispatches:read") ? query("/api/dispatches", { limit: 60 }) : null, ["dispatch."]).data;
   const [opens, setOpens] = useState("");
   const route = data?.find((one) => one.name === name);
   const close = () => {
@@ -88,9 +130,9 @@ export function Routes({ rest, parameters }) {
   if (data === null) return error ? html`<${Failure} error=${error} retry=${reload} />` : html`<${Skeleton} />`;
   const shown = (calls || []).filter((one) => !name || one.route === name);
   return html`<div class="head">${name && html`<p class="crumb"><a href="#/routes">Routes</a></p>`}<h1>${name || "Routes"}</h1>
-      ${route && html`<div class="actions"><${Button} onClick=${() => setOpens("weights")}>Change weights<//><${Button} kind="primary" onClick=${() => setOpens("try")}>Try a request<//></div>`}</div>
+      ${route && html`<div class="actions"><${May} do="routes:write"><${Button} onClick=${() => setOpens("weights")}>Change weights<//><//><${May} do="dispatch"><${Button} kind="primary" onClick=${() => setOpens("try")}>Try a request<//><//></div>`}</div>
     <div class="stack">${data.length === 0 && html`<section class="panel"><${Empty} title="No routes">Declare them in router.yaml under routes.<//></section>`}
-      <div class="even">${data.filter((one) => !name || one.name === name).map((one) => html`<${Route} key=${one.name} route=${one} counts=${state?.dispatches} />`)}</div>
+      <div class="stack">${data.filter((one) => !name || one.name === name).map((one) => html`<${Route} key=${one.name} route=${one} hour=${hour} />`)}</div>
       <${Limits} />
       <section class="panel"><header><h2>Latest calls</h2></header>${shown.length === 0 ? html`<p class="body quiet-text">None yet.</p>`
         : html`<${Table} label="Latest calls" columns=${CALLS} rows=${shown} hrefOf=${(one) => `#/routes/${one.route}?dispatch=${one.id}`} />`}</section></div>

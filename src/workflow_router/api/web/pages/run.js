@@ -1,34 +1,23 @@
-// Owns the page of one run: what it does now, its steps in time, its calls and their reasons, its values, and what can be done.
+// Owns the page of one run: what it does now, its steps in time and as a graph, and its values. What can be
+// done with it is `run_actions.js`.
 
-import { post } from "../api.js";
 import { exact, span } from "../format.js";
-import { Button, Empty, Facts, Failure, html, Id, Json, notify, Skeleton, Status, Tabs, Time, useAction, useData, useNow, useState } from "../ui.js";
+import { Graph } from "../graph.js";
+import { Button, Facts, Failure, html, Id, Json, May, Skeleton, Status, Tabs, Time, useData, useEffect, useMemo, useNow, useState } from "../ui.js";
 import { Waterfall } from "../waterfall.js";
+import { Compare } from "./compare.js";
+import { NodeDetail } from "./node.js";
+import { Actions, Fork, State } from "./run_actions.js";
+import { Streams } from "./streams.js";
+import { grown } from "./trace.js";
 
+const GROWS = ["run.", "step.", "dispatch.", "message", "approval."];
 const ENDED = ["completed", "faulted", "cancelled"];
 
 /** The question that is open for this run, if one is. */
 function useQuestion(run) {
   const found = useData(run && !ENDED.includes(run.status) ? "/api/approvals?status=open&limit=500" : null, ["approval."]);
   return (found.data || []).find((one) => one.run === run?.id);
-}
-
-function Actions({ run, reload }) {
-  const [act, busy, error] = useAction(
-    async (verb, body) => [verb, await post(`/api/runs/${run.id}/${verb}`, body)],
-    ([verb, found]) => {
-      notify(`${verb}: done`);
-      if (found?.id && found.id !== run.id) location.hash = `#/runs/${found.id}`;
-      else reload();
-    },
-  );
-  const button = (verb, label, kind = "") => html`<${Button} key=${verb} kind=${kind} busy=${busy} onClick=${() => act(verb, {})}>${label}<//>`;
-  return html`<div class="actions">
-    ${run.status === "faulted" && button("retry", "Retry from the failed step", "primary")}
-    ${run.status === "suspended" && button("resume", "Resume", "primary")}
-    ${["running", "waiting"].includes(run.status) && button("pause", "Pause")}
-    ${!ENDED.includes(run.status) && html`<${Button} kind="danger" busy=${busy} onClick=${() => confirm("Cancel this run?") && act("cancel", {})}>Cancel<//>`}
-    <${Failure} error=${error} /></div>`;
 }
 
 /** What the run does now, said in a sentence. */
@@ -60,38 +49,80 @@ function Timeline({ run, question, chosen, onChoose }) {
   return html`<${Waterfall} rows=${rows} begun=${begun} chosen=${chosen} onChoose=${onChoose} empty="No steps yet" />`;
 }
 
-function Detail({ step, dispatches }) {
-  if (!step) return html`<section class="panel"><${Empty} title="Choose a step">Its result, its attempts and why a call went where it went.<//></section>`;
-  const calls = dispatches.filter((one) => one.step_key === step.key);
-  return html`<section class="panel"><header><h2>${step.name}</h2><${Status} of=${step.status} /></header><div class="body stack">
-    <${Facts} of=${{ kind: step.kind, key: step.key, attempts: step.attempts, began: html`<${Time} ms=${step.started_ms} />`, took: span(step.finished_ms - step.started_ms) }} />
-    ${step.error && html`<${Json} of=${step.error} label="Error" />`}
-    ${step.output !== null && html`<${Json} of=${step.output} label="Result" />`}
-    ${calls.map((one) => html`<div key=${one.id} class="stack"><h3><a href="#/routes/${one.route}?dispatch=${one.id}">Call through ${one.route}</a> <${Status} of=${one.status} /></h3>
-      <ul class="reasons">${one.considered.map((other) => html`<li><b>${other.target}</b>${other.picked ? " was picked" : " was not picked"}: ${other.reason}</li>`)}
-        ${one.attempts.map((other) => html`<li>${other.target} ${other.error ? `failed: ${other.error}` : `answered ${other.status}`} after ${span(other.total_ms ?? 0)}</li>`)}</ul></div>`)}
-  </div></section>`;
+/** What the graph and the panel beside it call a step of the run. */
+const nodeOf = (run, step) => ({ id: `${run.id}:${step.key}`, kind: "step", name: step.name, status: step.status, started_ms: step.started_ms, run: run.id, correlation: run.correlation });
+
+const asked = (question, run) => ({ id: question.id, kind: "approval", name: question.name, status: "open", started_ms: question.created_ms, run: run.id, correlation: run.correlation });
+
+/** The tree below one node of a trace. */
+function below(roots, id) {
+  for (const one of roots) {
+    const found = one.id === id ? one : below(one.children, id);
+    if (found) return found;
+  }
+  return null;
 }
+
+function Causes({ run, chosen, onChoose }) {
+  const { data, error } = useData(`/api/trace/${run.id}?limit=10000`, GROWS, run.id);
+  const roots = useMemo(() => {
+    const found = data && below(grown(data.roots), run.id);
+    return found ? [found] : [];
+  }, [data, run.id]);
+  if (data === null) return error ? html`<${Failure} error=${error} />` : html`<${Skeleton} />`;
+  return html`<${Graph} roots=${roots} chosen=${chosen} onChoose=${(id) => onChoose(id, roots)} empty="Nothing of it is in the journal" />`;
+}
+
+/** The picture of a run, with what was chosen of it beside it. */
+function Pictures({ run, question, view, onFork }) {
+  const [chosen, setChosen] = useState(null);
+  const choose = (key) => {
+    const step = run.steps.find((one) => one.key === key);
+    setChosen(step ? nodeOf(run, step) : question?.step_key === key ? asked(question, run) : null);
+  };
+  const inGraph = (id, roots) => setChosen({ ...below(roots, id), correlation: run.correlation });
+  const key = chosen?.kind === "step" ? chosen.id.slice(run.id.length + 1) : question?.id === chosen?.id ? question?.step_key : null;
+  const step = run.steps.find((one) => one.key === key);
+  return html`<div class=${view === "Graph" ? "stack" : "split"}><section class="panel">${view === "Graph"
+      ? html`<${Causes} run=${run} chosen=${chosen?.id} onChoose=${inGraph} />` : html`<${Timeline} run=${run} question=${question} chosen=${key} onChoose=${choose} />`}</section>
+    <${NodeDetail} key=${chosen?.id} node=${chosen} known=${chosen?.kind === "step" || chosen?.id === run.id ? run : undefined} empty="Its result, its attempts and why a call went where it went.">
+      ${step && html`<div class="row"><${May} do="runs:write"><${Button} onClick=${() => onFork(step)}>Fork from here<//><//></div>`}<//></div>`;
+}
+
+function Values({ run }) {
+  return html`<div class="even"><section class="panel"><header><h2>Input</h2></header><div class="body"><${Json} of=${run.input} label="Input" /></div></section>
+    <section class="panel"><header><h2>Output</h2></header><div class="body">${run.output === null && !ENDED.includes(run.status) ? html`<p class="quiet-text">It has not ended.</p>` : html`<${Json} of=${run.output} label="Output" />`}</div></section></div>`;
+}
+
+function About({ run }) {
+  const cause = (id) => id && html`<${Id} of=${id} href="#/trace/${id}" />`;
+  const { chain } = run;
+  return html`<section class="panel"><div class="body"><${Facts} of=${{
+    workflow: run.workflow, version: run.version, status: run.status, "waits for": run.waits_for, cause: cause(run.cause), correlation: cause(run.correlation), started: html`<${Time} ms=${run.created_ms} />`,
+    changed: html`<${Time} ms=${run.updated_ms} />`, archived: run.archived, "goes on as": chain?.continued_as && html`<${Id} of=${chain.continued_as} href="#/runs/${chain.continued_as}" />`,
+    "went on from": chain?.continued_from && html`<${Id} of=${chain.continued_from} href="#/runs/${chain.continued_from}" />` }} /></div></section>`;
+}
+
+const PARTS = ["Timeline", "Graph", "Values", "State", "Streams", "Compare", "About", "JSON"];
 
 export function Run({ id, parameters }) {
   const { data: run, error, reload } = useData(`/api/runs/${id}`, ["run.", "step.", "dispatch.", "approval.", "wait", "timer."], id);
-  const [tab, setTab] = useState(parameters.tab || "Timeline");
-  const [chosen, setChosen] = useState(null);
+  const [tab, setTab] = useState("Timeline");
+  const [forks, setForks] = useState(null);
+  useEffect(() => PARTS.includes(parameters.tab) && setTab(parameters.tab), [parameters.tab]);
   const question = useQuestion(run);
   if (run === null) return error ? html`<${Failure} error=${error} retry=${reload} />` : html`<${Skeleton} />`;
-  const step = run.steps.find((one) => one.key === chosen);
   return html`<div class="head"><p class="crumb"><a href="#/runs">Runs</a> / <a href="#/runs?workflow=${run.workflow}">${run.workflow}</a></p>
-      <h1>${run.workflow}</h1><${Status} of=${run.status} /><a class="button" href="#/trace/${run.id}">What caused it, what it caused</a><${Actions} run=${run} reload=${reload} />
+      <h1>${run.workflow}</h1><${Status} of=${run.status} /><a class="button" href="#/trace/${run.id}">What caused it, what it caused</a><${Actions} run=${run} reload=${reload} onFork=${() => setForks({ step: null })} />
       <p class="sub">${run.id} · started <${Time} ms=${run.created_ms} /> · ${exact(run.steps.length)} steps · ${span(run.updated_ms - run.created_ms)}</p></div>
     <div class="stack"><${Failure} error=${error} retry=${reload} /><${Now} run=${run} question=${question} />
-    <${Tabs} label="Parts of the run" value=${tab} onChange=${setTab} tabs=${["Timeline", "Values", "About", "JSON"]} />
-    ${tab === "Timeline" && html`<div class="split"><section class="panel"><${Timeline} run=${run} question=${question} chosen=${chosen} onChoose=${setChosen} /></section>
-      <${Detail} step=${step} dispatches=${run.dispatches} /></div>`}
-    ${tab === "Values" && html`<div class="even"><section class="panel"><header><h2>Input</h2></header><div class="body"><${Json} of=${run.input} label="Input" /></div></section>
-      <section class="panel"><header><h2>Output</h2></header><div class="body">${run.output === null && !ENDED.includes(run.status) ? html`<p class="quiet-text">It has not ended.</p>` : html`<${Json} of=${run.output} label="Output" />`}</div></section></div>`}
-    ${tab === "About" && html`<section class="panel"><div class="body"><${Facts} of=${{
-      workflow: run.workflow, version: run.version, status: run.status, cause: run.cause && html`<${Id} of=${run.cause} href="#/audit?correlation=${run.correlation}" />`,
-      correlation: run.correlation && html`<${Id} of=${run.correlation} href="#/audit?correlation=${run.correlation}" />`, started: html`<${Time} ms=${run.created_ms} />`, changed: html`<${Time} ms=${run.updated_ms} />`,
-    }} /></div></section>`}
-    ${tab === "JSON" && html`<${Json} of=${run} label="The run as JSON" />`}</div>`;
+    <${Tabs} label="Parts of the run" value=${tab} onChange=${setTab} tabs=${PARTS} />
+    ${(tab === "Timeline" || tab === "Graph") && html`<${Pictures} run=${run} question=${question} view=${tab} onFork=${(step) => setForks({ step })} />`}
+    ${tab === "Values" && html`<${Values} run=${run} />`}
+    ${tab === "State" && html`<${State} run=${run} reload=${reload} />`}
+    ${tab === "Streams" && html`<${Streams} run=${run.id} />`}
+    ${tab === "Compare" && html`<${Compare} run=${run} other=${parameters.with} />`}
+    ${tab === "About" && html`<${About} run=${run} />`}
+    ${tab === "JSON" && html`<${Json} of=${run} label="The run as JSON" />`}</div>
+    ${forks && html`<${Fork} run=${run} first=${forks.step} onClose=${() => setForks(null)} />`}`;
 }

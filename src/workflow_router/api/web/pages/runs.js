@@ -1,8 +1,8 @@
-// Owns the list of runs: filters, bulk actions, pages. One run is `run.js`.
+// Owns the list of runs: filters and saved ones, bulk actions, pages. One run is `run.js`.
 
 import { post, query } from "../api.js";
-import { inline, span } from "../format.js";
-import { Button, Empty, Failure, html, Id, notify, Skeleton, Status, Table, Time, useAction, useCallback, useData, useState } from "../ui.js";
+import { exact, inline, span } from "../format.js";
+import { ask, Button, Empty, Failure, html, Id, May, notify, Skeleton, Status, Table, Time, useAction, useData, useRef, useState } from "../ui.js";
 import { Run } from "./run.js";
 
 const STATUSES = ["pending", "running", "waiting", "suspended", "faulted", "cancelled", "completed"];
@@ -18,16 +18,56 @@ const COLUMNS = [
   { name: "Started", of: (run) => html`<${Time} ms=${run.created_ms} />`, kind: "number" },
 ];
 
+/** Does something to every run of the filter, page by page, and says how far it is. */
 function Bulk({ filter, count, reload }) {
-  const act = useCallback(async (action) => {
-    const found = await post("/api/runs/bulk", { action, ...filter });
-    notify(`${action}: ${inline(found)}`);
+  const [done, setDone] = useState(null);
+  const stop = useRef(false);
+  const [run, busy, error] = useAction(async (action) => {
+    let before;
+    let acted = 0;
+    let failed = 0;
+    stop.current = false;
+    do {
+      const page = await post("/api/runs/bulk", { action, ...filter, before, limit: 100 });
+      acted += page.done.length;
+      failed += page.refused.length;
+      before = page.next;
+      setDone({ action, acted, failed });
+    } while (before && !stop.current);
+    notify(`${action}: ${exact(acted)} done${failed ? `, ${exact(failed)} could not be` : ""}`, failed ? "warn" : "good");
+    setDone(null);
     reload();
-  }, [filter, reload]);
-  const [run, busy, error] = useAction(act);
+  });
   const actions = ACTIONS[filter.status] || [];
-  return count > 0 && actions.length > 0 && html`<div class="row">${actions.map((one) => html`<${Button} key=${one} busy=${busy}
-    onClick=${() => confirm(`${one} all ${filter.status} runs that are listed by this filter?`) && run(one)}>${one} all<//>`)}<${Failure} error=${error} /></div>`;
+  if (count === 0 || actions.length === 0) return null;
+  return html`<${May} do="runs:write"><div class="row">${done && html`<span role="status">${done.action}: ${exact(done.acted)} so far</span><${Button} onClick=${() => { stop.current = true; }}>Stop<//>`}
+    ${!done && actions.map((one) => html`<${Button} key=${one} busy=${busy}
+      onClick=${async () => (await ask(`${one[0].toUpperCase() + one.slice(1)} every ${filter.status} run of this filter?`, "Do it", one === "cancel" ? "danger" : "primary")) && run(one)}>${one[0].toUpperCase() + one.slice(1)} all<//>`)}<${Failure} error=${error} /></div><//>`;
+}
+
+const SAVED = "runs-filters";
+const SAVED_MAX = 20;
+
+/** Filters that were given names, kept in this browser. */
+function Saved({ filter }) {
+  const [saved, setSaved] = useState(() => JSON.parse(localStorage.getItem(SAVED) || "[]"));
+  const keep = (next) => {
+    localStorage.setItem(SAVED, JSON.stringify(next));
+    setSaved(next);
+  };
+  const here = query("#/runs", filter);
+  const known = saved.some((one) => one.href === here);
+  const [name, setName] = useState(null);
+  const save = (event) => {
+    event.preventDefault();
+    keep([...saved.filter((one) => one.name !== name), { name, href: here }].slice(-SAVED_MAX));
+    setName(null);
+  };
+  const proposed = [filter.status, filter.workflow, filter.where].filter(Boolean).join(" ").slice(0, 60);
+  return html`<div class="choices keeps" role="group" aria-label="Saved filters">${saved.map((one) => html`<span key=${one.name} class="saved"><a href=${one.href} aria-current=${one.href === here ? "true" : null}>${one.name}</a>
+      <button type="button" aria-label="Forget ${one.name}" onClick=${() => keep(saved.filter((other) => other !== one))}>×</button></span>`)}
+    ${here !== "#/runs" && !known && name === null && html`<button type="button" onClick=${() => setName(proposed)}>Save this filter</button>`}
+    ${name !== null && html`<form class="row" onSubmit=${save}><input aria-label="Name of the filter" required maxlength="60" autofocus value=${name} onInput=${(event) => setName(event.target.value)} /><${Button} type="submit">Save<//></form>`}</div>`;
 }
 
 function List({ parameters }) {
@@ -39,7 +79,7 @@ function List({ parameters }) {
   const go = (more) => {
     location.hash = query("#/runs", { workflow, status, where, ...more });
   };
-  return html`<div class="head"><h1>Runs</h1><div class="actions"><${Bulk} filter=${{ workflow: workflow || undefined, status: status || undefined }} count=${data?.runs.length || 0} reload=${reload} /></div></div>
+  return html`<div class="head"><h1>Runs</h1><div class="actions"><${Bulk} filter=${{ workflow: workflow || undefined, status: status || undefined, where: where || undefined }} count=${data?.runs.length || 0} reload=${reload} /></div></div>
     <div class="filters">
       <label>Workflow <select value=${workflow} onChange=${(event) => go({ workflow: event.target.value, before: "" })}>
         <option value="">all</option>${(workflows.data || []).map((one) => html`<option key=${one.name} value=${one.name}>${one.name}</option>`)}</select></label>
@@ -48,6 +88,7 @@ function List({ parameters }) {
       <label class="grow">Attributes <input type="search" placeholder="customer=ada and amount>100" value=${written}
         onInput=${(event) => setWritten(event.target.value)} onKeyDown=${(event) => event.key === "Enter" && go({ where: written, before: "" })} /></label>
     </div>
+    <${Saved} filter=${{ workflow, status, where }} />
     <${Failure} error=${error} retry=${reload} />
     <section class="panel">${data === null
       ? !error && html`<${Skeleton} rows=${8} />`

@@ -1,33 +1,25 @@
-// Owns the one picture of a cause: from any id the whole tree of what its root led to, on a time axis, live while it grows.
+// Owns the one picture of a cause: from any id the whole tree of what its root led to, on a time axis and as a graph, live while
+// it grows.
 
 import { exact } from "../format.js";
-import { Button, Empty, Facts, Failure, html, Id, Json, Skeleton, Status, Time, useData, useNow, useState } from "../ui.js";
+import { Graph } from "../graph.js";
+import { Button, Failure, html, Skeleton, Tabs, useData, useMemo, useNow, useState } from "../ui.js";
 import { Waterfall } from "../waterfall.js";
+import { NodeDetail } from "./node.js";
 
 const GROWS = ["event.", "mapping.", "run.", "step.", "dispatch.", "message", "delivery.", "approval."];
 const ENDED = ["completed", "faulted", "cancelled", "succeeded", "failed", "approved", "rejected", "acknowledged", "continued"];
-const PAGES = { event: "events", run: "runs", approval: "approvals", mapping: "mappings" };
 
-/** The tree as rows, each after its parent, siblings by when they began. */
-function rowsOf(nodes, now, depth = 0) {
-  return [...nodes].sort((a, b) => a.started_ms - b.started_ms).flatMap((one) => {
-    const open = one.finished_ms === null && ["running", "waiting", "open", "pending", "intended"].includes(one.status);
-    const row = { ...one, key: one.id, depth, open, finished_ms: one.finished_ms ?? (open ? now : one.started_ms), note: ENDED.includes(one.status) ? "" : one.status };
-    return [row, ...rowsOf(one.children, now, depth + 1)];
-  });
-}
+/** The tree with what goes on now, children by when they began. */
+export const grown = (nodes) => [...nodes].sort((a, b) => a.started_ms - b.started_ms).map((one) => ({
+  ...one, open: one.finished_ms === null && ["running", "waiting", "open", "asked", "pending", "intended", "started"].includes(one.status), children: grown(one.children),
+}));
 
-function Detail({ node }) {
-  if (!node) return html`<section class="panel"><${Empty} title="Choose a line">What it was, and where to look further.<//></section>`;
-  const page = PAGES[node.kind];
-  const run = node.kind === "run" ? null : node.run;
-  const { children, key, depth, open, note, ...plain } = node; // what the picture added is none of the router's
-  return html`<section class="panel"><header><h2>${node.name}</h2><${Status} of=${node.status} /></header><div class="body stack">
-    <${Facts} of=${{ kind: node.kind, id: html`<${Id} of=${node.id} href=${page && `#/${page}/${node.kind === "mapping" ? node.name : node.id}`} />`, run: run && html`<${Id} of=${run} href="#/runs/${run}" />`,
-      began: html`<${Time} ms=${node.started_ms} />`, "led to": children.length ? `${exact(children.length)} more` : null }} />
-    ${node.kind === "dispatch" && html`<a href="#/routes?dispatch=${node.id}">Why this target</a>`}
-    <${Json} of=${plain} label="The node" /></div></section>`;
-}
+/** The tree as rows, each after its parent. */
+const rowsOf = (nodes, now, depth = 0) => nodes.flatMap((one) => [
+  { ...one, key: one.id, depth, finished_ms: one.finished_ms ?? (one.open ? now : one.started_ms), note: ENDED.includes(one.status) ? "" : one.status },
+  ...rowsOf(one.children, now, depth + 1),
+]);
 
 function Ask() {
   const [id, setId] = useState("");
@@ -40,17 +32,22 @@ function Ask() {
     <div class="row"><${Button} type="submit" kind="primary">Show what it belongs to<//></div></form></div></section>`;
 }
 
-function One({ id }) {
+function One({ id, parameters }) {
   const { data, error, reload } = useData(`/api/trace/${encodeURIComponent(id)}`, GROWS);
   const [chosen, setChosen] = useState(id);
+  const [view, setView] = useState(parameters.view === "graph" ? "Graph" : "Timeline");
   const now = useNow(1_000);
+  const roots = useMemo(() => grown(data?.roots ?? []), [data]);
   if (data === null) return error ? html`<div class="head"><h1>Trace</h1></div><${Failure} error=${error} retry=${reload} />` : html`<${Skeleton} />`;
-  const rows = rowsOf(data.roots, now);
+  const rows = rowsOf(roots, now);
   const begun = rows.reduce((first, one) => Math.min(first, one.started_ms), Infinity);
+  const node = rows.find((one) => one.id === chosen);
   return html`<div class="head"><p class="crumb"><a href="#/trace">Trace</a></p><h1>${data.roots[0]?.name ?? "Trace"}</h1>
       <p class="sub">${exact(data.count)} of one cause${data.cut ? "; the rest is left out" : ""}</p></div>
-    <div class="split"><section class="panel"><${Waterfall} rows=${rows} begun=${begun} chosen=${chosen} onChoose=${setChosen} empty="Nothing yet" /></section>
-      <${Detail} node=${rows.find((one) => one.id === chosen)} /></div>`;
+    <div class="stack"><${Tabs} label="Views of the cause" value=${view} onChange=${setView} tabs=${["Timeline", "Graph"]} />
+    <div class=${view === "Graph" ? "stack" : "split"}><section class="panel">${view === "Graph" ? html`<${Graph} roots=${roots} chosen=${chosen} onChoose=${setChosen} empty="Nothing yet" />`
+      : html`<${Waterfall} rows=${rows} begun=${begun} chosen=${chosen} onChoose=${setChosen} empty="Nothing yet" />`}</section>
+      <${NodeDetail} key=${chosen} node=${node && { ...node, correlation: data.correlation }} empty="What it was given and gave, its attempts, why it was decided so." /></div></div>`;
 }
 
-export const Trace = ({ rest }) => (rest[0] ? html`<${One} id=${rest[0]} />` : html`<${Ask} />`);
+export const Trace = ({ rest, parameters }) => (rest[0] ? html`<${One} key=${rest[0]} id=${rest[0]} parameters=${parameters} />` : html`<${Ask} />`);
