@@ -22,7 +22,9 @@ from workflow_router.core.message_broker.ports import Subscription
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GIVEN = f"00-{TRACE}-{PARENT}-01"
 JSON = [("Content-Type", "application/json")]
-USED = answer(b'{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}', headers=JSON)
+USED = answer(
+    b'{"model":"gpt-5-2025-08-07","choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}', headers=JSON
+)
 CANARY = "canary-prompt-7d10"
 CHAT: dict[str, object] = {"model": "m", "messages": [{"role": "user", "content": CANARY}]}
 
@@ -98,7 +100,8 @@ def test_a_run_its_steps_and_calls_are_one_trace_that_the_target_sees() -> None:
             assert (await door.runtime.engine.ended(run_id)).status == "completed"
             run, call = spans.one("run flow"), spans.one("chat gpt-5")
             assert (ids(run)[0], parent(run)) == (TRACE, PARENT)
-            assert [f"{link.context.span_id:016x}" for link in run.links] == [PARENT]
+            door_span = spans.one("POST /events")
+            assert [f"{link.context.span_id:016x}" for link in run.links] == [PARENT, ids(door_span)[1]]
             steps = spans.named("step flaky")
             assert [dict(step.attributes or {})["workflow_router.step.attempt"] for step in steps] == [1, 2, 1]
             assert [step.status.status_code for step in steps] == [StatusCode.ERROR, StatusCode.UNSET, StatusCode.UNSET]
@@ -112,6 +115,7 @@ def test_a_run_its_steps_and_calls_are_one_trace_that_the_target_sees() -> None:
             assert told["gen_ai.operation.name"] == "chat"
             assert told["gen_ai.provider.name"] == "openai"
             assert told["gen_ai.request.model"] == "gpt-5"
+            assert told["gen_ai.response.model"] == "gpt-5-2025-08-07"
             assert (told["gen_ai.usage.input_tokens"], told["gen_ai.usage.output_tokens"]) == (7, 2)
             assert (told["server.address"], told["workflow_router.target"]) == ("127.0.0.1", "a")
             assert call.kind is SpanKind.CLIENT
@@ -135,8 +139,15 @@ def test_the_gateway_goes_on_with_the_trace_of_its_caller_under_a_new_span(*, st
             for given in (headers, {"traceparent": "00-nonsense"}, {}):
                 await door.call("POST", "/v1/chat/completions", {**CHAT, "stream": stream}, given)
             first, second, third = spans.named("chat gpt-5")
-            assert (ids(first)[0], parent(first)) == (TRACE, PARENT)
-            assert parent(second) is parent(third) is None
+            served_spans = spans.named("POST /v1/chat/completions")
+            assert [parent(span) for span in served_spans] == [PARENT, None, None]
+            assert ids(served_spans[0])[0] == TRACE
+            assert [parent(one) for one in (first, second, third)] == [ids(span)[1] for span in served_spans]
+            for span in served_spans:
+                assert span.kind is SpanKind.SERVER
+                told = dict(span.attributes or {})
+                assert (told["http.request.method"], told["http.response.status_code"]) == ("POST", 200)
+                assert told["http.route"] == "/v1/chat/completions"
             assert len({ids(span)[0] for span in (first, second, third)}) == 3
             seen = server.requests[0]
             assert seen.header("tracestate") == "vendor=1"
@@ -162,6 +173,59 @@ def test_a_call_that_fails_says_so_without_words() -> None:
             assert call.status.status_code is StatusCode.ERROR
             assert dict(call.attributes or {})["error.type"] == "failed"
             assert CANARY not in "".join(span.to_json() for span in spans.all)
+
+    asyncio.run(main())
+
+
+def test_the_span_of_a_door_tells_the_template_of_its_path_and_never_what_stands_in_it() -> None:
+    spans = Spans()
+
+    async def main() -> None:
+        async with (
+            serving(always(answer(b"{}", status=500, headers=JSON))) as server,
+            served(Router("r"), routes=[route(server.url)], tracer_provider=spans.provider) as door,
+        ):
+            await door.call("POST", f"/dispatch/m/{CANARY}?q={CANARY}", {})
+            await door.call("GET", f"/api/runs/{CANARY}")
+            await door.call("GET", f"/{CANARY}")
+            await door.call("GET", "/healthz")
+            doors = [span for span in spans.all if span.kind is SpanKind.SERVER]
+            assert [span.name for span in doors] == ["POST /dispatch/{route}/{path}", "GET /api/runs/{run_id}", "GET"]
+            codes = [dict(span.attributes or {})["http.response.status_code"] for span in doors]
+            assert codes == [500, 404, 404]
+            assert [span.status.status_code for span in doors] == [StatusCode.ERROR, StatusCode.UNSET, StatusCode.UNSET]
+            assert CANARY not in "".join(span.to_json() for span in spans.all)
+
+    asyncio.run(main())
+
+
+def test_a_mapping_hands_the_trace_of_its_event_on_to_what_it_publishes_and_emits() -> None:
+    spans, router, handled = Spans(), Router("r"), asyncio.Event()
+    done = asyncio.Event()
+
+    @router.subscribe("orders")
+    async def handle(message: object) -> None:
+        handled.set()
+
+    @router.workflow
+    async def flow(text: str) -> None:
+        done.set()
+
+    router.on({"type": ["com.example.order"]}, name="tell", publish={"topic": "orders", "body": "${ event.data }"})
+    router.on({"type": ["com.example.order"]}, name="lead", emit={"type": "com.example.led", "data": "${ event.data }"})
+    router.on({"type": ["com.example.led"]}, name="follow", start=flow, input="${ event.id }")
+
+    async def main() -> None:
+        async with served(router, tracer_provider=spans.provider) as door:
+            await door.send(id="1", traceparent=GIVEN, tracestate="vendor=1", data={"n": 1})
+            async with asyncio.timeout(10):
+                await handled.wait()
+                await done.wait()
+        process, run = spans.one("process orders"), spans.one("run flow")
+        for one in (process, run):
+            assert (ids(one)[0], parent(one)) == (TRACE, PARENT)
+            assert f"{one.links[0].context.span_id:016x}" == PARENT
+            assert one.links[0].context.trace_state.get("vendor") == "1"
 
     asyncio.run(main())
 
@@ -235,9 +299,9 @@ def test_a_run_taken_up_again_makes_no_span_twice_and_stays_in_its_trace(tmp_pat
         async with served(project(), store=store, tracer_provider=after.provider) as door:
             await door.runtime.signals.send(run_id, "go", b"1")
             assert (await door.runtime.engine.ended(run_id)).status == "completed"
-        assert [span.name for span in before.all] == ["step first", "run flow"]
-        assert [span.name for span in after.all] == ["step second", "run flow"]
-        assert {ids(span)[0] for span in (*before.all, *after.all)} == {TRACE}
+        assert [span.name for span in before.all if span.kind is SpanKind.INTERNAL] == ["step first", "run flow"]
+        assert [span.name for span in after.all if span.kind is SpanKind.INTERNAL] == ["step second", "run flow"]
+        assert {ids(span)[0] for span in (*before.all, *after.all) if span.kind is SpanKind.INTERNAL} == {TRACE}
         assert dict(after.one("run flow").attributes or {})["workflow_router.run.resumed"] is True
 
     asyncio.run(main())

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from workflow_router.api.access import Access
-from workflow_router.api.asgi import Headers
 from workflow_router.api.lately import Lately
 from workflow_router.api.metrics import Metrics
 from workflow_router.core.event_mappings.webhooks import Source
@@ -39,8 +38,3 @@ class Context:
         self.observers = 0
         self.readers = 0
         self.streams = 0
-
-    def enter(self, headers: Headers) -> None:
-        """Go on with the trace of a request, where somebody makes spans."""
-        if self.runtime.traces is not None:
-            self.runtime.traces.enter(headers)

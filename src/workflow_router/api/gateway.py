@@ -149,6 +149,12 @@ class Gateway:
         """Whether the path is one of the gateway's doors."""
         return path in _MODEL_DOORS or path == _MODELS or path.startswith(_DISPATCH)
 
+    def template(self, path: str) -> str | None:
+        """The path with parameters in place of what it names; None where it is none of its own."""
+        if path.startswith(_DISPATCH):
+            return "/dispatch/{route}/{path}"
+        return path if self.handles(path) else None
+
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request. Where the caller leaves, the call at the target is cancelled."""
         exchange = _Exchange(scope, receive, send)

@@ -25,6 +25,7 @@ from workflow_router.core.runtime import Runtime
 BODY_MAX_BYTES = 1_048_576
 
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
+_UNTOLD = frozenset({"/healthz", "/readyz", "/metrics"})  # asked for every few seconds, which nobody wants to trace
 _log = logging.getLogger(__name__)
 
 
@@ -74,7 +75,22 @@ class Api:
             return
         if scope["type"] != "http":
             raise RuntimeError(f"Only HTTP is served here, not {scope['type']}.")
-        self.context.enter(scope["headers"])
+        traces = self.context.runtime.traces
+        if traces is None or scope["path"] in _UNTOLD:
+            await self._serve(scope, receive, send)
+            return
+        one = self._routes.find(scope["raw_path"].decode("latin-1")).methods.get(scope["method"])
+        path = self._gateway.template(scope["path"]) if one is None and self._gateway is not None else None
+        with traces.serving(scope["method"], path if one is None else one.path, scope["headers"]) as answered:
+
+            async def telling(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    answered(message["status"])
+                await send(message)
+
+            await self._serve(scope, receive, telling)
+
+    async def _serve(self, scope: Message, receive: Receive, send: Send) -> None:
         method: str = scope["method"]
         found = self._routes.find(scope["raw_path"].decode("latin-1"))
         one = found.methods.get(method)

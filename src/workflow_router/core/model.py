@@ -15,6 +15,7 @@ from workflow_router.core.states import (
 )
 
 DEFAULT_TENANT = "default"
+TRACE = ("traceparent", "tracestate")  # what carries a trace in headers, and in attributes of events (W3C)
 # What the types of all events begin with that the router makes itself.
 OWN_TYPE = "dev.workflow-router."
 

@@ -1,6 +1,7 @@
 """What the engines' joint needs of traces. Refuses to know who makes them: without any, nothing is called."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from workflow_router.core.dispatch_route.entry import Traced
@@ -12,8 +13,10 @@ from workflow_router.core.model import Delivery
 class Traces(Protocol):
     """Spans of what is done, and the context of a trace that is taken in and passed on."""
 
-    def enter(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Go on, in this task, with the trace of a request."""
+    def serving(
+        self, method: str, route: str | None, headers: Iterable[tuple[bytes, bytes]]
+    ) -> AbstractContextManager[Callable[[int], None]]:
+        """Go on with the trace of a request, under a span of its own, which is to be told the status of the answer."""
         ...
 
     def carried(self, headers: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,8 @@ Refuses payloads, prompts, headers, queries and texts of errors: a span tells ki
 """
 
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from contextvars import Token
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from workflow_router.core.dispatch_route.entry import Facts
 from workflow_router.core.dispatch_route.model import Call, Caller, Route
 from workflow_router.core.dispatch_route.ports import Answer, Outgoing, Transport, TransportFailed
 from workflow_router.core.message_broker.consume import Handle
-from workflow_router.core.model import Delivery, DispatchRecord, Run
+from workflow_router.core.model import TRACE, Delivery, DispatchRecord, Run
 from workflow_router.core.orchestration.executing import Reached
 from workflow_router.core.orchestration.live import LiveRun
 from workflow_router.core.orchestration.step_execution_handler import Proceed, StepCall
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Link, Span, TracerProvider
 
-HEADERS = ("traceparent", "tracestate")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
 STARTING_MAX = 10_000  # runs whose message is remembered until they begin
 
 _OPERATIONS = {
@@ -81,11 +82,35 @@ class Tracing:
 
     # --- context in and out -----------------------------------------------------------------------------------------
 
-    def enter(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Go on, in this task, with the trace of a request; one that is malformed is left out (W3C Trace Context)."""
+    @contextmanager
+    def serving(
+        self, method: str, route: str | None, headers: Iterable[tuple[bytes, bytes]]
+    ) -> Generator[Callable[[int], None]]:
+        """Go on with the trace of a request, under a span of its own, which is to be told the status of the answer.
+
+        A context that is malformed is left out (W3C Trace Context). What stands in the path is told as the template's
+        parameter only: it may name a person, or be a secret.
+        """
         given = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers if name in _RAW}
-        if given:
-            self._context.attach(self._extracted(given))
+        known = method if method in _METHODS else "_OTHER"
+        attributes = {"http.request.method": known, "url.scheme": "http"}
+        if route is not None:
+            attributes |= {"http.route": route, "url.path": route}
+        with self._tracer.start_as_current_span(
+            f"{known if known != '_OTHER' else 'HTTP'}{f' {route}' if route else ''}",
+            context=self._extracted(given),
+            kind=self._trace.SpanKind.SERVER,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+
+            def answered(status: int) -> None:
+                span.set_attribute("http.response.status_code", status)
+                if status >= 500:
+                    self._failed(span, str(status))
+
+            yield answered
 
     def carried(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Headers of a message with the current context, unless they have one."""
@@ -102,7 +127,8 @@ class Tracing:
                 del self._starting[next(iter(self._starting))]
 
     def _extracted(self, headers: Mapping[str, str]) -> "Context":
-        return self._propagator.extract({name: headers[name] for name in HEADERS if name in headers})
+        found = {name: headers[name] for name in TRACE if name in headers}
+        return self._propagator.extract(found, context=self._context.Context())
 
     def _link(self, context: "Context") -> "list[Link]":
         found = self._trace.get_current_span(context).get_span_context()
@@ -115,13 +141,12 @@ class Tracing:
         run = live.run
         current = live.fresh and run.id not in self._starting  # else this task is none of whoever started the run
         origin = await self._origin(run)
-        parent = self._context.get_current() if current else self._context.Context()
-        if not self._link(parent) and origin is not None:
-            parent = origin
+        given = self._context.get_current() if current else self._context.Context()
+        parent = given if origin is None else origin  # the event's own trace goes before that of the request it came in
         with self._tracer.start_as_current_span(
             f"run {run.workflow}",
             context=parent,
-            links=[] if origin is None else self._link(origin),
+            links=[] if origin is None else [*self._link(origin), *self._link(given)],
             attributes={
                 "workflow_router.run.id": run.id,
                 "workflow_router.workflow": run.workflow,
@@ -228,6 +253,8 @@ class Tracing:
         span.set_attribute("workflow_router.dispatch.id", record.id)
         if record.target is not None:
             span.set_attribute("workflow_router.target", record.target)
+        if facts.answered is not None:
+            span.set_attribute("gen_ai.response.model", facts.answered)
         if facts.input_tokens is not None:
             span.set_attribute("gen_ai.usage.input_tokens", facts.input_tokens)
             span.set_attribute("gen_ai.usage.output_tokens", facts.output_tokens or 0)
@@ -255,7 +282,7 @@ class Tracing:
             own: dict[str, str] = {}
             self._propagator.inject(own)
             if own:
-                others = [pair for pair in request.headers if pair[0] not in HEADERS]
+                others = [pair for pair in request.headers if pair[0] not in TRACE]
                 request = _with_headers(request, (*others, *own.items()))
             try:
                 answer = await transport.send(request)
@@ -311,7 +338,7 @@ def traced(tracing: Tracing | None, transport: Transport) -> Transport:
     return transport if tracing is None else TracedTransport(tracing, transport)
 
 
-_RAW = frozenset(name.encode() for name in HEADERS)
+_RAW = frozenset(name.encode() for name in TRACE)
 
 
 def _provider(host: str, path: str) -> str:

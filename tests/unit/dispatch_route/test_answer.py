@@ -66,8 +66,21 @@ def test_when_to_come_back(status: int, headers: dict[str, str], expected: tuple
     ],
 )
 def test_usage_of_a_whole_answer(body: bytes, usage: object) -> None:
-    found = usage_of(body)
+    found, model = usage_of(body)
+    assert model is None
     assert (None if found is None else json.loads(found)) == usage
+
+
+def test_the_model_that_an_answer_says_it_is_of() -> None:
+    assert usage_of(b'{"model":"gpt-5-2025-08-07","usage":{"total_tokens":1}}')[1] == "gpt-5-2025-08-07"
+    for event in (
+        b'{"model":"m-1","choices":[{"finish_reason":"stop"}]}',
+        b'{"type":"message_start","message":{"model":"m-1","usage":{}}}',
+        b'{"type":"response.completed","response":{"model":"m-1"}}',
+    ):
+        stream = EventStream()
+        stream.feed(b"data: " + event + b"\n\ndata: [DONE]\n\n")
+        assert stream.model == "m-1"
 
 
 CHAT = (

@@ -70,12 +70,14 @@ class _Choice(msgspec.Struct):
 
 class _Inner(msgspec.Struct):
     usage: dict[str, object] | None = None
+    model: str | None = None
 
 
 class _Told(msgspec.Struct):
     """The members that tell of usage and end, over the wire formats; others are skipped without being decoded."""
 
     type: str | None = None
+    model: str | None = None
     usage: dict[str, object] | None = None
     message: _Inner | str | None = None
     response: _Inner | None = None
@@ -84,9 +86,10 @@ class _Told(msgspec.Struct):
 
 
 class _Counted(msgspec.Struct):
-    """The one member of a whole answer that matters here."""
+    """The two members of a whole answer that matter here."""
 
     usage: dict[str, object] | None = None
+    model: str | None = None
 
 
 _told = msgspec.json.Decoder(_Told)
@@ -102,15 +105,15 @@ _MARKS = (
 )
 
 
-def usage_of(body: bytes) -> bytes | None:
-    """The token counts of a complete JSON answer, as the provider wrote them."""
+def usage_of(body: bytes) -> tuple[bytes | None, str | None]:
+    """The token counts of a complete JSON answer, as the provider wrote them, and the model that it says it is of."""
     if b'"usage"' not in body:
-        return None
+        return None, None
     try:
-        usage = _counted.decode(body).usage
+        found = _counted.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        return None
-    return None if usage is None else to_json(usage)
+        return None, None
+    return None if found.usage is None else to_json(found.usage), found.model
 
 
 class EventStream:
@@ -119,9 +122,11 @@ class EventStream:
     Attributes:
         ended: the format's last event was seen; nothing can be missing.
         finished: the model said why it stopped; only bookkeeping can be missing.
+        model: the model that the answer says it is of, once it has.
     """
 
     def __init__(self) -> None:
+        self.model: str | None = None
         self.ended = self.finished = False
         self._usage: dict[str, object] = {}
         self._rest = b""
@@ -156,6 +161,7 @@ class EventStream:
         except (msgspec.DecodeError, RecursionError):
             return
         inner = told.message or told.response
+        self.model = told.model or (inner.model if isinstance(inner, _Inner) else None) or self.model
         for usage in (inner.usage if isinstance(inner, _Inner) else None, told.usage):
             self._usage.update({name: count for name, count in (usage or {}).items() if count is not None})
         self._last |= told.type in _ENDS or told.error is not None

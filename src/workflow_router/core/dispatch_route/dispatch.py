@@ -136,7 +136,7 @@ class Dispatcher:
         reached = await self._guarded(flight, on_intent, on_final, whole=True)
         reached.trial.end("good")
         if flight.target is not None and flight.target.kind == "openai":
-            flight.usage = usage_of(reached.body)
+            flight.usage, flight.answered = usage_of(reached.body)
         status = reached.answer.status
         if flight.tape is not None:
             flight.tape.begin(reached.answer.headers)

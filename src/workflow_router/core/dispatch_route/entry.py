@@ -28,6 +28,7 @@ class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     Attributes:
         record: `before` or `batched`.
+        model: as it was asked for at the target. answered: as the answer names it; they often differ by a date.
         cost: billionths of a dollar, by the table of prices of that version.
         waited_ms: for limits.
         refused: why it was not sent.
@@ -41,6 +42,7 @@ class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
     workflow: str | None = None
     record: str = "batched"
     model: str | None = None
+    answered: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost: int | None = None
@@ -50,6 +52,13 @@ class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
     reserved: dict[str, int] = {}
     cache: str | None = None
     answer_of: str | None = None
+
+
+class _Answered(msgspec.Struct):
+    answered: str | None = None
+
+
+_answered = msgspec.json.Decoder(_Answered)
 
 
 class _Books(Protocol):
@@ -191,6 +200,8 @@ class Entry:
             cache=self._cache,
             answer_of=self._answer_of,
         )
+        if record.facts is not None:
+            facts.answered = _answered.decode(record.facts).answered
         tokens = tokens_of(record.usage)
         if tokens is not None:
             facts.model = self._model(record.target)

@@ -41,6 +41,7 @@ class Flight:
         self.target: Target | None = None
         self.seat: Slots | None = None  # room that was waited for, until an attempt takes it
         self.usage: bytes | None = None
+        self.answered: str | None = None  # the model that the answer says it is of
         self.tape: Tape | None = None  # of calls whose bodies are kept
         self.hidden: list[str] = []  # secrets of targets, of calls whose bodies are kept: they are taken out of them
         self.attempts: list[Attempt] = []
@@ -112,6 +113,7 @@ class Flight:
             usage=self.usage,
             created_ms=self._created_ms,
             finished_ms=None if status is DispatchStatus.INTENDED else self._clock.now_ms(),
+            facts=None if self.answered is None else to_json({"answered": self.answered}),
         )
 
 

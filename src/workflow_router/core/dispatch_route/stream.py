@@ -105,7 +105,7 @@ class Stream:
         else:
             self._trial.end("good" if error is None else "bad", error)
         if self._events is not None:
-            self._flight.usage = self._events.usage
+            self._flight.usage, self._flight.answered = self._events.usage, self._events.model
         self.record = record = self._flight.record(status)
         if self._on_final is not None:
             self._on_final(record)

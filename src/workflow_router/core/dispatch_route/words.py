@@ -32,6 +32,8 @@ def explained(record: DispatchRecord) -> list[str]:
     lines += [_attempted(number, one) for number, one in enumerate(_attempts.decode(record.attempts), 1)]
     if facts.input_tokens is not None:
         price = "" if facts.cost is None else f", which cost {told('money', facts.cost)} by prices {facts.prices}"
+        if facts.answered not in {None, facts.model}:
+            lines.append(f"The answer is of the model {facts.answered}, where {facts.model} was asked for.")
         lines.append(f"It used {facts.input_tokens} tokens in and {facts.output_tokens} out{price}.")
     return lines
 

@@ -18,7 +18,7 @@ from workflow_router.core.event_mappings.perform import Performed, Performing
 from workflow_router.core.event_mappings.plan import Plan, chain_of, plan
 from workflow_router.core.event_mappings.ports import AcceptedEvent
 from workflow_router.core.event_mappings.target import Effect
-from workflow_router.core.model import DEFAULT_TENANT, Event, NewMessage, Run, Signal, Transition
+from workflow_router.core.model import DEFAULT_TENANT, TRACE, Event, NewMessage, Run, Signal, Transition
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.codec import to_canonical_json
@@ -215,6 +215,7 @@ class Ingest:
             chain=chain_of(event),
             correlation=correlation,
             tenant=tenant,
+            trace={name: str(event.extensions[name]) for name in TRACE if name in event.extensions},
         )
         made.failures.update(found.failures)
         accepted = AcceptedEvent(

@@ -238,7 +238,7 @@ class Performing:
             subject=place.key or None,
             datacontenttype="application/json",
             data=to_json({"join": place.scope, "key": place.key, "parts": parts}),
-            extensions={CHAIN: ",".join(effect.chain)} if effect.chain else {},
+            extensions={CHAIN: ",".join(effect.chain), **effect.trace} if effect.chain else {},
         )
         await self._emit(tx, event, effect, done)
 
@@ -268,6 +268,7 @@ def _message(effect: Effect) -> NewMessage:
         correlation=effect.correlation,
         priority=effect.priority,
         delay_ms=effect.delay_ms,
+        headers=dict(effect.trace),
     )
 
 
@@ -291,7 +292,7 @@ def _event(effect: Effect) -> Event:
         subject=effect.key or None,
         datacontenttype="application/json",
         data=bytes(effect.value),
-        extensions={CHAIN: ",".join(effect.chain)},
+        extensions={CHAIN: ",".join(effect.chain), **effect.trace},
     )
 
 

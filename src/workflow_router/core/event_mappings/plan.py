@@ -61,12 +61,14 @@ def plan(
     chain: tuple[str, ...] = (),
     correlation: str | None = None,
     tenant: str = DEFAULT_TENANT,
+    trace: dict[str, str] | None = None,
 ) -> Plan:
     """Render the targets of the mappings for the event with our id `own_id`.
 
     Args:
         chain: the mappings that led to the event; none of them acts on it, so no event runs in circles.
         correlation: id at the root of what it belongs to; itself where None.
+        trace: its trace context.
     """
     made = Plan([mapping.label for mapping in mappings], [], [], {})
     for mapping in mappings:
@@ -95,6 +97,7 @@ def plan(
                     priority=target.priority,
                     delay_ms=target.delay_ms,
                     tenant=tenant,
+                    trace=trace or {},
                 )
                 if target.pace is None:
                     made.effects.append(effect)

@@ -62,6 +62,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
         once: whether `id` was made of an idempotency key.
         chain: the mappings that led here, this one last: what keeps them from running in circles.
         cause, correlation: our own id of the event; the root of what it belongs to.
+        trace: the event's trace context (W3C), for what it publishes and emits.
     """
 
     does: Does
@@ -81,6 +82,7 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     priority: int = 0
     delay_ms: int = 0
     tenant: str = DEFAULT_TENANT
+    trace: dict[str, str] = {}
 
 
 def stable_id(*parts: str) -> str:
