@@ -11,12 +11,14 @@ from collections.abc import Collection, Mapping
 from workflow_router.api.asgi import Headers
 from workflow_router.core.access.keys import PREFIX, AccessKeys
 from workflow_router.core.access.model import EVERYTHING, LOCAL, Identity
+from workflow_router.core.access.ports import Tokens
 from workflow_router.core.access.refusals import Refusals
 from workflow_router.core.dispatch_route.live import PREFIX as VIRTUAL
 from workflow_router.core.dispatch_route.live import Key, Live
 from workflow_router.core.errors import Forbidden, Unauthorized
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_JWT = "eyJ"  # how the header of a JSON Web Token begins: `{"` in base64
 _SHOWN = frozenset({b"authorization", b"x-api-key"})
 _VIRTUAL_SCOPES = frozenset({"dispatch", "dispatches:read"})
 
@@ -29,6 +31,7 @@ class Access:
         keys: the API keys that were made while the router runs.
         refusals: is told of whom was refused what.
         configured: SHA-256 of each key of `router.yaml`, in hex, to its name; they may do everything.
+        tokens: checks tokens of an issuer, where there is one.
         hosts: names under which the port may be called where there are no credentials.
     """
 
@@ -38,18 +41,20 @@ class Access:
         keys: AccessKeys,
         refusals: Refusals,
         configured: Mapping[str, str] | None = None,
+        tokens: Tokens | None = None,
         hosts: Collection[str] = LOOPBACK,
     ) -> None:
         self._live = live
         self.keys = keys
         self.refusals = refusals
         self._configured = {digest: _of_settings(name) for digest, name in (configured or {}).items()}
+        self._tokens = tokens
         self._hosts = frozenset(hosts)
 
     @property
     def asks(self) -> bool:
         """Whether callers have to show a credential. Once they have to, that stays so until the process ends."""
-        return bool(self._configured) or self.keys.any
+        return bool(self._configured) or self.keys.any or self._tokens is not None
 
     async def identify(self, headers: Headers) -> Identity:
         """Who calls. Raises Unauthorized, Forbidden."""
@@ -63,6 +68,8 @@ class Access:
             return self.keys.identify(token)
         if token.startswith(VIRTUAL):
             return _of_virtual(self.virtual_key(token))
+        if self._tokens is not None and token.startswith(_JWT):
+            return await self._tokens.identify(token)
         if not self.asks:  # what is shown then is none of ours: clients of model providers always send something
             self._refuse_pages(headers)
             return LOCAL

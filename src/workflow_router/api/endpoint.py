@@ -12,7 +12,7 @@ import msgspec
 
 from workflow_router.api.context import Context
 from workflow_router.api.request import JSON, Request, Response
-from workflow_router.core.access.model import ADMIN, ROLES, Identity, Scope
+from workflow_router.core.access.model import ADMIN, ROLES, Identity, Needs
 from workflow_router.core.errors import Forbidden, RouterError
 from workflow_router.utils.codec import to_json
 
@@ -52,7 +52,7 @@ class Endpoint:
         tag: str,
         status: int,
         errors: tuple[type[RouterError], ...],
-        scope: Scope | None,
+        scope: Needs | None,
         tenants: Tenants,
         consumes: Mapping[str, object] | None,
         produces: Mapping[str, object] | None,
@@ -122,7 +122,7 @@ def endpoint(
     path: str,
     *,
     tag: str,
-    scope: Scope | None,
+    scope: Needs | None,
     tenants: Tenants = "refused",
     status: int = 200,
     errors: tuple[type[RouterError], ...] = (),

@@ -5,7 +5,7 @@ Refuses to listen: that is `serving`.
 
 import contextlib
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -22,6 +22,7 @@ from workflow_router.core.runtime import Runtime
 from workflow_router.db.archive_files import ArchiveFolder
 from workflow_router.settings import (
     Project,
+    access_mistakes,
     api_keys_of,
     approval_mistakes,
     approvals_of,
@@ -63,7 +64,12 @@ def check(folder: Path) -> list[Mistake]:
         return list(error.mistakes)
     except InvalidInput as error:
         return [Mistake(file="router.yaml", line=None, message=error.message, remedy=error.remedy)]
-    return [*check_references(project, workflows), *approval_mistakes(project)]
+    return _names(project, workflows)
+
+
+def _names(project: Project, workflows: Collection[str]) -> list[Mistake]:
+    """What the project names and is not there."""
+    return [*check_references(project, workflows), *approval_mistakes(project), *access_mistakes(project)]
 
 
 def _gateway(runtime: Runtime) -> "Gateway":
@@ -88,7 +94,7 @@ async def open_project(
     from workflow_router.api.server import Api  # noqa: PLC0415  as above
 
     routers = load_routers(project)
-    mistakes = [*check_references(project, join_workflows(routers)), *approval_mistakes(project)]
+    mistakes = _names(project, join_workflows(routers))
     if mistakes:
         raise InvalidProject(mistakes)
     declared = project.router

@@ -1,5 +1,6 @@
 """Owns the project folder: `router.yaml` read, checked with lines, and resolved. Refuses to import its modules."""
 
+from workflow_router.settings.accessing import access_mistakes
 from workflow_router.settings.approving import approval_mistakes, approvals_of
 from workflow_router.settings.bridges import bridges_of
 from workflow_router.settings.checkpoints import signing_of
@@ -16,6 +17,7 @@ __all__ = [
     "Project",
     "Reference",
     "Secret",
+    "access_mistakes",
     "api_keys_of",
     "approval_mistakes",
     "approvals_of",

@@ -11,7 +11,6 @@ import msgspec
 from workflow_router.core.errors import InvalidInput, NotFound
 
 Scope: TypeAlias = Literal[
-    "any",
     "events:read",
     "events:write",
     "runs:read",
@@ -41,11 +40,11 @@ Scope: TypeAlias = Literal[
     "audit:write",
     "admin",
 ]
+Needs: TypeAlias = Scope | Literal["any"]  # what an operation needs; `any`: whoever is known may
 Kind: TypeAlias = Literal["local", "settings key", "access key", "virtual key", "token"]
 
-ANY: Scope = "any"  # whoever is known may
 ADMIN: Scope = "admin"
-SCOPES: tuple[str, ...] = tuple(scope for scope in get_args(Scope) if scope != ANY)
+SCOPES: tuple[str, ...] = get_args(Scope)
 EVERYTHING = frozenset(SCOPES)
 
 _VIEWER = frozenset(
@@ -107,7 +106,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
     def may(self, scope: str) -> bool:
         """Whether one of its scopes is this one."""
-        return scope in self.scopes or scope == ANY
+        return scope in self.scopes or scope == "any"
 
 
 LOCAL = Identity(id="local", kind="local", name="local", roles=("admin",), scopes=EVERYTHING)
