@@ -4,7 +4,7 @@ Inside a handler, what is published or started is kept back for the commit that 
 declare: that is `declare`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -70,6 +70,13 @@ async def publish(runtime: Runtime, message: NewMessage) -> str:
         lambda tx: runtime.broker.publisher.within(tx, message), lambda: runtime.deliveries.published(message.topic)
     )
     return message.id
+
+
+async def publish_many(runtime: Runtime, messages: Sequence[NewMessage]) -> list[str]:
+    """Publish messages: inside a handler with its acknowledgement, elsewhere now, all or none."""
+    if handling() is None:
+        return await runtime.publish_many(messages) if messages else []
+    return [await publish(runtime, message) for message in messages]
 
 
 async def start(runtime: Runtime, workflow: str, given: bytes, run_id: str | None, key: str | None) -> str:

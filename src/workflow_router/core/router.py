@@ -5,7 +5,7 @@ once. Refuses to open anything: `workflow_router.embed` and `wr serve` join a ro
 """
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, Literal, TypeVar, overload
 
@@ -173,6 +173,33 @@ class Router(ApproveVerbs, LongVerbs):
         if branch is not None:
             return await run_verbs.publish(self.runtime, branch, message)
         return await messaging.publish(self.runtime, message)
+
+    async def publish_many(
+        self,
+        topic: str,
+        bodies: Iterable[object],
+        *,
+        key: str | Callable[[Any], str | None] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """Publish several messages, all or none, and return their ids in order.
+
+        Inside a run they are published one after the other, each in the commit of the run's history; inside a handler,
+        all in the commit that acknowledges its message.
+
+        Args:
+            key: of all of them, or what makes the key of a body.
+        """
+        messages = [
+            messaging.new_message(
+                self.runtime, topic, to_json(body), key=key(body) if callable(key) else key, headers=headers
+            )
+            for body in bodies
+        ]
+        branch = current()
+        if branch is not None:
+            return [await run_verbs.publish(self.runtime, branch, message) for message in messages]
+        return await messaging.publish_many(self.runtime, messages)
 
     async def request(
         self,

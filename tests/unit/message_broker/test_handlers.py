@@ -12,7 +12,7 @@ from workflow_router.core.message_broker.handlers import handler_of
 from workflow_router.core.message_broker.ports import Subscription, Topic
 from workflow_router.core.model import Delivery
 from workflow_router.testing import VirtualClock, run_virtually
-from workflow_router.utils.codec import from_json
+from workflow_router.utils.codec import from_json, to_json
 
 PULLED = Subscription(name="pulled", topic="work")
 
@@ -254,3 +254,44 @@ def test_a_handler_that_takes_something_else_is_refused_when_it_is_declared() ->
         router.subscribe("work")(nothing)
     with pytest.raises(InvalidInput, match="not_async cannot be a handler"):
         router.subscribe("work")(not_async)  # pyright: ignore[reportArgumentType, reportCallIssue]  that is the mistake
+
+
+def test_many_are_published_at_once_from_everywhere() -> None:
+    router = Router("shop")
+
+    @router.subscribe("work", name="w")
+    async def work(body: list[int]) -> None:
+        await router.publish_many("done", body, key="of the handler")
+
+    @router.workflow
+    async def flow(count: int) -> list[str]:
+        return await router.publish_many("done", range(10, 10 + count))
+
+    assert work
+    assert flow
+
+    async def main() -> None:
+        done = Subscription(name="done", topic="done")
+        small = Topic(name="small", max_messages=2)
+        waiting = Subscription(name="waiting", topic="small")
+        async with embed(
+            router, topics=["work", "done", small], subscriptions=[done, waiting], clock=VirtualClock()
+        ) as runtime:
+            ids = await router.publish_many("done", [1, 2, 3], key=lambda n: f"k{n}", headers={"a": "b"})
+            found = await runtime.deliveries.pull("done", limit=9)
+            assert [(one.message_id, one.key, one.headers) for one in found] == [
+                (known, f"k{n}", {"a": "b"}) for n, known in enumerate(ids, 1)
+            ]
+            await router.publish("work", [4, 5])
+            found = await runtime.deliveries.pull("done", limit=9, wait_s=60)
+            assert [(from_json(one.body), one.key) for one in found] == [(4, "of the handler")]  # 5 waits for its key
+            run = await runtime.engine.ended(await runtime.start("flow", b"2"))
+            found = await runtime.deliveries.pull("done", limit=9, wait_s=60)
+            assert [from_json(one.body) for one in found] == [10, 11]
+            assert run.output == to_json([one.message_id for one in found])
+            assert await router.publish_many("done", []) == []
+            with pytest.raises(Overloaded):
+                await router.publish_many("small", [1, 2, 3])
+            assert await runtime.deliveries.pull("waiting", limit=9) == []
+
+    run_virtually(main())
