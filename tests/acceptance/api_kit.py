@@ -121,7 +121,7 @@ def github(body: bytes, delivery: str, event: str = "issues", secret: str = SECR
 
 
 def _sign(runtime: Runtime) -> None:
-    runtime.checkpoints.sign_with(Signer("office", bytes(32)))
+    runtime.audit.checkpoints.sign_with(Signer("office", bytes(32)))
     runtime.approvals.notices.links = Links(lambda: [bytes(32)], "http://router.test")
 
 

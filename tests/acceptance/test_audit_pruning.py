@@ -43,8 +43,8 @@ def test_a_pruned_log_is_verified_live_and_exported(tmp_path: Path) -> None:
             await grow(door, 600)
             await door.runtime.store.commit(lambda tx: tx.audit.redact(690, actor="dpo", reason="asked to"))
             late.write_text(await signed(door))
-            door.runtime.audit_retention.keeping = AuditKeeping(entries=100)
-            assert await door.runtime.audit_retention.sweep() == 512
+            door.runtime.audit.retention.keeping = AuditKeeping(entries=100)
+            assert await door.runtime.audit.retention.sweep() == 512
             head = await door.get("/api/audit/head")
             assert head["pruned"] == 512
             assert (await door.call("GET", "/api/audit/tiles/1")).json["number"] == 1

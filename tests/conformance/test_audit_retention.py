@@ -22,7 +22,7 @@ async def grow(store: SqlStore, count: int) -> None:
 
 
 def retention(store: SqlStore, backend: Backend, **limits: float) -> AuditRetention:
-    found = AuditRetention(store, backend.clock, asyncio.sleep)
+    found = AuditRetention(store, backend.clock, asyncio.sleep, lambda: None)
     days, entries = limits.get("days"), limits.get("entries")
     found.keeping = AuditKeeping(days=days, entries=None if entries is None else int(entries))
     return found
@@ -89,7 +89,7 @@ def test_the_job_prunes_each_hour(backend: Backend) -> None:
             asleep.set()
             await turns.get()
 
-        job = AuditRetention(store, backend.clock, sleep)
+        job = AuditRetention(store, backend.clock, sleep, lambda: None)
         job.keeping = AuditKeeping(entries=40)
         job.open()
         for gone in (256, 512):

@@ -11,8 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from workflow_router.core.event_mappings.ports import AcceptedEvent
-from workflow_router.core.model import AuditEntry, Event
-from workflow_router.core.proofs.entries import Line
+from workflow_router.core.model import Event
 from workflow_router.core.states import ApprovalStatus, DeliveryStatus, DispatchStatus, RunStatus, StepStatus
 
 V = TypeVar("V", bound=msgspec.Struct)
@@ -230,18 +229,6 @@ class SubscriptionView(msgspec.Struct, frozen=True, kw_only=True):
     lease_ms: int
     on_failure: str
     prefetch: int
-
-
-def line_of(entry: AuditEntry) -> Line:
-    """An audit entry as the API and exports give it."""
-    return Line(
-        position=entry.position,
-        time_ms=entry.time_ms,
-        transition=entry.transition,
-        private=None if entry.private is None else entry.private.hex(),
-        salt=None if entry.salt is None else entry.salt.hex(),
-        hash=entry.hash.hex(),
-    )
 
 
 @cache

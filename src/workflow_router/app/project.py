@@ -24,7 +24,6 @@ from workflow_router.settings import (
     Project,
     access_mistakes,
     api_keys_of,
-    approval_mistakes,
     approvals_of,
     check_references,
     joins_of,
@@ -39,6 +38,7 @@ from workflow_router.settings import (
     starts_of,
     store_of,
     subscriptions_of,
+    topic_mistakes,
     topics_of,
 )
 from workflow_router.settings.classes import SEEN, classifiers_of
@@ -69,7 +69,7 @@ def check(folder: Path) -> list[Mistake]:
 
 def _names(project: Project, workflows: Collection[str]) -> list[Mistake]:
     """What the project names and is not there."""
-    return [*check_references(project, workflows), *approval_mistakes(project), *access_mistakes(project)]
+    return [*check_references(project, workflows), *topic_mistakes(project), *access_mistakes(project)]
 
 
 def _gateway(runtime: Runtime) -> "Gateway":
@@ -104,6 +104,7 @@ async def open_project(
     def prepare(runtime: Runtime) -> None:
         sign(runtime)
         tell(runtime)
+        runtime.audit.export.topic = declared.settings.audit.export_topic
 
     _keep_quiet(project, url)
     classifiers = classifiers_of(declared.classes)
@@ -128,7 +129,7 @@ async def open_project(
     ) as runtime:
         runtime.engine.operations.histories.histories = declared.settings.history.limits()
         runtime.engine.streams.limits = declared.settings.streams.limits()
-        runtime.audit_retention.keeping = declared.settings.audit.keeping()
+        runtime.audit.retention.keeping = declared.settings.audit.keeping()
         runtime.retention.keeping = declared.settings.retention.keeping()
         runtime.retention.files = ArchiveFolder(project.folder.absolute() / declared.settings.retention.folder)
         runtime.archive.retention_days = declared.settings.keep_events_days

@@ -1,6 +1,7 @@
 """Owns `wr audit`. Refuses to add an entry, and to take the server's word for what it can check itself."""
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -187,7 +188,8 @@ def _kept(path: Path, key: str | None) -> Checkpoint:
         raise InvalidInput(
             f"{path} cannot be read.", remedy="Give the file that the checkpoint was kept in."
         ) from error
-    last = text.rstrip("\n").rpartition("\n\n\n")[2] + "\n"  # a file that checkpoints are added to: the latest
+    # A file that checkpoints are added to: the latest. Each is two paragraphs, what it says and who signed it.
+    last = "\n\n".join(re.split(r"\n\n+", text.strip("\n"))[-2:]) + "\n"
     return read_checkpoint(last) if key is None else verify_checkpoint(last, key)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from workflow_router.core.audit_parts import AuditParts
 from workflow_router.core.dispatch_route.bodies import BodyKeeper
 from workflow_router.core.dispatch_route.cache import Cache
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
@@ -44,8 +45,6 @@ from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Store
 from workflow_router.core.runtime_state.approval_messages import Intake
 from workflow_router.core.runtime_state.approvals import Approvals
-from workflow_router.core.runtime_state.audit_retention import AuditRetention
-from workflow_router.core.runtime_state.checkpoints import Checkpoints
 from workflow_router.core.runtime_state.context import StateContext
 from workflow_router.core.runtime_state.observe import Observation
 from workflow_router.core.schedules.scheduler import Scheduler
@@ -94,8 +93,6 @@ class Runtime:
         self.signals = Signals(store, clock, ids, self.engine)
         self.updates = Updates(store, clock, ids, self.engine, self.signals)
         self.observation, self.measures = Observation(store), Measures()
-        self.checkpoints = Checkpoints(store, clock, sleep)
-        self.audit_retention = AuditRetention(store, clock, sleep)
         self.broker = broker = Broker(
             store,
             clock,
@@ -109,6 +106,7 @@ class Runtime:
             sleep=sleep,
         )
         self.topics, self.deliveries, self.redelivery = broker.topics, broker.deliveries, broker.redelivery
+        self.audit = AuditParts(store, clock, ids, self.observation, broker, sleep)
         self.approvals, self.decisions = self._asking()
         self.interests = Interests(store, clock, self.engine.operations)
         self.engine.on_onward = self.interests.moved
@@ -161,9 +159,8 @@ class Runtime:
         self.payloads.open()
         self.retention.open()
         self.state.open()
-        self.checkpoints.open()
-        self.audit_retention.hourly = [self.interception.holds.prune]
-        self.audit_retention.open()
+        self.audit.retention.hourly = [self.interception.holds.prune]
+        self.audit.open()
         self.ingest.open()
         self.sources.open()
 
@@ -184,7 +181,6 @@ class Runtime:
         await self.archive.close()
         await self.payloads.close()
         await self.retention.close()
-        await self.audit_retention.close()
         await self.scheduler.close()
         await self.approvals.close()
         await self.mappings.close()
@@ -198,7 +194,7 @@ class Runtime:
         await self.ledger.close()
         await self.recorder.close()
         await self.bodies.close()
-        await self.checkpoints.close()
+        await self.audit.close()
         await self.observation.close()
 
     @property

@@ -1,7 +1,7 @@
 """Owns the project folder: `router.yaml` read, checked with lines, and resolved. Refuses to import its modules."""
 
 from workflow_router.settings.accessing import access_mistakes
-from workflow_router.settings.approving import approval_mistakes, approvals_of
+from workflow_router.settings.approving import approvals_of, topic_mistakes
 from workflow_router.settings.bridges import bridges_of
 from workflow_router.settings.checkpoints import signing_of
 from workflow_router.settings.convert import joins_of, mappings_of, routes_of, sources_of, subscriptions_of, topics_of
@@ -19,7 +19,6 @@ __all__ = [
     "Secret",
     "access_mistakes",
     "api_keys_of",
-    "approval_mistakes",
     "approvals_of",
     "bridges_of",
     "check_references",
@@ -35,5 +34,6 @@ __all__ = [
     "starts_of",
     "store_of",
     "subscriptions_of",
+    "topic_mistakes",
     "topics_of",
 ]

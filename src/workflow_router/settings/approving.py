@@ -32,17 +32,23 @@ def approvals_of(project: Project) -> Callable[[Runtime], None]:
     return prepare
 
 
-def approval_mistakes(project: Project) -> list[Mistake]:
-    """What the settings of approvals name and is not there."""
-    said, topics = project.router.settings.approvals, project.router.topics
+def topic_mistakes(project: Project) -> list[Mistake]:
+    """Topics that the settings of approvals and of the audit log name and that are not there."""
+    said, topics = project.router.settings, project.router.topics
+    named = [
+        (("approvals", "topic"), said.approvals.topic),
+        (("approvals", "decisions_topic"), said.approvals.decisions_topic),
+        (("audit", "checkpoint_topic"), said.audit.checkpoint_topic),
+        (("audit", "export_topic"), said.audit.export_topic),
+    ]
     return [
         Mistake(
             file="router.yaml",
-            line=line_of(project.document, ("settings", "approvals", field)),
+            line=line_of(project.document, ("settings", *where)),
             message=f"There is no topic `{topic}`.",
             remedy=did_you_mean(topic, topics),
         )
-        for field, topic in (("topic", said.topic), ("decisions_topic", said.decisions_topic))
+        for where, topic in named
         if topic is not None and topic not in topics
     ]
 

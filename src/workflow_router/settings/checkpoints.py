@@ -10,8 +10,10 @@ from pathlib import Path
 from workflow_router.core.dispatch_route.model import Call, Caller
 from workflow_router.core.model import NewMessage
 from workflow_router.core.proofs.checkpoint import Signer
+from workflow_router.core.run_verbs import content_of
 from workflow_router.core.runtime import Runtime
 from workflow_router.core.runtime_state.checkpoints import Sink
+from workflow_router.core.runtime_state.observe import AUDIT
 from workflow_router.settings.model import Project
 from workflow_router.settings.resolve import unresolved, value_of
 from workflow_router.utils.codec import to_json
@@ -51,7 +53,7 @@ def signing_of(project: Project, store: str) -> Callable[[Runtime], None]:
             sinks.append(_to_topic(runtime, said.checkpoint_topic))
         if said.checkpoint_route is not None:
             sinks.append(_to_route(runtime, said.checkpoint_route))
-        runtime.checkpoints.sign_with(signer, sinks, every_s=said.checkpoint_s)
+        runtime.audit.checkpoints.sign_with(signer, sinks, every_s=said.checkpoint_s)
 
     return prepare
 
@@ -92,7 +94,7 @@ def _to_file(path: Path) -> Sink:
 
 def _to_topic(runtime: Runtime, topic: str) -> Sink:
     async def publish(note: str) -> None:
-        await runtime.publish(NewMessage(id=runtime.ids.new(), topic=topic, body=to_json(note)))
+        await runtime.publish(NewMessage(id=runtime.ids.new(), topic=topic, body=to_json(note), correlation=AUDIT))
 
     return publish
 
@@ -100,6 +102,8 @@ def _to_topic(runtime: Runtime, topic: str) -> Sink:
 def _to_route(runtime: Runtime, route: str) -> Sink:
     async def post(note: str) -> None:
         call = Call(method="POST", headers=(("content-type", "text/plain; charset=utf-8"),), body=note.encode())
-        await runtime.dispatch(route, call, Caller(caller="audit"))
+        content_of(
+            await runtime.dispatch(route, call, Caller(caller="audit", correlation=AUDIT))
+        )  # or it did not arrive
 
     return post

@@ -9,11 +9,10 @@ from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.request import Request
 from workflow_router.api.tenants import of_entry, own_entries
-from workflow_router.api.views import line_of
 from workflow_router.core.errors import InvalidInput, NotFound
 from workflow_router.core.model import AuditEntry, AuditFilter
 from workflow_router.core.ports import Transaction
-from workflow_router.core.proofs.entries import Line, PrunedLines
+from workflow_router.core.proofs.entries import Line, PrunedLines, line_of
 
 TAG = "audit"
 
@@ -142,15 +141,15 @@ async def get_audit_tile(context: Context, number: str) -> PrunedLines:
 @endpoint("GET", "/api/audit/checkpoint", tag=TAG, scope="audit:read", tenants="shared", errors=(NotFound,))
 async def get_checkpoint(context: Context) -> CheckpointView:
     """Show the latest signed checkpoint."""
-    found = await context.runtime.checkpoints.latest()
-    return CheckpointView(found.position, found.time_ms, found.note, context.runtime.checkpoints.key)
+    found = await context.runtime.audit.checkpoints.latest()
+    return CheckpointView(found.position, found.time_ms, found.note, context.runtime.audit.checkpoints.key)
 
 
 @endpoint("POST", "/api/audit/checkpoint", tag=TAG, scope="audit:write", errors=(NotFound,))
 async def make_checkpoint(context: Context) -> CheckpointView:
     """Sign a checkpoint of the log as it is now, and send it where checkpoints go."""
-    made = await context.runtime.checkpoints.make()
-    return CheckpointView(made.position, made.time_ms, made.note, context.runtime.checkpoints.key)
+    made = await context.runtime.audit.checkpoints.make()
+    return CheckpointView(made.position, made.time_ms, made.note, context.runtime.audit.checkpoints.key)
 
 
 @endpoint("GET", "/api/audit/consistency", tag=TAG, scope="audit:read", tenants="shared", errors=(InvalidInput,))

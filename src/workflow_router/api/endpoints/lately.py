@@ -11,9 +11,8 @@ from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.endpoints.state import EVENT_STREAM, OBSERVERS_MAX, TAG
 from workflow_router.api.request import Response
-from workflow_router.api.views import line_of
 from workflow_router.core.errors import Overloaded
-from workflow_router.core.proofs.entries import Line
+from workflow_router.core.proofs.entries import Line, line_of
 from workflow_router.core.runtime_state.hour import Hour
 from workflow_router.core.runtime_state.lately import Digest
 from workflow_router.utils.codec import to_json

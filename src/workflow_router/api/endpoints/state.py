@@ -12,11 +12,10 @@ from workflow_router.api.endpoints.audit import AuditHead
 from workflow_router.api.request import Request, Response
 from workflow_router.api.target_views import TargetView, target_views
 from workflow_router.api.tenants import is_of
-from workflow_router.api.views import line_of
 from workflow_router.core.errors import InvalidInput, InvalidPattern, Overloaded
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Transaction
-from workflow_router.core.proofs.entries import Line
+from workflow_router.core.proofs.entries import Line, line_of
 from workflow_router.utils.codec import to_json
 
 TAG = "state"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from workflow_router.core.model import DEFAULT_TENANT, Transition
+from workflow_router.core.model import DEFAULT_TENANT, AuditEntry, Transition
 from workflow_router.core.proofs.merkle import Frontier, leaf_hash
 from workflow_router.core.proofs.told import Told
 from workflow_router.utils.codec import to_canonical_json
@@ -121,6 +121,18 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     private: str | None = None
     salt: str | None = None
     hash: str
+
+
+def line_of(entry: AuditEntry) -> Line:
+    """An audit entry as the API and exports give it."""
+    return Line(
+        position=entry.position,
+        time_ms=entry.time_ms,
+        transition=entry.transition,
+        private=None if entry.private is None else entry.private.hex(),
+        salt=None if entry.salt is None else entry.salt.hex(),
+        hash=entry.hash.hex(),
+    )
 
 
 class PrunedLines(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -33,15 +33,25 @@ class AuditKeeping(msgspec.Struct, frozen=True, kw_only=True):
 class AuditRetention:
     """Takes the oldest entries away, once an hour by itself where there is a limit.
 
+    Args:
+        spared: the last entry that may go because it was exported, where entries are.
+
     Attributes:
         keeping: the limits; none by default.
         hourly: what else goes after a time is taken away by these.
     """
 
-    def __init__(self, store: Store, clock: Clock, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]],
+        spared: Callable[[], int | None],
+    ) -> None:
         self._store = store
         self._clock = clock
         self._sleep = sleep
+        self._spared = spared
         self._task: asyncio.Task[None] | None = None
         self.keeping = AuditKeeping()
         self.hourly: list[Callable[[], Awaitable[object]]] = []
@@ -85,4 +95,5 @@ class AuditRetention:
         if keeping.entries is not None:
             upto = max(upto, (await tx.audit.head())[0] - keeping.entries)
         signed = await tx.audit.checkpoint()
-        return await tx.audit.pruned(), upto if signed is None else min(upto, signed.position)
+        limits = [None if signed is None else signed.position, self._spared()]
+        return await tx.audit.pruned(), min([upto, *(one for one in limits if one is not None)])

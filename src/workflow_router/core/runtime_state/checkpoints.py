@@ -1,7 +1,7 @@
 """Owns when the audit log is signed: each minute in which it grew, and on demand; and where checkpoints go besides.
 
 A checkpoint helps only against those who cannot reach the place it was sent to, so each goes to every sink too. A sink
-that fails is tried again with the next checkpoint. Refuses to hold the key: that is the signer's.
+that fails is tried again in the next round. Refuses to hold the key: that is the signer's.
 """
 
 import asyncio
@@ -13,9 +13,11 @@ from workflow_router.core.errors import NotFound, StoreError
 from workflow_router.core.model import KeptCheckpoint
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.proofs.checkpoint import Checkpoint, Signer
+from workflow_router.core.runtime_state.observe import AUDIT
 from workflow_router.utils.clock import Clock
 
 EVERY_S = 60.0
+FEW = 50
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ class Checkpoints:
             try:
                 await sink(note)
             except Exception:  # noqa: BLE001  a place that cannot be reached must not keep the others from it
-                _log.exception("A checkpoint could not be sent; it is tried again with the next one.")
+                _log.exception("A checkpoint could not be sent; it is tried again in the next round.")
             else:
                 del self._unsent[sink]
 
@@ -104,4 +106,13 @@ class Checkpoints:
         while True:
             await self._sleep(self._every_s)
             with contextlib.suppress(StoreError):  # told of by whoever else writes; the next round tries again
-                await self.make()
+                if await self._store.read(self._grew):
+                    await self.make()
+                else:
+                    await self._send()
+
+    async def _grew(self, tx: Transaction) -> bool:
+        """Whether there is more to sign than what became of checkpoints that were sent away."""
+        latest = await tx.audit.checkpoint()
+        added = await tx.audit.entries(after=0 if latest is None else latest.position, limit=FEW)
+        return len(added) == FEW or any(entry.transition.correlation != AUDIT for entry in added)

@@ -24,6 +24,8 @@ WAITING_MAX = 1_000  # what waits in memory for one observer
 PENDING_MAX = 10_000
 RETRY_S = 1.0
 SOURCE = "/workflow-router"
+# The correlation of what is only done to bring the log, or what signs it, elsewhere: nothing is done for its sake.
+AUDIT = "audit"
 
 _log = logging.getLogger(__name__)
 
