@@ -13,9 +13,9 @@ from benchmarks import _durable_work as work
 from benchmarks import _harness as harness
 from benchmarks._durable_ours import engine, router
 from workflow_router import embed
-from workflow_router.api.views import line_of
 from workflow_router.core.model import AuditEntry, Transition
 from workflow_router.core.patterns import Pattern
+from workflow_router.core.proofs.entries import line_of
 from workflow_router.core.runtime import Runtime
 from workflow_router.core.runtime_state.approval_model import Decision
 from workflow_router.core.runtime_state.interceptors import Interceptor
