@@ -11,6 +11,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from workflow_router.core.event_mappings.archive import id_at
+from workflow_router.core.limits.decide import counted
+from workflow_router.core.limits.model import Unit
 from workflow_router.core.model import DEFAULT_TENANT
 from workflow_router.core.ports import Transaction
 from workflow_router.core.runtime import Runtime
@@ -68,6 +70,24 @@ async def _count(tx: Transaction) -> Counts:
     )
 
 
+class BudgetState(msgspec.Struct, frozen=True):
+    """A limit or budget, and what the subject that used most of it has used. Money is in billionths of a dollar."""
+
+    unit: Unit
+    amount: int
+    used: int
+
+
+async def budgets(runtime: Runtime) -> dict[str, BudgetState]:
+    """The limits in force by name."""
+    found: dict[str, BudgetState] = {}
+    for limit, _ in runtime.live.limits:
+        now_ms = runtime.clock.now_ms()
+        used = [sum(counted(limit.window, one.buckets, now_ms).values()) for one in await runtime.live.usage(limit)]
+        found[limit.name] = BudgetState(limit.unit, limit.amount, max(used, default=0))
+    return found
+
+
 class Lately:
     """What watchers of one router share."""
 
@@ -75,6 +95,8 @@ class Lately:
         self.changes = Changes(runtime.store, runtime.observation)
         self.hour = LastHour(runtime.store, runtime.clock, id_at)
         self.counts = Kept(lambda: runtime.store.read(_count))
+        self.progress = Kept(runtime.broker.progress)
+        self.budgets = Kept(lambda: budgets(runtime))
         self._framed: tuple[Digest, bytes] | None = None
 
     def frame(self, digest: Digest, make: Callable[[Digest], bytes]) -> bytes:

@@ -9,9 +9,11 @@ from msgspec import Meta
 from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.endpoints.audit import AuditHead
+from workflow_router.api.lately import BudgetState
 from workflow_router.api.request import Request, Response
 from workflow_router.api.target_views import TargetView, target_views
 from workflow_router.api.tenants import is_of
+from workflow_router.core.dispatch_route.dispatch import Dispatcher
 from workflow_router.core.errors import InvalidInput, InvalidPattern, Overloaded
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.ports import Transaction
@@ -34,12 +36,34 @@ class RouteView(msgspec.Struct, frozen=True):
     targets: list[TargetView]
 
 
+class TargetState(msgspec.Struct, frozen=True):
+    """How a target fares, as this process sees it."""
+
+    ready: bool
+    reason: str
+    in_flight: int
+
+
+class SubscriptionState(msgspec.Struct, frozen=True):
+    """How far a subscription is: messages it has not taken (`lag`), how old the oldest is, and its deliveries."""
+
+    topic: str
+    lag: int
+    age_ms: int
+    waiting: int
+    leased: int
+    dead: int
+
+
 class StateView(msgspec.Struct, frozen=True):
     """How much of everything there is, as of one moment.
 
     Attributes:
         backlog: runs in this process that go on or wait for their turn.
         stuck: subscriptions whose messages wait while nobody takes them.
+        shards: how many of the store's shards of runs this process holds by a lease.
+        leases: messages that are leased, all subscriptions together.
+        observers: streams of transitions that are open in this process.
     """
 
     events: dict[str, int]
@@ -49,6 +73,12 @@ class StateView(msgspec.Struct, frozen=True):
     audit: AuditHead
     backlog: int
     stuck: list[str]
+    shards: int = 0
+    leases: int = 0
+    observers: int = 0
+    subscriptions: dict[str, SubscriptionState] = {}
+    targets: dict[str, dict[str, TargetState]] = {}
+    budgets: dict[str, BudgetState] = {}
 
 
 class ObserveQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,13 +97,17 @@ async def list_routes(context: Context) -> list[RouteView]:
 
 @endpoint("GET", "/api/state", tag=TAG, scope="state:read", tenants="own")
 async def get_state(context: Context, request: Request) -> StateView:
-    """Count events, runs, messages and dispatches; where counting is slow, as of some seconds ago.
+    """Queues, leases, targets, budgets and lag; where counting is slow, as of some seconds ago.
 
     To a caller of one tenant it tells of what is that tenant's: messages wait in subscriptions, which are nobody's.
     """
     if request.only_tenant is not None:
         return await _of_tenant(context, request.only_tenant)
     counts, runtime = await context.lately.counts.get(), context.runtime
+    subscriptions = {
+        one.name: SubscriptionState(one.topic, one.lag, one.age_ms, one.waiting, one.leased, one.dead)
+        for one in await context.lately.progress.get()
+    }
     return StateView(
         events=counts.events,
         runs=counts.runs,
@@ -82,7 +116,20 @@ async def get_state(context: Context, request: Request) -> StateView:
         audit=AuditHead(counts.position, counts.root.hex(), counts.pruned),
         backlog=runtime.engine.backlog,
         stuck=sorted(runtime.broker.stuck),
+        shards=len(runtime.store.fences()),
+        leases=sum(one.leased for one in subscriptions.values()),
+        observers=context.observers,
+        subscriptions=subscriptions,
+        targets=_targets(runtime.dispatcher),
+        budgets=await context.lately.budgets.get(),
     )
+
+
+def _targets(dispatcher: Dispatcher) -> dict[str, dict[str, TargetState]]:
+    return {
+        name: {one.name: TargetState(one.ready, one.reason, one.in_flight) for one in target_views(dispatcher, route)}
+        for name, route in dispatcher.routes.items()
+    }
 
 
 async def _of_tenant(context: Context, tenant: str) -> StateView:

@@ -8,6 +8,7 @@ and to write: what is to be recorded is handed to whoever makes the transition.
 import asyncio
 import contextlib
 import inspect
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -24,6 +25,8 @@ from workflow_router.core.runtime_state.interceptors import Interceptor, Propose
 Function = Callable[[Proposed], Any]
 Rank = tuple[int, str]
 FIRST: Rank = (-(10**9), "")
+
+_log = logging.getLogger(__name__)
 
 
 class Filed(NamedTuple):
@@ -171,8 +174,11 @@ class Gate:
                     failed = problem
             except TimeoutError:
                 verdict, failed = None, f"it took longer than {one.rule.timeout_s} s"
+            except RouterError as error:
+                verdict, failed = None, f"{type(error).__name__}: {error.message}"
             except Exception as error:  # noqa: BLE001  whatever it raises, `on_error` says what follows
-                verdict, failed = None, f"{type(error).__name__}: {_text(error)}"
+                verdict, failed = None, type(error).__name__  # its words may repeat what it was given
+                _log.warning("Interceptor %s raised.", one.name, exc_info=True)
             if failed is not None:
                 verdict = None
                 if one.rule.on_error == "deny":
@@ -252,7 +258,3 @@ _DONE = {
     "reroute": "rerouted",
     "ask": "asked",
 }
-
-
-def _text(error: Exception) -> str:
-    return error.message if isinstance(error, RouterError) else str(error)[:300]
