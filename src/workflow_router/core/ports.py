@@ -190,8 +190,11 @@ class Controls(Protocol):
 class Store(Protocol):
     """Durable state. What `commit` has returned survives a crash; what it raised for left nothing behind."""
 
-    async def commit(self, unit: Unit[T]) -> T:
+    async def commit(self, unit: Unit[T], *, weight: int = 1) -> T:
         """Run the unit and return its result once it is on disk.
+
+        Args:
+            weight: how many changes it stands for, so that one that does very much shares its commit with few others.
 
         Raises:
             Overloaded: too many units wait; nothing was done.

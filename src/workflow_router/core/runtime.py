@@ -154,10 +154,8 @@ class Runtime:
         await self.approvals.open()
         self.mappings.open()
         self.dispatcher.open()
-        self.bodies.open()
-        self.archive.open()
-        self.payloads.open()
-        self.retention.open()
+        for keeping in (self.bodies, self.archive, self.payloads, self.retention):
+            keeping.open()
         self.state.open()
         self.audit.retention.hourly = [self.interception.holds.prune]
         self.audit.open()
@@ -178,9 +176,8 @@ class Runtime:
         await self.sources.close()
         await self.interception.close()
         await self.state.close()
-        await self.archive.close()
-        await self.payloads.close()
-        await self.retention.close()
+        for keeping in (self.archive, self.payloads, self.retention):
+            await keeping.close()
         await self.scheduler.close()
         await self.approvals.close()
         await self.mappings.close()
@@ -226,6 +223,11 @@ class Runtime:
         """Take an event in, once, with everything it starts. Raises Overloaded before anything is written."""
         self._refuse_overload()
         return await self.ingest.accept(event, tenant=tenant)
+
+    async def accept_all(self, events: Sequence[Event], *, tenant: str = DEFAULT_TENANT) -> list[Accepted]:
+        """Take events in together: all of them, or none. Raises as `accept` does."""
+        self._refuse_overload()
+        return await self.ingest.accept_all(events, tenant=tenant)
 
     async def start(
         self,

@@ -27,7 +27,7 @@ UNDONE_WAIT_S = 0.01
 
 Work: TypeAlias = Callable[[UnitOfWork], Awaitable[T]]
 # Results differ in type from one queued unit to the next, so the queue can only say Any.
-_Job = tuple[Work[Any], asyncio.Future[Any]]
+_Job = tuple[Work[Any], asyncio.Future[Any], int]  # the last is how much it weighs
 _Outcome = tuple[Any, BaseException | None]
 
 _log = logging.getLogger(__name__)
@@ -68,14 +68,14 @@ class Writer:
         self._queue: list[_Job] = []
         self._flushing: asyncio.Task[None] | None = None
 
-    async def commit(self, unit: Work[T], *, urgent: bool = False) -> T:
+    async def commit(self, unit: Work[T], *, urgent: bool = False, weight: int = 1) -> T:
         """See `core.ports.Store.commit`. What is urgent goes before the queue, however long it is."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         if urgent:
-            self._queue.insert(0, (unit, future))
+            self._queue.insert(0, (unit, future, weight))
         elif len(self._queue) < QUEUE_MAX:
-            self._queue.append((unit, future))
+            self._queue.append((unit, future, weight))
         else:
             raise Overloaded("Too many changes wait to be written.", remedy="Send it again a little later.")
         if self._flushing is None:
@@ -95,7 +95,11 @@ class Writer:
     async def _flush(self) -> None:
         try:
             while self._queue:
-                batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+                end = weight = 0
+                while end < len(self._queue) and weight < BATCH_MAX:
+                    weight += self._queue[end][2]
+                    end += 1
+                batch, self._queue = self._queue[:end], self._queue[end:]
                 await self._write(batch)
         finally:
             self._flushing = None
@@ -109,7 +113,7 @@ class Writer:
             if not isinstance(raised, RouterError):
                 _log.exception("The commit failed.")
                 error = StoreUnavailable(f"The write failed: {raised}.", remedy="See the log.")
-            for _, future in batch:
+            for _, future, _ in batch:
                 if not future.done():
                     future.set_exception(error)
             return
@@ -117,7 +121,7 @@ class Writer:
             self.on_written(len(batch), self._clock.monotonic_s() - began_s)
         if entries:
             self._on_commit(entries)
-        for (_, future), (value, error) in zip(batch, outcomes, strict=True):
+        for (_, future, _), (value, error) in zip(batch, outcomes, strict=True):
             if future.done():  # its caller was cancelled meanwhile
                 continue
             if error is None:
@@ -149,7 +153,7 @@ class Writer:
             epochs = await self._ownership.held(session)
             work = UnitOfWork(session, now_ms, epochs, self._shard_count, self.admission, self._blob_min)
             if careful:
-                outcomes = [await _run_in_savepoint(session, work, unit) for unit, _ in batch]
+                outcomes = [await _run_in_savepoint(session, work, unit) for unit, _, _ in batch]
             else:
                 outcomes = await _run_all(session, work, batch)
             entries = await audit_log.append(session, work.transitions, now_ms)
@@ -167,7 +171,7 @@ class _UnitRaisedError(Exception):
 
 async def _run_all(session: Session, work: UnitOfWork, batch: list[_Job]) -> list[_Outcome]:
     try:
-        outcomes: list[_Outcome] = [(await unit(work), None) for unit, _ in batch]
+        outcomes: list[_Outcome] = [(await unit(work), None) for unit, _, _ in batch]
         await work.messages.settle()
         await session.flush()
     except (StoreError, UndoneError):  # the database's own trouble, which no unit can be blamed for

@@ -1,6 +1,5 @@
 """Owns the doors of events: CloudEvents, signed webhooks, and what was accepted. Refuses to judge what they start."""
 
-import asyncio
 from typing import Annotated
 
 import msgspec
@@ -69,7 +68,10 @@ class EventQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 async def _accept(context: Context, event: Event, tenant: str = DEFAULT_TENANT) -> Accepted:
-    accepted = await context.runtime.accept(event, tenant=tenant)
+    return _counted(context, await context.runtime.accept(event, tenant=tenant))
+
+
+def _counted(context: Context, accepted: Accepted) -> Accepted:
     outcome = "duplicate" if accepted.duplicate else "accepted" if accepted.matched else "unmapped"
     context.metrics.events[outcome] += 1
     return accepted
@@ -99,13 +101,8 @@ async def post_events(context: Context, request: Request) -> Accepted | list[Acc
             check_outside(event)
         if kind is None or kind.partition(";")[0].strip().lower() != BATCH:
             return await _accept(context, events[0], request.tenant)
-        outcomes = await asyncio.gather(
-            *(_accept(context, event, request.tenant) for event in events), return_exceptions=True
-        )
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-        return [outcome for outcome in outcomes if isinstance(outcome, Accepted)]
+        found = await context.runtime.accept_all(events, tenant=request.tenant)
+        return [_counted(context, one) for one in found]
     except RouterError:
         context.metrics.events["refused"] += 1
         raise

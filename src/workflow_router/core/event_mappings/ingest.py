@@ -4,7 +4,7 @@ Refuses to execute runs or deliver messages: it says what was started, others go
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -182,19 +182,54 @@ class Ingest:
         if self.guard is not None:
             records = records + await self.guard.mappings(event, tenant, accepted.id, made)
 
-        async def unit(tx: Transaction) -> tuple[str | None, Performed]:
-            done = Performed()
-            taken = await self._take_in(tx, accepted, made, done, replay)
-            if taken is None:
-                for record in records:
-                    tx.record(msgspec.structs.replace(record, cause=accepted.id, correlation=accepted.id))
-            return taken, done
+        taken, done = await self._store.commit(lambda tx: self._perform(tx, accepted, made, records, replay))
+        return self._told(accepted, made, taken, done)
 
-        taken, done = await self._store.commit(unit)
+    async def _perform(
+        self,
+        tx: Transaction,
+        accepted: AcceptedEvent,
+        made: Plan,
+        records: list[Transition],
+        replay: "Replay | None" = None,
+    ) -> tuple[str | None, Performed]:
+        done = Performed()
+        taken = await self._take_in(tx, accepted, made, done, replay)
+        if taken is None:
+            for record in records:
+                tx.record(msgspec.structs.replace(record, cause=accepted.id, correlation=accepted.id))
+        return taken, done
+
+    def _told(self, accepted: AcceptedEvent, made: Plan, taken: str | None, done: Performed) -> Accepted:
+        """What became of an event that was committed, once those whom it concerns were told."""
         if taken is not None:
             return Accepted(id=taken, duplicate=True, matched=[], runs=[])
         self.tell(done)
         return Accepted(id=accepted.id, duplicate=False, matched=made.matched, runs=[run.id for run in done.started])
+
+    async def accept_all(self, events: Sequence[Event], *, tenant: str = DEFAULT_TENANT) -> list[Accepted]:
+        """Take events in together: all that they start is committed with them, or nothing is. Raises as `accept` does."""
+        outcomes: list[Accepted | None] = []
+        planned: list[tuple[AcceptedEvent, Plan, list[Transition]]] = []
+        for given in events:
+            event, records = given, list[Transition]()
+            if self.guard is not None:
+                held, event, records = await self.guard.accept(event, tenant, None)
+                if held is not None:
+                    outcomes.append(Accepted(id=held, duplicate=False, matched=[], runs=[], held=True))
+                    continue
+            accepted, made = self._plan(event, tenant, None)
+            if self.guard is not None:
+                records = records + await self.guard.mappings(event, tenant, accepted.id, made)
+            planned.append((accepted, made, records))
+            outcomes.append(None)
+
+        async def unit(tx: Transaction) -> list[tuple[str | None, Performed]]:
+            return [await self._perform(tx, accepted, made, records) for accepted, made, records in planned]
+
+        done = iter(await self._store.commit(unit, weight=len(planned)) if planned else ())
+        plans = iter(planned)
+        return [one or self._told(*next(plans)[:2], *next(done)) for one in outcomes]
 
     def _plan(
         self,
