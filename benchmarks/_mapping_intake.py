@@ -1,8 +1,9 @@
 """Owns the measure of intake over HTTP: durable, deduplicated and matched, in batches and one by one.
 
-The router is `wr serve` in a process of its own, on SQLite with its defaults (`synchronous=FULL`), with 1,000 mappings of
-which each event matches one that publishes a message. A share of the events is sent twice. What was taken in is counted
-in the store afterwards: it must be each event once. Refuses to measure a client: that one writes ready-made requests.
+The router is `wr serve` in a process of its own, on SQLite with its defaults (`synchronous=FULL`), with 1,000 mappings
+of which each event matches one that publishes a message. A share of the events is sent twice. What was taken in is
+counted in the store afterwards: it must be each event once. Refuses to measure a client: that one writes ready-made
+requests.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import uvloop
 
@@ -56,7 +58,9 @@ def requests(kind: str, bodies: Sequence[object]) -> list[bytes]:
     made: list[bytes] = []
     for one in bodies:
         body = json.dumps(one).encode()
-        head = f"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST /events HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
         made.append(head.encode() + body)
     return made
 
@@ -74,7 +78,7 @@ class _Sender(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
-        self._write = transport.write  # pyright: ignore[reportAttributeAccessIssue]  uvloop's is no subclass
+        self._write = cast("asyncio.Transport", transport).write  # uvloop's is no subclass
         self._next()
 
     def _next(self) -> None:

@@ -8,10 +8,10 @@ import pytest
 from tests.unit.runtime_state.intercept_kit import rule
 from workflow_router import Router, embed
 from workflow_router.core.errors import Overloaded
-from workflow_router.core.runtime_state.interceptors import Denied
 from workflow_router.core.message_broker.ports import Subscription, Topic
 from workflow_router.core.model import Event
 from workflow_router.core.runtime import Runtime
+from workflow_router.core.runtime_state.interceptors import Denied
 from workflow_router.testing import VirtualClock, run_virtually
 from workflow_router.utils.codec import to_json
 

@@ -208,7 +208,7 @@ class Ingest:
         return Accepted(id=accepted.id, duplicate=False, matched=made.matched, runs=[run.id for run in done.started])
 
     async def accept_all(self, events: Sequence[Event], *, tenant: str = DEFAULT_TENANT) -> list[Accepted]:
-        """Take events in together: all that they start is committed with them, or nothing is. Raises as `accept` does."""
+        """Take events in together: all of them with what they start, or none. Raises as `accept` does."""
         outcomes: list[Accepted | None] = []
         planned: list[tuple[AcceptedEvent, Plan, list[Transition]]] = []
         for given in events:
