@@ -32,6 +32,7 @@ from workflow_router.core.message_broker.handlers import handler_of
 from workflow_router.core.message_broker.ports import Subscription, Topic
 from workflow_router.core.message_targets import TopicTargets
 from workflow_router.core.orchestration.payloads import PAYLOADS, Payloads
+from workflow_router.core.orchestration.signals import check_name
 from workflow_router.core.router import Router
 from workflow_router.core.runtime import Runtime
 from workflow_router.core.runtime_state.approval_messages import HANDLER
@@ -107,7 +108,10 @@ async def _declare(
     if decisions.topic is not None:
         handlers[HANDLER] = decisions.take, 1
         declared.append(Subscription(name=HANDLER, topic=decisions.topic, handler=HANDLER, on_failure="park"))
-    runtime.broker.declare(topics, [*subscriptions, *declared], handlers | runtime.sources.handlers(), bridges)
+    declared = [*subscriptions, *declared]
+    for signalling in (one.signal for one in declared if one.signal is not None):
+        check_name(signalling)  # here, and not with each message that would become a dead letter
+    runtime.broker.declare(topics, declared, handlers | runtime.sources.handlers(), bridges)
     runtime.updates.declare(one for router in routers for one in router.updates.values())
     own = [mapping for router in routers for mapping in router.mappings]
     await runtime.ingest.set_mappings([*mappings, *own], author="project")

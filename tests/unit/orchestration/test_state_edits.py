@@ -7,6 +7,7 @@ import pytest
 
 from workflow_router import InvalidInput, Retry, Router, embed
 from workflow_router.core.errors import Conflict
+from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.orchestration.attributes import condition_of
 from workflow_router.core.orchestration.ports import RunFilter
 from workflow_router.core.orchestration.replay import replay
@@ -116,5 +117,9 @@ def test_names_of_the_routers_own_signals_are_refused() -> None:
             assert b"invalid-input" in (ended.error or b"")
         with pytest.raises(InvalidInput):
             router.on({"type": ["a"]}, signal={"workflow": "loop", "name": "+update", "key": "k"})
+        told = Subscription(name="told", topic="told", signal="+update", workflow="loop")
+        with pytest.raises(InvalidInput):
+            async with embed(router, topics=["told"], subscriptions=[told]):
+                raise AssertionError
 
     asyncio.run(main())
