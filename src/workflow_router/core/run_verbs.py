@@ -24,7 +24,11 @@ def inside(verb: str) -> Branch:
     """The branch of the run this code is in. Raises InvalidInput outside a run."""
     branch = current()
     if branch is None:
-        raise InvalidInput(f"`{verb}` works only inside a run, and not inside a step.", remedy="Call it in a workflow.")
+        raise InvalidInput(
+            f"`{verb}` works only inside a run, and not inside a step.",
+            remedy="Call it in a workflow; start that with `router.start`, or in another workflow with `router.run`:"
+            " a workflow that is called like a function is only a function.",
+        )
     return branch
 
 

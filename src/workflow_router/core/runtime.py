@@ -213,7 +213,7 @@ class Runtime:
         """The version new runs of a workflow begin with. Raises NotFound."""
         versions = self.workflows.get(workflow)
         if not versions:
-            known = ", ".join(sorted(self.workflows)) or "none"
+            known = ", ".join(sorted(name for name in self.workflows if not name.startswith("router."))) or "none"
             raise NotFound(f"There is no workflow {workflow}; known are: {known}.", remedy="Check the name.")
         return next(reversed(list(versions)))
 

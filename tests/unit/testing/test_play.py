@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from workflow_router import Router
+from workflow_router import InvalidInput, Router
 from workflow_router.core.dispatch_route.model import Route, Target
+from workflow_router.core.errors import NotFound
 from workflow_router.testing import FakeTargets, Stage, play
 
 ROUTES = [
@@ -136,3 +137,84 @@ def test_a_run_that_fails_says_so() -> None:
 
     with pytest.raises(AssertionError, match=r"faulted.*no"):
         play(scenario, router)
+
+
+def a_shop() -> Router:
+    router = Router("shop")
+
+    @router.on_update()
+    async def add(items: list[str], item: str) -> int:
+        items.append(item)
+        return len(items)
+
+    @router.workflow
+    async def order(number: int) -> list[object]:
+        items: list[str] = []
+        paid = await router.receive("paid", within="3d")
+        await router.handle(add, to=items)
+        asked = await router.approve("ship", roles=["packer"])
+        both = await router.wait_for({"type": ["news"], "data": {"n": [number]}})
+        return [number, paid, *items, asked.approved, both["type"]]
+
+    router.on({"type": ["ordered"]}, start=order, input="${ event.data.n }")
+    return router
+
+
+@pytest.mark.parametrize("commit", [0, 1, 2, 3, 5, 8, 13])
+def test_a_scenario_gives_runs_what_they_wait_for_once_whatever_crashes(commit: int) -> None:
+    async def scenario(stage: Stage) -> None:
+        if commit:
+            stage.crash_at_commit(commit)
+        (ordered,) = await stage.event("ordered", {"n": 1})
+        started = await stage.start("order", 2)
+        for run in (ordered, started):
+            await stage.signal(run, "paid", "cash")
+            assert await stage.update(run, "add", "tea") == 1
+        for number in (1, 2):
+            await stage.decide("ship", number == 1, roles=["packer"], reason="as wanted")
+        await asyncio.sleep(60)
+        for number, run in ((1, ordered), (2, started)):
+            await stage.event("news", {"n": number})
+            assert await stage.result(run) == [number, "cash", "tea", number == 1, "news"]
+        assert stage.crashes == bool(commit)
+
+    play(scenario, a_shop())
+
+
+def test_two_starts_are_two_runs() -> None:
+    async def scenario(stage: Stage) -> None:
+        one, other = await stage.start("chain", 1), await stage.start("chain", 2)
+        assert (one, other) == ("run-1", "run-2")
+        await stage.result(one)
+        await stage.result(other)
+
+    play(scenario, a_router([]))
+
+
+def test_what_never_comes_is_told_and_no_test_hangs() -> None:
+    async def waits(stage: Stage) -> None:
+        run = await stage.start("order", 1)
+        await stage.signal(run, "paid")
+        await stage.update(run, "add", "tea")
+        await stage.result(run, within="30d")
+
+    with pytest.raises(AssertionError, match=r"run-1 of order is waiting after 30d.*approval .ship.*stage\.decide"):
+        play(waits, a_shop())
+
+    async def nobody(stage: Stage) -> None:
+        await stage.decide("ship", within="1d")
+
+    with pytest.raises(AssertionError, match="Nobody asked for the approval 'ship' within 1d"):
+        play(nobody, a_shop())
+
+
+def test_what_cannot_be_played_says_how_to_mend_it() -> None:
+    async def scenario(stage: Stage) -> None:
+        await stage.start("nobody")
+
+    with pytest.raises(InvalidInput, match=r"no router.*play\(scenario, router\)"):
+        play(scenario)
+    with pytest.raises(InvalidInput, match="no async function"):
+        play(lambda stage: stage.crash(), a_shop())
+    with pytest.raises(NotFound, match=r"no workflow nobody; known are: order\."):
+        play(scenario, a_shop())

@@ -54,6 +54,7 @@ class Consumer:
         self._random = random
         self._ready: deque[Delivery] = deque()
         self._working: set[asyncio.Task[None]] = set()
+        self._keeping: asyncio.Task[None] | None = None
         self._done: list[Delivery] = []
         self._failed: list[tuple[Delivery, str]] = []
         self._calling = 0
@@ -61,7 +62,6 @@ class Consumer:
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        keep = asyncio.get_running_loop().create_task(self._keep(), name=f"keep {self._name}")
         try:
             while True:
                 self._deliveries.signal(self._name).clear()
@@ -74,7 +74,7 @@ class Consumer:
                 if not moved:
                     await self._deliveries.idle(self._name, None, busy=self._calling > 0)
         finally:
-            tasks = [keep, *self._working]
+            tasks = [*self._working, *([] if self._keeping is None else [self._keeping])]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -128,6 +128,8 @@ class Consumer:
     def _call_more(self) -> None:
         """Have as many tasks as there is work for: those that waited for some would cost each idle process."""
         loop = asyncio.get_running_loop()
+        if self._ready and (self._keeping is None or self._keeping.done()):
+            self._keeping = loop.create_task(self._keep(), name=f"keep {self._name}")
         for _ in range(min(self._concurrency - len(self._working), len(self._ready))):
             task = loop.create_task(self._work(), name=f"handle {self._name}")
             self._working.add(task)
@@ -177,8 +179,8 @@ class Consumer:
         self._kept_ms = tx.now_ms
 
     async def _keep(self) -> None:
-        """Keep the leases of messages that are being handled."""
-        while True:
+        """Keep the leases of messages that are being handled, as long as there are any."""
+        while self._calling or self._ready:
             subscription = self._deliveries.subscription(self._name)
             await self._deliveries.sleep(subscription.lease_ms / 3_000)
             if self._calling or self._ready:

@@ -140,6 +140,11 @@ class Engine:
         """Runs in memory, and those that wait for their turn."""
         return len(self._queue) + len(self._live)
 
+    def performing(self, run_id: str) -> list[str]:
+        """What a run is at that is in memory: the operations begun and not ended, such as `receive 'paid'`."""
+        live = self._live.get(run_id)
+        return [] if live is None else [f"{one.kind} {one.name!r}" for one in live.performing.values()]
+
     async def _tick(self) -> None:
         """Hold the shards, take up runs of those gained, and wake runs whose timer is due."""
         while True:
