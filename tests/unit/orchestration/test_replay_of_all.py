@@ -45,7 +45,7 @@ def code(change: str = "") -> Router:
         await router.correlate("all")
         await router.set_attributes(number=number)
         state = await router.publish_state({"limit": 1})
-        drawn = [await router.now() is None, await router.random() > 1, str(await router.uuid()) == ""]
+        drawn = [(await router.now()).year == 0, await router.random() > 1, str(await router.uuid()) == ""]
         async with router.saga() as saga:
             saga.compensate(tokens, 0)
             several = [*await asyncio.gather(tokens(number), router.run(part, 1)), *await router.map(tokens, [2, 3])]
