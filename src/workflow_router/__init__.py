@@ -23,7 +23,9 @@ if TYPE_CHECKING:
         UpdateRejected,
         WaitExpired,
     )
-    from workflow_router.core.model import Event, Run
+    from workflow_router.core.message_broker.consumer import Consumer
+    from workflow_router.core.message_broker.ports import Subscription, Topic
+    from workflow_router.core.model import Delivery, Event, Run
     from workflow_router.core.orchestration.definitions import Retry
     from workflow_router.core.orchestration.flow import Concurrency, Flow, Singleton, StepFlow
     from workflow_router.core.orchestration.step_execution_handler import Proceed, StepCall
@@ -40,9 +42,11 @@ __all__ = [
     "ChildFailed",
     "CompensationFailed",
     "Concurrency",
+    "Consumer",
     "Debounce",
     "Decision",
     "Delay",
+    "Delivery",
     "DispatchFailed",
     "Escalation",
     "Event",
@@ -63,7 +67,9 @@ __all__ = [
     "StepCall",
     "StepFailed",
     "StepFlow",
+    "Subscription",
     "Throttle",
+    "Topic",
     "UpdateRejected",
     "WaitExpired",
     "embed",
@@ -87,7 +93,9 @@ _HOMES = {
         "UpdateRejected",
         "WaitExpired",
     ),
-    "workflow_router.core.model": ("Event", "Run"),
+    "workflow_router.core.message_broker.consumer": ("Consumer",),
+    "workflow_router.core.message_broker.ports": ("Subscription", "Topic"),
+    "workflow_router.core.model": ("Delivery", "Event", "Run"),
     "workflow_router.core.orchestration.definitions": ("Retry",),
     "workflow_router.core.orchestration.flow": ("Concurrency", "Flow", "Singleton", "StepFlow"),
     "workflow_router.core.pacing": ("Batch", "Debounce", "Delay", "RateLimit", "Throttle"),

@@ -94,7 +94,7 @@ def test_only_named_keys_read_bodies_and_a_virtual_key_never() -> None:
             asked = await ask(door, headers=virtual)
             assert (await bodies(door, asked)).status == 200
             (await bodies(door, asked, SUPPORT)).problem(403, "forbidden")
-            (await bodies(door, asked, virtual)).problem(401, "unauthorized")
+            (await bodies(door, asked, virtual)).problem(403, "forbidden")
 
     run(main())
 

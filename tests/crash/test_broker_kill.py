@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash import broker_worker
-from workflow_router import embed
+from workflow_router import Delivery, Router, embed
 from workflow_router.core.runtime import Runtime
 from workflow_router.utils.codec import from_json
 
@@ -55,14 +55,10 @@ async def _is_done(runtime: Runtime) -> bool:
     return not (one.lag or one.leased or one.waiting)
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(3_600)
-def test_no_acknowledged_message_is_lost_and_none_is_handled_twice(
-    tmp_path: Path, rounds: Callable[[int, int], int]
-) -> None:
-    url, dice = f"sqlite:///{tmp_path / 'store.db'}", random.Random(6)
+def kill_and_check(url: str, kills: int) -> None:
+    dice = random.Random(6)
     said: set[int] = set()
-    for number in range(rounds(25, 1_000)):
+    for number in range(kills):
         said |= work_and_kill(url, 1 + number * 100_000, dice)
     published, done = finish(url)
     assert said <= set(published)
@@ -70,6 +66,56 @@ def test_no_acknowledged_message_is_lost_and_none_is_handled_twice(
     for key in range(7):
         of_key = [number for number in done if number % 7 == key]
         assert of_key == [number for number in published if number % 7 == key]  # in the order of its key
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+def test_no_acknowledged_message_is_lost_and_none_is_handled_twice(
+    tmp_path: Path, rounds: Callable[[int, int], int]
+) -> None:
+    kill_and_check(f"sqlite:///{tmp_path / 'store.db'}", rounds(25, 1_000))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+def test_nor_on_postgresql(postgres_dsn: str, rounds: Callable[[int, int], int]) -> None:
+    kill_and_check(postgres_dsn, rounds(5, 200))
+
+
+def test_what_a_killed_process_held_goes_to_another_long_before_its_lease_ends(postgres_dsn: str) -> None:
+    """Both take from one subscription, with leases of 30 s; the end of a process is seen by its connections."""
+    count = 20
+    heir = Router("heir")
+    taken: list[tuple[int, int]] = []
+    all_taken = asyncio.Event()
+
+    @heir.subscribe("work", name="worker.work")
+    async def work(body: int, delivery: Delivery) -> None:
+        taken.append((body, delivery.attempt))
+        if len(taken) == count:
+            all_taken.set()
+
+    async def main() -> None:
+        async with embed(broker_worker.holding, store=postgres_dsn, topics=["work", "done"]):
+            pass  # so that the subscription is there before anything is published
+        publisher = Router("publisher")
+        async with embed(publisher, store=postgres_dsn, topics=["work", "done"]):
+            await publisher.publish_many("work", range(count))
+        holder = await asyncio.create_subprocess_exec(
+            sys.executable, str(WORKER), postgres_dsn, "hold", stdout=asyncio.subprocess.PIPE
+        )
+        assert holder.stdout is not None
+        held = {int(await holder.stdout.readline()) for _ in range(count)}
+        async with embed(heir, store=postgres_dsn, topics=["work", "done"]):
+            assert not taken  # the holder lives, so they are its
+            holder.kill()
+            await holder.wait()
+            async with asyncio.timeout(15):
+                await all_taken.wait()
+        assert held == set(range(count))
+        assert sorted(taken) == [(number, 2) for number in range(count)]  # what killed it counts as a delivery
+
+    asyncio.run(main())
 
 
 def test_an_acknowledgement_before_its_commit_is_caught(tmp_path: Path) -> None:

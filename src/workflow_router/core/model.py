@@ -4,6 +4,8 @@ Payloads are JSON bytes as they came or as they will be stored, so that nothing 
 What is made many times for each run cannot be part of a reference cycle, so the garbage collector need not look at it.
 """
 
+from typing import Any
+
 import msgspec
 
 from workflow_router.core.states import (
@@ -13,6 +15,7 @@ from workflow_router.core.states import (
     RunStatus,
     StepStatus,
 )
+from workflow_router.utils.codec import from_json
 
 DEFAULT_TENANT = "default"
 TRACE = ("traceparent", "tracestate")  # what carries a trace in headers, and in attributes of events (W3C)
@@ -301,6 +304,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: str | None = None
     position: int = 0
     history: bytes | None = None
+
+    def json(self) -> Any:
+        """The body as Python values."""
+        return from_json(self.body)
 
 
 class DispatchRecord(msgspec.Struct, frozen=True, kw_only=True):

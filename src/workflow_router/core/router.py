@@ -13,8 +13,9 @@ from workflow_router.core import messaging, run_verbs
 from workflow_router.core.approve_verbs import ApproveVerbs
 from workflow_router.core.dispatch_route.model import Caller
 from workflow_router.core.durations import seconds
-from workflow_router.core.errors import StepFailed
+from workflow_router.core.errors import InvalidInput, StepFailed
 from workflow_router.core.long_verbs import LongVerbs
+from workflow_router.core.message_broker.consumer import Consumer
 from workflow_router.core.orchestration.definitions import Step, Workflow, fitted
 from workflow_router.core.orchestration.live import current
 from workflow_router.core.orchestration.parallel import Errors
@@ -221,6 +222,15 @@ class Router(ApproveVerbs, LongVerbs):
         if branch is not None:
             return from_json(await messaging.request_within(self.runtime, branch, message, timeout_s))
         return from_json(await self.runtime.request(message, timeout_s=timeout_s))
+
+    def consumer(self, subscription: str) -> Consumer:
+        """A program that pulls and acknowledges by itself: `async with router.consumer("billing") as consumer:`.
+
+        Not inside a run, which waits for messages with `receive` or `request`.
+        """
+        if current() is not None:
+            raise InvalidInput("A run cannot pull messages: replay would.", remedy="Let a subscription signal the run.")
+        return Consumer(self.runtime.broker, subscription)
 
     async def signal(self, run_id: str, name: str, value: object = None) -> str:
         """Send a value to a run, which gets it from `receive`, now or later; returns the signal's id.

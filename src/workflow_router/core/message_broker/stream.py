@@ -7,6 +7,7 @@ the consumer does that with each message's token, by whatever door it likes.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
 
 from workflow_router.core.errors import StoreError
 from workflow_router.core.message_broker.deliver import Deliveries
@@ -32,21 +33,31 @@ class Streams:
 
     async def open(self, name: str, *, prefetch: int) -> AsyncGenerator[Delivery, None]:
         """Deliveries of a subscription until closed, at most `prefetch` of them unacknowledged. Raises NotFound."""
+        async with self.holding(name) as holder, aclosing(self.held_by(holder, name, prefetch=prefetch)) as deliveries:
+            async for delivery in deliveries:
+                yield delivery
+
+    @asynccontextmanager
+    async def holding(self, name: str) -> AsyncGenerator[str, None]:
+        """A holder of leases: they are kept until it ends, and free then. Raises NotFound."""
         self._topics.subscription(name)
         holder = f"{self._deliveries.holder}/{self._ids.new()}"  # it begins with the process, with which it ends
         keeping = asyncio.get_running_loop().create_task(self._keep(name, holder), name=f"keep {holder}")
         try:
-            while True:
-                held = await self._store.read(lambda tx: tx.replies.held(name, holder))
-                if held >= prefetch:
-                    await self._deliveries.idle(name, LOOK_S, busy=True)
-                    continue
-                found = await self._deliveries.pull(name, limit=prefetch - held, wait_s=LOOK_S, holder=holder)
-                for delivery in found:
-                    yield delivery
+            yield holder
         finally:
             keeping.cancel()
             await asyncio.shield(self._deliveries.release(name, holder))
+
+    async def held_by(self, holder: str, name: str, *, prefetch: int) -> AsyncGenerator[Delivery, None]:
+        """Deliveries to a holder, without end, at most `prefetch` of them unacknowledged."""
+        while True:
+            held = await self._store.read(lambda tx: tx.replies.held(name, holder))
+            if held >= prefetch:
+                await self._deliveries.idle(name, LOOK_S, busy=True)
+                continue
+            for delivery in await self._deliveries.pull(name, limit=prefetch - held, wait_s=LOOK_S, holder=holder):
+                yield delivery
 
     async def _keep(self, name: str, holder: str) -> None:
         while True:

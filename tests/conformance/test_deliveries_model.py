@@ -1,4 +1,4 @@
-"""Deliveries against a model: a seeded walk through publishing, leasing, answering and waiting, on SQLite in memory."""
+"""Deliveries against a model: walks through publishing, leasing, answering, redriving, waiting; on both databases."""
 
 import asyncio
 from collections import Counter
@@ -7,11 +7,20 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 import msgspec
-from hypothesis import settings
+import pytest
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.conformance.support import SUBSCRIPTION, HandClock, message
+from tests.fixtures.postgres import PostgresServer
 from workflow_router.core.message_broker.ports import OFFSET_BITS
 from workflow_router.core.message_broker.tokens import leased
 from workflow_router.core.model import Delivery
@@ -49,8 +58,9 @@ class Known:
 class Deliveries(RuleBasedStateMachine):
     """The store must always agree with the list of what was published, in that order."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str = "sqlite://") -> None:
         super().__init__()
+        self.url = url
         self.clock = HandClock()
         self.known: list[Known] = []
         self.tokens = 0
@@ -59,7 +69,7 @@ class Deliveries(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        opened = open_store("sqlite://", clock=self.clock, owner="first", commit_in_thread=False)
+        opened = open_store(self.url, clock=self.clock, owner="first", commit_in_thread=False)
         self.store = self.runner.run(opened)
         self.commit(lambda tx: tx.topics.declare([], [SUBSCRIPTION]))
 
@@ -70,10 +80,14 @@ class Deliveries(RuleBasedStateMachine):
     def commit(self, unit: Callable[[Transaction], Awaitable[T]]) -> T:
         return self.runner.run(self.store.commit(unit))
 
+    def keyed(self, key: str | None) -> str | None:
+        """The key that the store is told."""
+        return key
+
     @rule(key=st.sampled_from([None, "a", "b"]), delay_ms=st.sampled_from([0, 0, 500]))
     def publish(self, key: str | None, delay_ms: int) -> None:
         number = len(self.known)
-        self.commit(lambda tx: tx.messages.publish(message(number, key=key, delay_ms=delay_ms)))
+        self.commit(lambda tx: tx.messages.publish(message(number, key=self.keyed(key), delay_ms=delay_ms)))
         self.known.append(Known(number, key, self.clock.ms + delay_ms))
 
     @rule(limit=st.integers(1, 4))
@@ -199,5 +213,41 @@ class Deliveries(RuleBasedStateMachine):
             ]
 
 
-TestDeliveries = Deliveries.TestCase
-TestDeliveries.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+def test_deliveries_agree_with_the_model_in_memory() -> None:
+    run_state_machine_as_test(Deliveries, settings=settings(max_examples=40, stateful_step_count=40, deadline=None))
+
+
+@pytest.mark.soak
+def test_deliveries_agree_with_the_model_on_postgresql(
+    postgres: PostgresServer, migrated_postgres: str, rounds: Callable[[int, int], int]
+) -> None:
+    class Walk(Deliveries):
+        def __init__(self) -> None:
+            self.name = postgres.create_database(migrated_postgres)
+            super().__init__(postgres.dsn(self.name))
+
+        def teardown(self) -> None:
+            super().teardown()
+            postgres.drop_database(self.name)
+
+    few = settings(max_examples=rounds(8, 400), stateful_step_count=40, deadline=None)
+    run_state_machine_as_test(Walk, settings=few)
+
+
+def test_the_model_catches_a_lease_that_forgets_keys() -> None:
+    """A control: a store that delivers a key's second message while its first is under way is told from ours."""
+
+    class Forgetful(Deliveries):
+        def keyed(self, key: str | None) -> str | None:
+            return None if key is None else f"{key}{len(self.known)}"
+
+    found = settings(
+        max_examples=200,
+        stateful_step_count=40,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        print_blob=False,
+    )
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(Forgetful, settings=found)
