@@ -21,11 +21,11 @@ class Forgetful(SqliteDatabase):
     _since = 0.0
     _open = False
 
-    async def begin(self, *, assume: bool = False) -> SqliteSession:
+    async def begin(self, *, assume: bool = False, synced: bool = True) -> SqliteSession:
         if self._connection.in_transaction and time.monotonic() - self._since > HOLD_S:
             await super().commit()
         if not self._connection.in_transaction:
-            await super().begin(assume=assume)
+            await super().begin(assume=assume, synced=synced)
             self._since = time.monotonic()
         self._connection.execute("SAVEPOINT held")
         self._open = True

@@ -17,6 +17,8 @@ import pytest
 
 from tests.crash.store_writer import write
 from workflow_router.core.errors import StoreError
+from workflow_router.core.message_broker.ports import Subscription
+from workflow_router.core.ports import Unit
 from workflow_router.db.migrate import load_migrations, migrate
 from workflow_router.db.open import open_store
 from workflow_router.db.sqlite.connection import SqliteDatabase
@@ -27,6 +29,7 @@ SECTOR = 512
 UNITS = 240
 AT_ONCE = 4
 ZEROS = bytes(SECTOR)
+TAKING = Subscription(name="s", topic="t", begin="beginning")
 
 
 class Unsynced:
@@ -50,7 +53,7 @@ class Disk(apsw.VFS):
 
     def __init__(self, name: str, *, lies: bool) -> None:
         self.name, self.lies = name, lies
-        self.operations = 0
+        self.operations = self.syncs = 0
         self.cut_at: int | None = None
         self.unsynced: dict[str, Unsynced] = {}
         super().__init__(name, "")
@@ -110,38 +113,49 @@ class DiskFile(apsw.VFSFile):
 
     def xSync(self, flags: int) -> None:  # noqa: N802  SQLite named it
         self._disk.count()
+        self._disk.syncs += 1
         if not self._disk.lies:
             super().xSync(flags)
             self._unsynced.clear()
 
 
-async def _write_until_the_cut(path: Path, disk: Disk) -> set[int]:
-    """Commit units, some at once; the numbers of those that were acknowledged."""
+async def _take(store: SqlStore, number: int) -> int:
+    """Lease a message without waiting for the disk, and acknowledge it, which does; how many that were."""
+    found = await store.commit(lambda tx: tx.messages.lease(TAKING, limit=1, token=f"t{number}"), synced=False)
+    return len(await store.commit(lambda tx: tx.messages.acknowledge(TAKING.name, found))) if found else 0
+
+
+async def _write_until_the_cut(path: Path, disk: Disk) -> tuple[set[int], int]:
+    """Commit units, some at once; the numbers of those that were acknowledged, and how many messages were taken."""
     acknowledged: set[int] = set()
+    taken = 0
     numbers = iter(range(1, UNITS + 1))
     try:
         database = SqliteDatabase(path, commit_in_thread=False, vfs=disk.name)
     except StoreError:
-        return acknowledged
+        return acknowledged, taken
     store = SqlStore(database, SystemClock(), "first", sole=True)
 
     async def work() -> None:
+        nonlocal taken
         for number in numbers:
             await store.commit(lambda tx, n=number: write(tx, n))
             acknowledged.add(number)
+            taken += await _take(store, number)
 
     try:
         await migrate(database, load_migrations("sqlite"))
         await store.open()
+        await store.commit(lambda tx: tx.topics.declare([], [TAKING]))
         await asyncio.gather(*(work() for _ in range(AT_ONCE)), return_exceptions=True)
     except StoreError:
         pass
     finally:
         await store.close()
-    return acknowledged
+    return acknowledged, taken
 
 
-async def _inspect(path: Path) -> tuple[set[int], str | None]:
+async def _inspect(path: Path, taken: int) -> tuple[set[int], str | None]:
     """The numbers of the units that are there after a restart, and what is wrong with the store, if anything is."""
     try:
         store = await open_store(f"sqlite:///{path}", clock=SystemClock(), owner="inspector", commit_in_thread=False)
@@ -155,8 +169,9 @@ async def _inspect(path: Path) -> tuple[set[int], str | None]:
             if run is None:
                 wrong = f"{event.id} has no run"
         counts = await store.read(lambda tx: tx.topics.counts())
-        if counts.get("t", {"published": 0}) != {"published": len(events)}:
-            wrong = f"{counts} with {len(events)} events"
+        messages = counts.get("t", {})
+        if messages.get("published", 0) != len(events) or messages.get("acked", 0) < taken:
+            wrong = f"{counts} with {len(events)} events, and {taken} acknowledged"
     except (StoreError, apsw.Error, ValueError) as error:
         return set(), str(error)
     finally:
@@ -175,13 +190,13 @@ def _cut(folder: Path, dice: random.Random, operations: int | None, *, lies: boo
     disk = Disk(f"disk-{folder.name}", lies=lies)
     try:
         disk.cut_at = None if operations is None else dice.randrange(1, operations)
-        acknowledged = asyncio.run(_write_until_the_cut(path, disk))
+        acknowledged, taken = asyncio.run(_write_until_the_cut(path, disk))
         if operations is not None:
             disk.settle(dice)
             path.with_name("store.db-shm").unlink(missing_ok=True)
     finally:
         disk.unregister()
-    there, wrong = asyncio.run(_inspect(path))
+    there, wrong = asyncio.run(_inspect(path, taken))
     if wrong is None and not acknowledged <= there:
         wrong = f"lost {sorted(acknowledged - there)[:5]}"
     assert operations is not None or len(there) == UNITS
@@ -207,3 +222,36 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, operations: int, rounds: C
 def test_a_disk_that_lies_about_syncing_is_caught(tmp_path: Path, operations: int) -> None:
     found = [_cut(tmp_path, random.Random(seed), operations, lies=True)[1] for seed in range(12)]
     assert len([wrong for wrong in found if wrong is not None]) >= 6
+
+
+def test_a_lease_waits_for_no_disk_and_what_tells_of_a_transition_does(tmp_path: Path) -> None:
+    disk = Disk("disk-leases", lies=False)
+
+    async def syncs(store: SqlStore, unit: Unit[object], *, synced: bool) -> int:
+        before = disk.syncs
+        await store.commit(unit, synced=synced)
+        return disk.syncs - before
+
+    async def main() -> None:
+        database = SqliteDatabase(tmp_path / "store.db", commit_in_thread=False, vfs=disk.name)
+        store = SqlStore(database, SystemClock(), "first", sole=True)
+        await migrate(database, load_migrations("sqlite"))
+        await store.open()
+        await store.commit(lambda tx: tx.topics.declare([], [TAKING]))
+        await store.commit(lambda tx: write(tx, 1))
+        assert await syncs(store, lambda tx: tx.messages.lease(TAKING, limit=9, token="t"), synced=False) == 0
+        assert await syncs(store, lambda tx: write(tx, 2), synced=True) == 1
+        assert await syncs(store, lambda tx: write(tx, 3), synced=False) == 1  # somebody may see its entries at once
+        both = [
+            store.commit(lambda tx: tx.messages.lease(TAKING, limit=9, token="u"), synced=False),
+            store.commit(lambda tx: tx.messages.lease(TAKING, limit=9, token="v")),
+        ]
+        before = disk.syncs
+        await asyncio.gather(*both)
+        assert disk.syncs == before + 1
+        await store.close()
+
+    try:
+        asyncio.run(main())
+    finally:
+        disk.unregister()

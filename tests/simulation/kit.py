@@ -40,10 +40,10 @@ class Powered:
     def _no_power(self) -> NoReturn:
         raise StoreUnavailable("There is no power.")
 
-    async def begin(self, *, assume: bool = False) -> SqliteSession:
+    async def begin(self, *, assume: bool = False, synced: bool = True) -> SqliteSession:
         if self.dark:
             self._no_power()
-        return await self._inner.begin(assume=assume)
+        return await self._inner.begin(assume=assume, synced=synced)
 
     async def commit(self) -> None:
         self._left -= 1

@@ -190,11 +190,13 @@ class Controls(Protocol):
 class Store(Protocol):
     """Durable state. What `commit` has returned survives a crash; what it raised for left nothing behind."""
 
-    async def commit(self, unit: Unit[T], *, weight: int = 1) -> T:
+    async def commit(self, unit: Unit[T], *, weight: int = 1, synced: bool = True) -> T:
         """Run the unit and return its result once it is on disk.
 
         Args:
             weight: how many changes it stands for, so that one that does very much shares its commit with few others.
+            synced: False for what a power cut may undo, such as a lease: the disk is not waited for. The end of this
+                process undoes nothing, and what is synced later is so with all that came before it.
 
         Raises:
             Overloaded: too many units wait; nothing was done.

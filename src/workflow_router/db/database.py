@@ -60,12 +60,15 @@ class Session(Protocol):
 class Database(Protocol):
     """One open database with one writing connection."""
 
-    async def begin(self, *, assume: bool = False) -> Session:
-        """Start the writing transaction. Raises StoreUnavailable."""
+    async def begin(self, *, assume: bool = False, synced: bool = True) -> Session:
+        """Start the writing transaction; without `synced` its commit does not wait for the disk.
+
+        Raises StoreUnavailable.
+        """
         ...
 
     async def commit(self) -> None:
-        """Make it durable. Raises StoreUnavailable (nothing was written) or CommitUnknown."""
+        """Make it durable, if it is synced. Raises StoreUnavailable (nothing was written) or CommitUnknown."""
         ...
 
     async def rollback(self) -> None:

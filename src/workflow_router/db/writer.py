@@ -27,7 +27,7 @@ UNDONE_WAIT_S = 0.01
 
 Work: TypeAlias = Callable[[UnitOfWork], Awaitable[T]]
 # Results differ in type from one queued unit to the next, so the queue can only say Any.
-_Job = tuple[Work[Any], asyncio.Future[Any], int]  # the last is how much it weighs
+_Job = tuple[Work[Any], asyncio.Future[Any], int, bool]  # how much it weighs, and whether it is to be synced
 _Outcome = tuple[Any, BaseException | None]
 
 _log = logging.getLogger(__name__)
@@ -68,14 +68,18 @@ class Writer:
         self._queue: list[_Job] = []
         self._flushing: asyncio.Task[None] | None = None
 
-    async def commit(self, unit: Work[T], *, urgent: bool = False, weight: int = 1) -> T:
-        """See `core.ports.Store.commit`. What is urgent goes before the queue, however long it is."""
+    async def commit(self, unit: Work[T], *, urgent: bool = False, weight: int = 1, synced: bool = True) -> T:
+        """See `core.ports.Store.commit`. What is urgent goes before the queue, however long it is.
+
+        A commit is synced where any of its units is to be, or where it tells of transitions: nobody is to see an entry
+        of the audit log that a power cut could undo.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         if urgent:
-            self._queue.insert(0, (unit, future, weight))
+            self._queue.insert(0, (unit, future, weight, synced))
         elif len(self._queue) < QUEUE_MAX:
-            self._queue.append((unit, future, weight))
+            self._queue.append((unit, future, weight, synced))
         else:
             raise Overloaded("Too many changes wait to be written.", remedy="Send it again a little later.")
         if self._flushing is None:
@@ -113,7 +117,7 @@ class Writer:
             if not isinstance(raised, RouterError):
                 _log.exception("The commit failed.")
                 error = StoreUnavailable(f"The write failed: {raised}.", remedy="See the log.")
-            for _, future, _ in batch:
+            for _, future, *_ in batch:
                 if not future.done():
                     future.set_exception(error)
             return
@@ -121,7 +125,7 @@ class Writer:
             self.on_written(len(batch), self._clock.monotonic_s() - began_s)
         if entries:
             self._on_commit(entries)
-        for (_, future, _), (value, error) in zip(batch, outcomes, strict=True):
+        for (_, future, *_), (value, error) in zip(batch, outcomes, strict=True):
             if future.done():  # its caller was cancelled meanwhile
                 continue
             if error is None:
@@ -131,31 +135,35 @@ class Writer:
 
     async def _transact(self, batch: list[_Job]) -> tuple[list[_Outcome], list[AuditEntry]]:
         """Run the units in one transaction and commit it; returns their outcomes and the audit entries."""
-        assume, careful = True, False
+        assume, careful, synced = True, False, any(job[3] for job in batch)
         for tries in range(UNDONE_MAX):
             try:
-                return await self._attempt(batch, assume=assume, careful=careful)
+                return await self._attempt(batch, assume=assume, careful=careful, synced=synced)
             except AssumedError:
                 assume = False
             except _UnitRaisedError:
                 assume, careful = False, True
+            except _ToBeSyncedError:
+                synced = True
             except UndoneError as error:
                 _log.info("The database undid a transaction, which is run again: %s", error)
                 await asyncio.sleep(UNDONE_WAIT_S * 2**tries)  # so that the one it gave way to can finish
         raise StoreUnavailable("Other processes kept changing the same things.", remedy="Send it again.")
 
     async def _attempt(
-        self, batch: list[_Job], *, assume: bool, careful: bool
+        self, batch: list[_Job], *, assume: bool, careful: bool, synced: bool
     ) -> tuple[list[_Outcome], list[AuditEntry]]:
         now_ms = self._clock.now_ms()
-        session = await self._database.begin(assume=assume)
+        session = await self._database.begin(assume=assume, synced=synced)
         try:
             epochs = await self._ownership.held(session)
             work = UnitOfWork(session, now_ms, epochs, self._shard_count, self.admission, self._blob_min)
             if careful:
-                outcomes = [await _run_in_savepoint(session, work, unit) for unit, _, _ in batch]
+                outcomes = [await _run_in_savepoint(session, work, unit) for unit, *_ in batch]
             else:
                 outcomes = await _run_all(session, work, batch)
+            if work.transitions and not synced:
+                raise _ToBeSyncedError
             entries = await audit_log.append(session, work.transitions, now_ms)
             await session.flush()
         except BaseException:
@@ -169,9 +177,13 @@ class _UnitRaisedError(Exception):
     """A unit of a shared transaction raised; the transaction must be run again with care."""
 
 
+class _ToBeSyncedError(Exception):
+    """A transaction that was not to be synced tells of transitions; it must be run again, and synced."""
+
+
 async def _run_all(session: Session, work: UnitOfWork, batch: list[_Job]) -> list[_Outcome]:
     try:
-        outcomes: list[_Outcome] = [(await unit(work), None) for unit, _, _ in batch]
+        outcomes: list[_Outcome] = [(await unit(work), None) for unit, *_ in batch]
         await work.messages.settle()
         await session.flush()
     except (StoreError, UndoneError):  # the database's own trouble, which no unit can be blamed for

@@ -51,9 +51,9 @@ class _Powered:
         if self.crashed.is_set():
             raise StoreUnavailable("The process has crashed, as the test wanted.")
 
-    async def begin(self, *, assume: bool = False) -> SqliteSession:
+    async def begin(self, *, assume: bool = False, synced: bool = True) -> SqliteSession:
         self._check()
-        return await self._inner.begin(assume=assume)
+        return await self._inner.begin(assume=assume, synced=synced)
 
     async def commit(self) -> None:
         self._check()

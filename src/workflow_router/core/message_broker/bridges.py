@@ -27,7 +27,7 @@ from workflow_router.core.message_broker.bridge_ports import (
     Outgoing,
 )
 from workflow_router.core.message_broker.bridged import body_of, came_from, headers_of, is_echo, message_of
-from workflow_router.core.message_broker.consume import Consumer, Handle
+from workflow_router.core.message_broker.consume import Handle, HandlerLoop
 from workflow_router.core.message_broker.deliver import Deliveries
 from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.message_broker.publish import Publisher, Topics, scope_of
@@ -81,7 +81,7 @@ class Bridges:
         publisher: Publisher,
         deliveries: Deliveries,
         *,
-        consumer: Callable[[str, Handle, int], Consumer],
+        consumer: Callable[[str, Handle, int], HandlerLoop],
         random: Callable[[], float],
     ) -> None:
         self._store, self._ids = store, ids

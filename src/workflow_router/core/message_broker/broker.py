@@ -12,7 +12,7 @@ from typing import Literal
 from workflow_router.core.errors import Conflict, InvalidInput, StoreError
 from workflow_router.core.message_broker.bridge_ports import Bridge, Link
 from workflow_router.core.message_broker.bridges import Bridges
-from workflow_router.core.message_broker.consume import Consumer, Handle
+from workflow_router.core.message_broker.consume import Handle, HandlerLoop
 from workflow_router.core.message_broker.deliver import Deliveries
 from workflow_router.core.message_broker.ports import Progress, Subscription, Topic
 from workflow_router.core.message_broker.publish import Publisher, Topics
@@ -162,8 +162,8 @@ class Broker:
                 work = self.deliveries.run(name)
             self._tasks[name] = subscription, loop.create_task(work, name=f"deliver {name}")
 
-    def _consumer(self, name: str, handle: Handle, concurrency: int) -> Consumer:
-        return Consumer(
+    def _consumer(self, name: str, handle: Handle, concurrency: int) -> HandlerLoop:
+        return HandlerLoop(
             self._store,
             self.deliveries,
             name,

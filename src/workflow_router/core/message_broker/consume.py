@@ -26,7 +26,7 @@ LEASE_BATCH = 500
 TURN = 64
 
 
-class Consumer:
+class HandlerLoop:
     """Delivers one subscription to a function.
 
     Args:
@@ -106,7 +106,7 @@ class Consumer:
         if not (done or failed or room):
             return False
         try:
-            leased = await self._store.commit(unit)
+            leased = await self._store.commit(unit, synced=bool(done or failed))
         except StoreError:
             self._done, self._failed = done + self._done, failed + self._failed
             raise
@@ -185,6 +185,6 @@ class Consumer:
             await self._deliveries.sleep(subscription.lease_ms / 3_000)
             if self._calling or self._ready:
                 try:
-                    await self._store.commit(lambda tx, s=subscription: self._extend(tx, s))
+                    await self._store.commit(lambda tx, s=subscription: self._extend(tx, s), synced=False)
                 except StoreError as error:
                     _log.warning("The leases of %s cannot be kept: %s", self._name, error)

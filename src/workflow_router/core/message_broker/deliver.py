@@ -99,7 +99,9 @@ class Deliveries:
         while True:
             self.signal(name).clear()
             subscription = self.subscription(name)
-            found = await self._store.commit(lambda tx, s=subscription: self.lease(tx, s, limit, holder=holder))
+            found = await self._store.commit(
+                lambda tx, s=subscription: self.lease(tx, s, limit, holder=holder), synced=False
+            )
             left_s = deadline_s - self._clock.monotonic_s()
             if found or left_s <= 0:
                 return found

@@ -65,7 +65,8 @@ class Streams:
             await self._deliveries.sleep(lease_ms / 3_000)
             try:
                 await self._store.commit(
-                    lambda tx, ms=lease_ms: tx.messages.extend_held(name, holder, until_ms=tx.now_ms + ms)
+                    lambda tx, ms=lease_ms: tx.messages.extend_held(name, holder, until_ms=tx.now_ms + ms),
+                    synced=False,
                 )
             except StoreError as error:
                 _log.warning("The leases of a stream of %s cannot be kept: %s", name, error)

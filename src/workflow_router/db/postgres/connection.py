@@ -20,6 +20,8 @@ CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 30.0
 # A process that was stopped within a transaction holds locks on its shards. The server ends it well within a lease.
 IDLE_TIMEOUT_MS = 5_000
+# What is committed so outlives this process; a crash of the server may undo the last half second of it.
+_BEGIN_UNSYNCED = "BEGIN; SET LOCAL synchronous_commit TO off"
 # What is written is found by its key. A plan that was made while a table was small must not read all of it later.
 BY_KEY = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 
@@ -72,8 +74,8 @@ class PostgresDatabase:
         await self.commit()
         return True
 
-    async def begin(self, *, assume: bool = False) -> PostgresSession:
-        self._writer = await self._begin(self._writer, "BEGIN")
+    async def begin(self, *, assume: bool = False, synced: bool = True) -> PostgresSession:
+        self._writer = await self._begin(self._writer, "BEGIN" if synced else _BEGIN_UNSYNCED)
         return PostgresSession(self._writer, assume=assume)
 
     async def commit(self) -> None:
@@ -145,7 +147,7 @@ class PostgresDatabase:
             except asyncio.CancelledError:  # nobody has it any more
                 link.connection.terminate()
                 raise
-        link = await self._connect(writer=begin == "BEGIN")
+        link = await self._connect(writer=begin in {"BEGIN", _BEGIN_UNSYNCED})
         try:
             await link.connection.execute(begin)
         except FAILURES as error:

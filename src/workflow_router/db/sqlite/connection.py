@@ -35,6 +35,7 @@ LIBRARY_MIN = (3, 51, 3)
 # While the disk answers this fast on average, handing COMMIT to a thread and back costs more than waiting for it.
 STATEMENTS_MAX = 1_000  # kept prepared: more than there are queries, so that none pushes another out
 _INLINE_COMMIT_MAX_S = 0.000_5
+_SYNCED, _UNSYNCED = "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"
 
 _memory_numbers = itertools.count(1)
 
@@ -154,6 +155,7 @@ class SqliteDatabase:
         self._session = SqliteSession(self._connection, self._queries)
         self._reading = SqliteSession(self._reader, self._queries)
         self._commit_s = _INLINE_COMMIT_MAX_S
+        self._synced = True
         self._thread = ThreadPoolExecutor(1, "sqlite-commit") if commit_in_thread and path is not None else None
 
     async def applied(self) -> dict[int, Applied]:
@@ -177,9 +179,12 @@ class SqliteDatabase:
         await self.commit()
         return True
 
-    async def begin(self, *, assume: bool = False) -> SqliteSession:
+    async def begin(self, *, assume: bool = False, synced: bool = True) -> SqliteSession:
         try:
             await self.rollback()  # there is something to undo only where a failing disk refused that, too
+            if synced is not self._synced:  # NORMAL leaves the log to the next sync, which takes all before it along
+                self._connection.execute(_SYNCED if synced else _UNSYNCED)
+                self._synced = synced
             self._connection.execute("BEGIN IMMEDIATE")
         except apsw.Error as error:
             raise _translated(error) from error
@@ -188,6 +193,9 @@ class SqliteDatabase:
     async def commit(self) -> None:
         began = time.perf_counter()
         try:
+            if not self._synced:
+                self._connection.execute("COMMIT")
+                return
             if self._thread is None or self._commit_s < _INLINE_COMMIT_MAX_S:
                 self._connection.execute("COMMIT")
             else:
@@ -246,7 +254,7 @@ def _connect(name: str, vfs: str | None) -> _Connection:
 
 def _prepare(connection: _Connection) -> None:
     connection.set_busy_timeout(5_000)
-    connection.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL").fetchall()
+    connection.execute(f"PRAGMA journal_mode = WAL; {_SYNCED}").fetchall()
     connection.execute("PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY").fetchall()
 
 
