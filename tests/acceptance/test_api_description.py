@@ -318,7 +318,7 @@ def test_with_keys_no_operation_is_open_but_those_that_say_so() -> None:
                     answer = await door.call(method, concrete, headers=good)
                     assert answer.status != 401 or path.startswith("/webhooks/")
             pages = {"/", "/web/{file}", "/web/{folder}/{part}", "/approve/{token}"}
-            assert opened == {"/healthz", "/readyz", "/webhooks/{source}"} | pages
+            assert opened == {"/healthz", "/readyz", "/webhooks/{source}", "/api/session"} | pages
             for path in ("/nope", "/healthz/", "/api/runs/healthz", "//healthz", "/v1/models", "/dispatch/billing/x"):
                 (await door.call("GET", path)).problem(401, "unauthorized")
             (await door.call("DELETE", "/healthz")).problem(401, "unauthorized")

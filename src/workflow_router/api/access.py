@@ -8,17 +8,23 @@ checked: a wrong one never counts as none.
 import hashlib
 from collections.abc import Collection, Mapping
 
+import msgspec
+
 from workflow_router.api.asgi import Headers
 from workflow_router.core.access.keys import PREFIX, AccessKeys
 from workflow_router.core.access.model import EVERYTHING, LOCAL, Identity
 from workflow_router.core.access.ports import Tokens
 from workflow_router.core.access.refusals import Refusals
+from workflow_router.core.access.sessions import Session, Sessions
 from workflow_router.core.dispatch_route.live import PREFIX as VIRTUAL
 from workflow_router.core.dispatch_route.live import Key, Live
 from workflow_router.core.errors import Forbidden, Unauthorized
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _JWT = "eyJ"  # how the header of a JSON Web Token begins: `{"` in base64
+COOKIE = "wr_session"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_ORIGINS = frozenset({b"sec-fetch-site", b"origin", b"host"})
 _SHOWN = frozenset({b"authorization", b"x-api-key"})
 _VIRTUAL_SCOPES = frozenset({"dispatch", "dispatches:read"})
 
@@ -30,6 +36,7 @@ class Access:
         live: the virtual keys of the gateway.
         keys: the API keys that were made while the router runs.
         refusals: is told of whom was refused what.
+        sessions: of browsers that have shown a credential.
         configured: SHA-256 of each key of `router.yaml`, in hex, to its name; they may do everything.
         tokens: checks tokens of an issuer, where there is one.
         hosts: names under which the port may be called where there are no credentials.
@@ -40,6 +47,7 @@ class Access:
         live: Live,
         keys: AccessKeys,
         refusals: Refusals,
+        sessions: Sessions,
         configured: Mapping[str, str] | None = None,
         tokens: Tokens | None = None,
         hosts: Collection[str] = LOOPBACK,
@@ -47,6 +55,7 @@ class Access:
         self._live = live
         self.keys = keys
         self.refusals = refusals
+        self.sessions = sessions
         self._configured = {digest: _of_settings(name) for digest, name in (configured or {}).items()}
         self._tokens = tokens
         self._hosts = frozenset(hosts)
@@ -56,12 +65,33 @@ class Access:
         """Whether callers have to show a credential. Once they have to, that stays so until the process ends."""
         return bool(self._configured) or self.keys.any or self._tokens is not None
 
-    async def identify(self, headers: Headers) -> Identity:
-        """Who calls. Raises Unauthorized, Forbidden."""
+    async def identify(self, headers: Headers, method: str | None = None) -> Identity:
+        """Who calls. Raises Unauthorized, Forbidden.
+
+        Args:
+            method: of the request; None where a browser's session does not count.
+        """
         token = token_of(headers)
+        if not token and method is not None and self.asks and (given := cookie_of(headers)):
+            refuse_other_sites(headers, method)
+            return self.of_session(self.sessions.find(given))
+        if token or self.asks:
+            known = await self.of_token(token)
+            if known is not None:
+                return known
+        if not self.asks:  # what is shown then is none of ours: clients of model providers always send something
+            self._refuse_pages(headers)
+            return LOCAL
+        raise Unauthorized(
+            "There is no such key." if token else "This needs a key.",
+            remedy="Send the header Authorization: Bearer KEY.",
+        )
+
+    async def of_token(self, token: str) -> Identity | None:
+        """Whose key or token it is; None for one that is not of a kind that is known here. Raises Unauthorized."""
         if self._configured and token:
             # By the digest in a table: nobody can choose a digest, so how long it takes to find one tells nothing.
-            found = self._configured.get(hashlib.sha256(token.encode("latin-1")).hexdigest())
+            found = self._configured.get(hashlib.sha256(token.encode("latin-1", "replace")).hexdigest())
             if found is not None:
                 return found
         if token.startswith(PREFIX):
@@ -70,13 +100,20 @@ class Access:
             return _of_virtual(self.virtual_key(token))
         if self._tokens is not None and token.startswith(_JWT):
             return await self._tokens.identify(token)
-        if not self.asks:  # what is shown then is none of ours: clients of model providers always send something
-            self._refuse_pages(headers)
-            return LOCAL
-        raise Unauthorized(
-            "There is no such key." if token else "This needs a key.",
-            remedy="Send the header Authorization: Bearer KEY.",
-        )
+        return None
+
+    def of_session(self, session: Session) -> Identity:
+        """Who a session stands for now: whoever its credential does. Raises Unauthorized where that opens nothing."""
+        who = session.identity
+        match who.kind:
+            case "access key":
+                return self.keys.current(who.id)
+            case "settings key" if who in self._configured.values():
+                return who
+            case "token" if self._tokens is not None:
+                return msgspec.structs.replace(who, scopes=self.keys.roles.scopes(who.roles))
+            case _:
+                raise Unauthorized("The session's credential opens nothing any more.", remedy="Sign in again.")
 
     def virtual_key(self, token: str) -> Key:
         """The virtual key that was shown. Raises Unauthorized."""
@@ -112,6 +149,36 @@ class Access:
             raise Forbidden("The Host header names another host.", remedy="Call 127.0.0.1, or configure keys.")
         if origin and origin.partition("://")[2] != host:
             raise Forbidden("A page of another site may not call this.", remedy="Call it from a program.")
+
+
+def cookie_of(headers: Headers) -> str | None:
+    """The session that a browser sends."""
+    for name, value in headers:
+        if name == b"cookie":
+            for one in value.decode("latin-1").split(";"):
+                key, _, found = one.strip().partition("=")
+                if key == COOKIE:
+                    return found
+    return None
+
+
+def refuse_other_sites(headers: Headers, method: str) -> None:
+    """Raise Forbidden where a page of another site made the browser send this; its cookie proves nothing then.
+
+    Browsers say where a request comes from: `Sec-Fetch-Site`, and `Origin` wherever something is changed. What says
+    neither changes nothing. Cookies that are `SameSite=Strict` are not sent by other sites; those of the same site are
+    other origins all the same.
+    """
+    given = {name: value.decode("latin-1").lower() for name, value in headers if name in _ORIGINS}
+    site, origin, host = (given.get(name) for name in (b"sec-fetch-site", b"origin", b"host"))
+    if origin is not None:
+        own = host is not None and origin.partition("://")[2] == host
+    elif site is not None:
+        own = site == "same-origin" or (site == "none" and method in _SAFE)
+    else:
+        own = method in _SAFE
+    if not own:
+        raise Forbidden("A page of another site may not call this.", remedy="Open the console at its own address.")
 
 
 def token_of(headers: Headers) -> str:

@@ -103,7 +103,7 @@ class Api:
             if mounted is not None:
                 identity = scope[IDENTITY] = await self._access.admit(scope["headers"])
             elif one is None or not one.public:
-                identity = await self._access.identify(scope["headers"])
+                identity = await self._access.identify(scope["headers"], method)
             if one is not None:
                 request = Request(scope, receive, identity, self._body_max_bytes)
                 response = await one.respond(self.context, request, found.parameters)
@@ -143,7 +143,7 @@ class Api:
         found = self._routes.find(raw_path.partition(b"?")[0].decode("latin-1"))  # some servers leave the query in it
         identity: Identity | None = None
         try:
-            identity = await self._access.identify(scope["headers"])
+            identity = await self._access.identify(scope["headers"], "CONNECT")
             check_origin(scope["headers"])
             if found.methods.get("GET") is not stream:
                 raise NotFound("There is no WebSocket under this path.", remedy="See docs/howto/publish-subscribe.md.")

@@ -22,6 +22,7 @@ from workflow_router.api.endpoints import (
     run_view,
     runs,
     schedules,
+    session,
     sources,
     state,
     subscriptions,
@@ -57,6 +58,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *trace.ENDPOINTS,
     *audit.ENDPOINTS,
     *access.ENDPOINTS,
+    *session.ENDPOINTS,
     *operations.ENDPOINTS,
     *console.ENDPOINTS,
 )

@@ -10,6 +10,7 @@ from workflow_router.core.access.keys import AccessKeys
 from workflow_router.core.access.model import Roles
 from workflow_router.core.access.ports import Tokens
 from workflow_router.core.access.refusals import Refusals
+from workflow_router.core.access.sessions import Sessions
 from workflow_router.core.dispatch_route.ports import Transport
 from workflow_router.core.errors import InvalidInput
 from workflow_router.core.runtime import Runtime
@@ -40,6 +41,9 @@ async def opened_access(
     async with contextlib.AsyncExitStack() as stack:
         await keys.open()
         stack.push_async_callback(keys.close)
+        sessions = Sessions(runtime.store, runtime.clock)
+        await sessions.open()
+        stack.push_async_callback(sessions.close)
         refusals.open()
         stack.push_async_callback(refusals.close)
         tokens = None
@@ -47,7 +51,7 @@ async def opened_access(
             transport = HttpTransport()
             stack.push_async_callback(transport.close)
             tokens = _tokens(declared.oidc, roles, transport, runtime.clock)
-        yield Access(runtime.live, keys, refusals, configured, tokens)
+        yield Access(runtime.live, keys, refusals, sessions, configured, tokens)
 
 
 def _tokens(declared: Oidc, roles: Roles, transport: Transport, clock: Clock) -> Tokens:

@@ -17,6 +17,7 @@ from workflow_router.api.routing import Routes
 from workflow_router.core.access.keys import AccessKeys
 from workflow_router.core.access.model import LOCAL, Roles
 from workflow_router.core.access.refusals import Refusals
+from workflow_router.core.access.sessions import Sessions
 from workflow_router.core.errors import DispatchFailed, Forbidden, NotFound, Overloaded, RouterError, StoreUnavailable
 
 
@@ -83,7 +84,13 @@ def test_hosts_that_may_be_called_can_be_told() -> None:
     async def main() -> None:
         async with embed(Router("x")) as runtime:
             keys = AccessKeys(runtime.store, runtime.clock, Roles())
-            access = Access(runtime.live, keys, Refusals(runtime.store), hosts=["router.internal"])
+            access = Access(
+                runtime.live,
+                keys,
+                Refusals(runtime.store),
+                Sessions(runtime.store, runtime.clock),
+                hosts=["router.internal"],
+            )
             assert await access.identify([(b"host", b"Router.Internal:80")]) is LOCAL
             assert await access.identify([]) is LOCAL
             with pytest.raises(Forbidden):

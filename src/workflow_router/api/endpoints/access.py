@@ -9,7 +9,7 @@ from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.request import Request
 from workflow_router.core.access.keys import AccessKey
-from workflow_router.core.access.model import LOCAL
+from workflow_router.core.access.model import LOCAL, Identity
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound
 
 TAG = "access"
@@ -80,11 +80,15 @@ def _shown(key: AccessKey, used_ms: int | None = None, fresh: str | None = None)
     )
 
 
+def me(who: Identity) -> Me:
+    """What an identity is told of itself."""
+    return Me(who.name, who.kind, who.tenant, list(who.roles), sorted(who.scopes), who.expires_ms)
+
+
 @endpoint("GET", "/api/me", tag=TAG, scope="any", tenants="shared")
 async def get_me(request: Request) -> Me:
     """Tell who the caller is and what they may do."""
-    who = request.identity or LOCAL
-    return Me(who.name, who.kind, who.tenant, list(who.roles), sorted(who.scopes), who.expires_ms)
+    return me(request.identity or LOCAL)
 
 
 @endpoint("GET", "/api/access/roles", tag=TAG, scope="any", tenants="shared")

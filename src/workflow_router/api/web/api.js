@@ -1,7 +1,7 @@
-// Owns talking to the router: requests with the caller's key, problems as errors, and the live stream.
-// It shows only what the public API gives; there is no door of the console's own.
+// Owns talking to the router: requests, problems as errors, and the live stream. Who calls is in a cookie that no script
+// can read. It shows only what the public API gives; there is no door of the console's own.
 
-const KEY = "router-key";
+const SESSION = "/api/session";
 
 /** A refusal of the router (RFC 9457): what happened and how to mend it. */
 export class Problem extends Error {
@@ -12,22 +12,13 @@ export class Problem extends Error {
   }
 }
 
-export const signedIn = () => sessionStorage.getItem(KEY) !== null;
-export const signIn = (key) => sessionStorage.setItem(KEY, key);
-export const signOut = () => sessionStorage.removeItem(KEY);
-
-function headers(more = {}) {
-  const key = sessionStorage.getItem(KEY);
-  return key === null ? more : { ...more, authorization: `Bearer ${key}` };
-}
-
 /** Call the API and return its JSON. Throws a Problem; a router that does not answer is status 0. */
 export async function call(method, path, body) {
   let answer;
   try {
     answer = await fetch(path, {
       method,
-      headers: headers(body === undefined ? {} : { "content-type": "application/json" }),
+      headers: body === undefined ? {} : { "content-type": "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),
     });
   } catch {
@@ -41,13 +32,15 @@ export async function call(method, path, body) {
     if (answer.ok) throw new Problem(answer.status, { detail: "The router's answer is no JSON." });
   }
   if (!answer.ok) {
-    if (answer.status === 401) dispatchEvent(new Event("signed-out"));
+    if (answer.status === 401 && path !== SESSION) dispatchEvent(new Event("signed-out"));
     throw new Problem(answer.status, found || {});
   }
   return found;
 }
 
 export const get = (path) => call("GET", path);
+export const signIn = (key) => call("POST", SESSION, { key });
+export const signOut = () => call("DELETE", SESSION);
 export const post = (path, body = {}) => call("POST", path, body);
 
 /** The path with the parameters that have a value. */
@@ -58,11 +51,11 @@ export function query(path, parameters) {
 
 /**
  * Read server-sent events until `signal` aborts or the stream ends: `opened()` once it is heard, then
- * `event(id, data, name)` for each one; with a body it is posted. EventSource cannot send a key, so this is `fetch`.
+ * `event(id, data, name)` for each one; with a body it is posted. EventSource tells no problems, so this is `fetch`.
  */
 export async function stream(path, signal, { opened, event }, body) {
   const posted = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
-  const answer = await fetch(path, { ...posted, headers: headers({ accept: "text/event-stream", ...(body === undefined ? {} : { "content-type": "application/json" }) }), signal });
+  const answer = await fetch(path, { ...posted, headers: { accept: "text/event-stream", ...(body === undefined ? {} : { "content-type": "application/json" }) }, signal });
   if (!answer.ok) {
     const problem = await answer.json().catch(() => ({}));
     throw new Problem(answer.status, problem);

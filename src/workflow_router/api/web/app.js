@@ -1,9 +1,9 @@
 // Owns the frame: navigation, which page a path is, signing in, light and dark. Refuses to know what pages show.
 
 import { connection, listen, start } from "./live.js";
-import { signIn, signOut, signedIn } from "./api.js";
+import { signIn, signOut } from "./api.js";
 import { Keys } from "./keys.js";
-import { learn } from "./me.js";
+import { learn, signedIn } from "./me.js";
 import { Asking, Button, html, may, Notices, useData, useEffect, useMe, useState } from "./ui.js";
 import { render } from "./vendor/preact-htm.js";
 import { NotFound, PAGES } from "./pages.js";
@@ -61,12 +61,17 @@ function Theme() {
 }
 
 /** The page for those who have not said who they are. */
-function SignIn({ refused, onDone }) {
+function SignIn({ onDone }) {
   const [key, setKey] = useState("");
-  const submit = (event) => {
+  const [refused, setRefused] = useState("");
+  const submit = async (event) => {
     event.preventDefault();
-    signIn(key.trim());
-    onDone();
+    try {
+      await signIn(key.trim());
+      onDone();
+    } catch (problem) {
+      setRefused(`${problem.message} ${problem.remedy}`);
+    }
   };
   useEffect(() => {
     document.title = "Sign in · Workflow Router";
@@ -74,10 +79,10 @@ function SignIn({ refused, onDone }) {
   return html`<main class="door"><form class="panel" onSubmit=${submit}>
     <h1><img src="/web/mark.svg" alt="" />Workflow Router</h1>
     <p class="quiet-text">This router asks who you are. Whoever runs it makes API keys with <code>wr access keys create</code>.</p>
-    ${refused && html`<p class="notice bad" role="alert">That key opens nothing here. It may have expired or been revoked.</p>`}
+    ${refused && html`<p class="notice bad" role="alert">${refused}</p>`}
     <label>API key <input type="password" autocomplete="current-password" required autofocus value=${key} onInput=${(event) => setKey(event.target.value)} /></label>
     <${Button} kind="primary" type="submit">Sign in<//>
-    <p class="quiet-text">The key stays in this tab until the tab is closed, and is sent to this router only.</p></form></main>`;
+    <p class="quiet-text">The key is sent to this router only, once. You stay signed in for twelve hours at most.</p></form></main>`;
 }
 
 const STATES = { live: ["good", "live"], away: ["bad", "no answer; trying again"], connecting: ["busy", "connecting"], "signed out": ["warn", "signed out"] };
@@ -104,15 +109,11 @@ function Side({ page, asking }) {
 
 function App() {
   const { name, rest, parameters } = useHere();
-  const [asks, setAsks] = useState("");
+  const [asks, setAsks] = useState(false);
   const [session, setSession] = useState(0);
   const page = PAGES.find((one) => one.name === name);
   useEffect(() => {
-    const ask = () => {
-      const refused = signedIn();
-      setAsks((last) => (refused ? "refused" : last || "asks")); // many requests are refused at once
-      signOut();
-    };
+    const ask = () => setAsks(true);
     addEventListener("signed-out", ask);
     void learn();
     start();
@@ -122,16 +123,19 @@ function App() {
     document.title = `${page ? page.title : "Not found"} · Workflow Router`;
   }, [page]);
   const again = () => {
-    setAsks("");
+    setAsks(false);
     setSession(session + 1);
     void learn();
     start();
   };
-  const leave = () => {
-    signOut();
-    again();
+  const leave = async () => {
+    try {
+      await signOut();
+    } finally {
+      again();
+    }
   };
-  if (asks) return html`<${SignIn} refused=${asks === "refused"} onDone=${again} />`;
+  if (asks) return html`<${SignIn} onDone=${again} />`;
   const Page = page ? page.show : NotFound;
   return html`<div class="frame" key=${session}>
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the page</a>

@@ -21,5 +21,8 @@ export function heed(listener) {
   return () => listeners.delete(listener);
 }
 
+/** Whether the router knows who this is, by a credential. */
+export const signedIn = () => session.me !== null && session.me.kind !== "local";
+
 /** Whether this scope is theirs; while nothing is known, the router is asked and says. */
 export const may = (scope) => session.me === null || session.me.scopes.includes(scope);

@@ -147,11 +147,7 @@ class AccessKeys:
         digest = known[0].digest if known else "0" * 64
         if not hmac.compare_digest(digest, _digest(given)) or known is None:
             raise Unauthorized("There is no such key.", remedy="Send one made with `wr access keys create`.")
-        key, identity = known
-        now_ms = self._clock.now_ms()
-        self.check(key, now_ms)
-        self._used[key.id] = now_ms
-        return identity
+        return self.current(known[1].id)
 
     def check(self, key: AccessKey, now_ms: int) -> None:
         """Raise Unauthorized for a key that was revoked or has expired."""
@@ -159,10 +155,15 @@ class AccessKeys:
             why = "was revoked" if key.revoked else "has expired"
             raise Unauthorized(f"The key {key.name} {why}.", remedy="Ask for a new one.", credential=f"key:{key.id}")
 
-    def by_id(self, key_id: str) -> AccessKey | None:
-        """The key of this id, if there is one."""
-        known = self._by_id.get(key_id)
-        return None if known is None else known[0]
+    def current(self, credential: str) -> Identity:
+        """Who a key stands for now, by its identity's id. Raises Unauthorized for one that opens nothing any more."""
+        known = self._by_id.get(credential.removeprefix("key:"))
+        if known is None:
+            raise Unauthorized("There is no such key.", remedy="Ask for a new one.")
+        now_ms = self._clock.now_ms()
+        self.check(known[0], now_ms)
+        self._used[known[0].id] = now_ms
+        return known[1]
 
     async def create(self, key: AccessKey, *, actor: str | None = None) -> str:
         """Make a key; what is returned is shown this once.
@@ -241,4 +242,4 @@ class AccessKeys:
 
 
 def _digest(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
+    return hashlib.sha256(key.encode("latin-1", "replace")).hexdigest()

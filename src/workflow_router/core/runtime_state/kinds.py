@@ -142,6 +142,8 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "access": {
         "access.refused": "A caller was refused; `count` says how often within a minute.",
+        "session.opened": "Somebody signed in with a browser.",
+        "session.removed": "They signed out, or their time was over.",
         "access_key.created": "An API key was made.",
         "access_key.revoked": "It opens nothing any more.",
     },

@@ -1,8 +1,9 @@
 // Owns the inbox of approvals, and one of them: what is asked, why, who has decided, and the form to answer with.
 
-import { post, query, signedIn } from "../api.js";
+import { post, query } from "../api.js";
 import { gist, inline, span } from "../format.js";
 import { defaults, Fields, objectOf } from "../form.js";
+import { signedIn } from "../me.js";
 import { Button, Empty, Facts, Failure, html, Id, Json, may, notify, Skeleton, Status, Table, Time, useAction, useData, useNow, useState } from "../ui.js";
 
 const STATUSES = ["open", "approved", "rejected", "expired", "withdrawn"];
