@@ -138,7 +138,9 @@ async def served(router: Router, *, keys: Mapping[str, str] | None = None, **par
         gateway = Gateway(
             runtime.dispatcher, runtime.entry, identify=Callers(runtime.live).identify, cache=runtime.cache
         )
-        access = await stack.enter_async_context(opened_access(runtime, declared, keys))
+        access = await stack.enter_async_context(
+            opened_access(runtime, declared, keys, lambda secret: secret.value or "")
+        )
         api = Api(runtime, access, sources=sources, gateway=gateway, body_max_bytes=limit, version=lambda: "1.2.3")
         # Without the protocol asyncio leaves Nagle's algorithm on, and every answer waits 40 ms for an acknowledgement.
         with socket.socket(proto=socket.IPPROTO_TCP) as listener:

@@ -15,7 +15,7 @@ from workflow_router.core.access.keys import PREFIX, AccessKeys
 from workflow_router.core.access.model import EVERYTHING, LOCAL, Identity
 from workflow_router.core.access.ports import Tokens
 from workflow_router.core.access.refusals import Refusals
-from workflow_router.core.access.sessions import Session, Sessions
+from workflow_router.core.access.sessions import Session, Sessions, SignIn
 from workflow_router.core.dispatch_route.live import PREFIX as VIRTUAL
 from workflow_router.core.dispatch_route.live import Key, Live
 from workflow_router.core.errors import Forbidden, Unauthorized
@@ -56,6 +56,7 @@ class Access:
         self.keys = keys
         self.refusals = refusals
         self.sessions = sessions
+        self.login: SignIn | None = None
         self._configured = {digest: _of_settings(name) for digest, name in (configured or {}).items()}
         self._tokens = tokens
         self._hosts = frozenset(hosts)
@@ -151,13 +152,13 @@ class Access:
             raise Forbidden("A page of another site may not call this.", remedy="Call it from a program.")
 
 
-def cookie_of(headers: Headers) -> str | None:
-    """The session that a browser sends."""
+def cookie_of(headers: Headers, cookie: str = COOKIE) -> str | None:
+    """What a browser sends of a cookie: that of its session, unless another is named."""
     for name, value in headers:
         if name == b"cookie":
             for one in value.decode("latin-1").split(";"):
                 key, _, found = one.strip().partition("=")
-                if key == COOKIE:
+                if key == cookie:
                     return found
     return None
 

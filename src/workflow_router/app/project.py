@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from workflow_router.api.server import Api
     from workflow_router.core.event_mappings.webhooks import Source
 
+OIDC_SECRET = ("settings", "access", "oidc", "console", "client_secret")
+
 
 def check(folder: Path) -> list[Mistake]:
     """Every mistake of a project, without running it: the file, its modules, and the names they share."""
@@ -137,7 +139,12 @@ async def open_project(
         standing = [*starts_of(project), *classifier_mappings(classifiers, variables=SEEN)]
         standing += [mapping for router in routers for mapping in router.mappings]
         async with (
-            opened_access(runtime, declared.settings.access, api_keys_of(project)) as access,
+            opened_access(
+                runtime,
+                declared.settings.access,
+                api_keys_of(project),
+                lambda secret: value_of(project, secret, OIDC_SECRET, os.environ),
+            ) as access,
             watched(
                 project,
                 runtime.workflows,

@@ -21,7 +21,7 @@ from jwt.types import Options
 from workflow_router.core.access.claims import ClaimRules, identity_of
 from workflow_router.core.access.model import Identity, Roles
 from workflow_router.core.access.ports import IssuerUnavailable
-from workflow_router.core.dispatch_route.model import Timeouts
+from workflow_router.core.dispatch_route.model import Headers, Timeouts
 from workflow_router.core.dispatch_route.ports import Outgoing, Transport, TransportFailed
 from workflow_router.core.errors import Unauthorized
 from workflow_router.utils.clock import Clock
@@ -78,9 +78,13 @@ class Issuer(msgspec.Struct, frozen=True, kw_only=True):
     allow_private: bool = False
 
 
-class _Document(msgspec.Struct):
+class Document(msgspec.Struct):
+    """What an issuer says of itself (OpenID Connect Discovery 1.0)."""
+
     issuer: str
     jwks_uri: str
+    authorization_endpoint: str | None = None
+    token_endpoint: str | None = None
 
 
 class _Keys(msgspec.Struct):
@@ -110,24 +114,28 @@ class OidcTokens:
         if found is not None and self._current(*found):
             return found[0]
         self._known.pop(digest, None)
-        identity = identity_of(self._verified(token, await self._key_of(token)), self._rules, self._roles)
+        identity = identity_of(await self.claims_of(token, self._issuer.audience), self._rules, self._roles)
         self._known[digest] = identity, self._clock.monotonic_s() + KNOWN_S
         while len(self._known) > KNOWN_MAX:
             self._known.popitem(last=False)
         return identity
 
+    async def claims_of(self, token: str, audience: str) -> Mapping[str, object]:
+        """The claims of a token for this audience. Raises Unauthorized, IssuerUnavailable."""
+        return self._verified(token, await self._key_of(token), audience)
+
     def _current(self, identity: Identity, until_s: float) -> bool:
         ends_ms = (identity.expires_ms or 0) + self._issuer.leeway_s * 1000
         return self._clock.monotonic_s() < until_s and self._clock.now_ms() < ends_ms
 
-    def _verified(self, token: str, key: jwt.PyJWK) -> Mapping[str, object]:
+    def _verified(self, token: str, key: jwt.PyJWK, audience: str) -> Mapping[str, object]:
         issuer = self._issuer
         try:
             claims: Mapping[str, object] = jwt.decode(
                 token,
                 key,
                 algorithms=[key.algorithm_name],
-                audience=issuer.audience,
+                audience=audience,
                 issuer=issuer.url,
                 options=_OPTIONS,
             )
@@ -211,13 +219,10 @@ class OidcTokens:
     async def _fetched(self) -> list[dict[str, Any]]:
         issuer, url = self._issuer, self._issuer.keys_url
         if url is None:
-            document = msgspec.json.decode(await self._get(issuer.url.rstrip("/") + DISCOVERY), type=_Document)
-            if document.issuer != issuer.url:
-                raise ValueError(f"its document is that of {document.issuer[:200]!r}")
-            url = document.jwks_uri
+            url = (await self.document()).jwks_uri
         if urlsplit(url).scheme != urlsplit(issuer.url).scheme:
             raise ValueError("its keys are not where they are as safe to read as its document")
-        found = msgspec.json.decode(await self._get(url), type=_Keys).keys
+        found = msgspec.json.decode(await self.call("GET", url), type=_Keys).keys
         if len(found) > KEYS_MAX:
             raise ValueError(f"it has more than {KEYS_MAX} keys")
         return found
@@ -241,12 +246,23 @@ class OidcTokens:
                     keys[name, algorithm] = key
         return keys
 
-    async def _get(self, url: str) -> bytes:
+    async def document(self) -> Document:
+        """What the issuer says of itself. Raises TransportFailed, ValueError (MsgspecError where it says nonsense)."""
+        address = self._issuer.url.rstrip("/") + DISCOVERY
+        document = msgspec.json.decode(await self.call("GET", address), type=Document)
+        if document.issuer != self._issuer.url:
+            raise ValueError(f"its document is that of {document.issuer[:200]!r}")
+        return document
+
+    async def call(
+        self, method: str, url: str, headers: Headers = (("accept", "application/json"),), body: bytes = b""
+    ) -> bytes:
+        """The body of the issuer's answer. Raises TransportFailed, and ValueError for any status but 200."""
         request = Outgoing(
-            method="GET",
+            method=method,
             url=url,
-            headers=(("accept", "application/json"),),
-            body=b"",
+            headers=headers,
+            body=body,
             timeouts=_TIMEOUTS,
             allow_private=self._issuer.allow_private,
             answer_max_bytes=DOCUMENT_MAX_BYTES,

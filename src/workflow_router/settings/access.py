@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from workflow_router.core.access.claims import ClaimRules
 from workflow_router.core.access.model import Roles, Scope
-from workflow_router.settings.values import Name, Text
+from workflow_router.settings.values import Name, Reference, Text
 
 Algorithm: TypeAlias = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 # Plain HTTP is for an issuer on this machine alone.
@@ -26,6 +26,20 @@ Address: TypeAlias = Annotated[
 
 def _usual() -> list[Algorithm]:
     return ["RS256"]
+
+
+class Console(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The console as a client of the issuer, so that people sign in there: authorization code with PKCE.
+
+    `url` is where browsers reach the router; the issuer has to send them back to `URL/api/session/oidc/answer`. One
+    without `client_secret` is a public one. A session lasts for `session_s`, with the roles of when it began.
+    """
+
+    client_id: Text
+    url: Address
+    client_secret: Reference | None = None
+    scopes: Annotated[list[Text], Meta(min_length=1, max_length=20)] = msgspec.field(default_factory=lambda: ["openid"])
+    session_s: Annotated[float, Meta(ge=60, le=86_400)] = 43_200.0
 
 
 class Oidc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,6 +61,7 @@ class Oidc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     everybody: list[Name] = []
     tenant_claim: Text | None = None
     tenants: dict[Text, Name] = {}
+    console: Console | None = None
 
     def rules(self) -> ClaimRules:
         """What its claims mean."""

@@ -117,6 +117,11 @@ class _Checker:
             )
         if settings.audit.key is not None:
             self._references.secret(settings.audit.key, ("settings", "audit", "key"))
+        oidc = settings.access.oidc
+        if oidc is not None and oidc.console is not None and oidc.console.client_secret is not None:
+            self._references.secret(
+                oidc.console.client_secret, ("settings", "access", "oidc", "console", "client_secret")
+            )
         for where, secret in settings.approvals.secrets:
             self._references.secret(secret, ("settings", "approvals", *where))
 

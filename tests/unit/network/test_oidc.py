@@ -70,7 +70,7 @@ class House:
         self.clock = Clock()
         self.tokens: OidcTokens
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path)
         if not self.up:
             return web.Response(status=500)
@@ -94,10 +94,12 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def issuing(rules: ClaimRules | None = None, **more: Any) -> AsyncGenerator[House, None]:
-    house, transport = House(), HttpTransport()
+async def issuing(
+    rules: ClaimRules | None = None, house: House | None = None, **more: Any
+) -> AsyncGenerator[House, None]:
+    house, transport = house or House(), HttpTransport()
     app = web.Application()
-    app.router.add_get("/{rest:.*}", house.answer)
+    app.router.add_route("*", "/{rest:.*}", house.answer)
     runner = web.AppRunner(app)
     await runner.setup()
     try:

@@ -40,6 +40,7 @@ export async function call(method, path, body) {
 
 export const get = (path) => call("GET", path);
 export const signIn = (key) => call("POST", SESSION, { key });
+export const waysToSignIn = () => call("GET", SESSION);
 export const signOut = () => call("DELETE", SESSION);
 export const post = (path, body = {}) => call("POST", path, body);
 

@@ -1,7 +1,7 @@
 // Owns the frame: navigation, which page a path is, signing in, light and dark. Refuses to know what pages show.
 
 import { connection, listen, start } from "./live.js";
-import { signIn, signOut } from "./api.js";
+import { signIn, signOut, waysToSignIn } from "./api.js";
 import { Keys } from "./keys.js";
 import { learn, signedIn } from "./me.js";
 import { Asking, Button, html, may, Notices, useData, useEffect, useMe, useState } from "./ui.js";
@@ -61,9 +61,13 @@ function Theme() {
 }
 
 /** The page for those who have not said who they are. */
-function SignIn({ onDone }) {
+function SignIn({ onDone, gone }) {
   const [key, setKey] = useState("");
-  const [refused, setRefused] = useState("");
+  const [refused, setRefused] = useState(gone ? "The sign-in at your organisation did not succeed." : "");
+  const [issuer, setIssuer] = useState(false);
+  useEffect(() => {
+    waysToSignIn().then((ways) => setIssuer(ways.issuer), () => {});
+  }, []);
   const submit = async (event) => {
     event.preventDefault();
     try {
@@ -79,9 +83,10 @@ function SignIn({ onDone }) {
   return html`<main class="door"><form class="panel" onSubmit=${submit}>
     <h1><img src="/web/mark.svg" alt="" />Workflow Router</h1>
     <p class="quiet-text">This router asks who you are. Whoever runs it makes API keys with <code>wr access keys create</code>.</p>
+    ${issuer && html`<a class="button primary" href="/api/session/oidc">Sign in with your organisation</a>`}
     ${refused && html`<p class="notice bad" role="alert">${refused}</p>`}
     <label>API key <input type="password" autocomplete="current-password" required autofocus value=${key} onInput=${(event) => setKey(event.target.value)} /></label>
-    <${Button} kind="primary" type="submit">Sign in<//>
+    <${Button} kind=${issuer ? "" : "primary"} type="submit">Sign in<//>
     <p class="quiet-text">The key is sent to this router only, once. You stay signed in for twelve hours at most.</p></form></main>`;
 }
 
@@ -135,7 +140,7 @@ function App() {
       again();
     }
   };
-  if (asks) return html`<${SignIn} onDone=${again} />`;
+  if (asks) return html`<${SignIn} onDone=${again} gone=${parameters.refused === "issuer"} />`;
   const Page = page ? page.show : NotFound;
   return html`<div class="frame" key=${session}>
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the page</a>

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from workflow_router.core.access.model import Identity
+from workflow_router.core.access.ports import Attempt, Login
 from workflow_router.core.errors import Overloaded, Unauthorized
 from workflow_router.core.follow import Follower
 from workflow_router.core.limits.ports import LiveRule
@@ -40,6 +41,24 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     digest: str
     identity: Identity
     expires_ms: int
+
+
+class SignIn(msgspec.Struct, frozen=True):
+    """How people sign in at an issuer.
+
+    Attributes:
+        url: where browsers reach the router, without a slash at its end.
+        lasts_ms: how long a session lasts that begins so.
+    """
+
+    login: Login
+    url: str
+    lasts_ms: int
+
+    @staticmethod
+    def attempt() -> Attempt:
+        """A new sign-in."""
+        return Attempt(*(secrets.token_urlsafe(SECRET_BYTES) for _ in range(3)))
 
 
 _decode = msgspec.json.Decoder(Session).decode
@@ -72,7 +91,7 @@ class Sessions:
             self._seen = found
             self._by_id = {rule.name: _decode(rule.specification) for rule in rules}
 
-    async def begin(self, identity: Identity) -> tuple[Session, str]:
+    async def begin(self, identity: Identity, lasts_ms: int = LASTS_MS) -> tuple[Session, str]:
         """Begin a session; what is returned with it is for the browser alone. Raises Overloaded."""
         now_ms = self._clock.now_ms()
         over = [one.id for one in self._by_id.values() if one.expires_ms <= now_ms][:SWEEP_MAX]
@@ -80,7 +99,7 @@ class Sessions:
             raise Overloaded(f"There are {SESSIONS_MAX} sessions already.", remedy="Send a key instead.")
         own_id, secret = secrets.token_hex(ID_BYTES), secrets.token_urlsafe(SECRET_BYTES)
         given = f"{PREFIX}{own_id}_{secret}"
-        until_ms = min(now_ms + LASTS_MS, identity.expires_ms or now_ms + LASTS_MS)
+        until_ms = min(now_ms + lasts_ms, identity.expires_ms or now_ms + lasts_ms)
         made = Session(id=own_id, digest=_digest(given), identity=identity, expires_ms=until_ms)
         rule = LiveRule(own_id, to_json(made))
 
