@@ -67,7 +67,7 @@ def _issuer(
     """Who checks an issuer's tokens, and signs people in there where the console is a client of it."""
     try:
         from workflow_router.network.oidc import Issuer, OidcTokens  # noqa: PLC0415  what it needs is an extra
-        from workflow_router.network.oidc_login import ANSWER, Client, OidcLogin  # noqa: PLC0415
+        from workflow_router.network.oidc_login import ANSWER, Client, OidcLogin  # noqa: PLC0415  as above
     except ImportError:
         raise InvalidInput(
             "Tokens of an issuer need the package PyJWT.", remedy="Install it with `pip install workflow-router[oidc]`."

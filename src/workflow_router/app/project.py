@@ -87,6 +87,17 @@ def _gateway(runtime: Runtime) -> "Gateway":
     )
 
 
+def _bound(runtime: Runtime, project: Project) -> None:
+    """Say how much is kept, and for how long."""
+    said = project.router.settings
+    runtime.engine.operations.histories.histories = said.history.limits()
+    runtime.engine.streams.limits = said.streams.limits()
+    runtime.audit.retention.keeping = said.audit.keeping()
+    runtime.retention.keeping = said.retention.keeping()
+    runtime.retention.files = ArchiveFolder(project.folder.absolute() / said.retention.folder)
+    runtime.archive.retention_days = said.keep_events_days
+
+
 @contextlib.asynccontextmanager
 async def open_project(
     project: Project, *, store: str | None = None, transport: Transport | None = None
@@ -129,12 +140,7 @@ async def open_project(
         folder=project.folder,
         payloads=declared.settings.payloads.limits(),
     ) as runtime:
-        runtime.engine.operations.histories.histories = declared.settings.history.limits()
-        runtime.engine.streams.limits = declared.settings.streams.limits()
-        runtime.audit.retention.keeping = declared.settings.audit.keeping()
-        runtime.retention.keeping = declared.settings.retention.keeping()
-        runtime.retention.files = ArchiveFolder(project.folder.absolute() / declared.settings.retention.folder)
-        runtime.archive.retention_days = declared.settings.keep_events_days
+        _bound(runtime, project)
         # What comes of parts of the project that only a restart takes up stays as it began, and in its place.
         standing = [*starts_of(project), *classifier_mappings(classifiers, variables=SEEN)]
         standing += [mapping for router in routers for mapping in router.mappings]
