@@ -22,8 +22,8 @@ check: setup               ## format, lint, types, import contracts
 fmt: setup                 ## formats the code and mends what can be mended
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-soak: setup                ## the fault suites with large counts
-	SOAK=1 $(BIN)/pytest -m soak --timeout 0
+soak: setup                ## the fault suites with large counts; SOAK=0.01 plays a hundredth of them
+	SOAK=$(or $(SOAK),1) $(BIN)/pytest -m soak
 
 bench: setup               ## the benchmarks, quick form
 	set -e; for file in benchmarks/[a-z]*.py; do $(BIN)/python -m benchmarks.$$(basename $$file .py) --quick; done

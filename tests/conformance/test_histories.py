@@ -1,7 +1,6 @@
 """Clients at once on one store, and through two on one PostgreSQL: what they saw can have happened in one order."""
 
 import asyncio
-import os
 import random
 from collections.abc import Callable
 
@@ -10,6 +9,7 @@ import pytest
 from tests.conformance.conftest import Backend
 from tests.conformance.test_two_processes import LEASES_RUN_OUT, two_stores
 from tests.simulation.histories import Client, Histories, all_at_once, begin, prepare, the_run
+from tests.soaking import rounds
 from workflow_router.core.model import Run
 from workflow_router.core.orchestration.ports import Fence
 from workflow_router.db.open import open_store
@@ -17,7 +17,7 @@ from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.store import SqlStore
 
 CLIENTS, TAKEOVERS = 4, 3
-SEEDS = range(300 if os.environ.get("SOAK") else 4)  # each on a store of its own
+SEEDS = range(rounds(4, 300))  # each on a store of its own
 
 
 def believing(store: SqlStore, run: Run, epoch: int) -> Callable[[], Fence]:

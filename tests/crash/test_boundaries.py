@@ -1,15 +1,16 @@
 """SIGKILL at every commit boundary of a run that does some of everything; see `boundaries.py`, `endless.py` and
 `summer_time.py`."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.soaking import SHARE
+
 ROOT = Path(__file__).parents[2]
-STRIDE = "1" if os.environ.get("SOAK") else "3"  # every boundary in the long runs
+STRIDE = "1" if SHARE else "3"  # every boundary in the long runs
 
 
 def killed(script: str, folder: Path, *arguments: str) -> list[str]:

@@ -71,7 +71,7 @@ async def _answers(js: object) -> bool:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3_600)
+@pytest.mark.timeout(300)
 def test_nothing_is_lost_or_doubled_when_router_and_server_are_killed(
     tmp_path: Path, rounds: Callable[[int, int], int]
 ) -> None:

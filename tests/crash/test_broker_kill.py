@@ -69,7 +69,7 @@ def kill_and_check(url: str, kills: int) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3_600)
+@pytest.mark.timeout(300)
 def test_no_acknowledged_message_is_lost_and_none_is_handled_twice(
     tmp_path: Path, rounds: Callable[[int, int], int]
 ) -> None:
@@ -77,7 +77,7 @@ def test_no_acknowledged_message_is_lost_and_none_is_handled_twice(
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(3_600)
+@pytest.mark.timeout(300)
 def test_nor_on_postgresql(postgres_dsn: str, rounds: Callable[[int, int], int]) -> None:
     kill_and_check(postgres_dsn, rounds(5, 200))
 

@@ -10,6 +10,7 @@ from collections.abc import Generator
 import pytest
 
 from tests.simulation.kit import simulate
+from tests.soaking import rounds
 from workflow_router.testing import run_virtually
 
 CHUNKS = 16
@@ -43,7 +44,7 @@ def seeds() -> range:
     given = os.environ.get("SEED")
     if given:
         return range(int(given), int(given) + 1)
-    return range(int(os.environ.get("SEEDS") or (100_000 if os.environ.get("SOAK") else 2_000)))
+    return range(int(os.environ.get("SEEDS") or rounds(2_000, 100_000)))
 
 
 @pytest.mark.soak

@@ -95,4 +95,6 @@ class LongVerbs(TimeVerbs):
         branch = run_verbs.inside("continue_as_new")
         if branch.path:
             raise InvalidInput("`continue_as_new` works only in the workflow's own function.", remedy="Raise it there.")
-        return ContinueAsNew(self.runtime.ids.new(), to_json(input))
+        wish = ContinueAsNew(self.runtime.ids.new(), to_json(input))
+        branch.live.wished = True
+        return wish

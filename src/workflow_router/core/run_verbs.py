@@ -96,6 +96,11 @@ async def map_items(
 ) -> list[Any]:
     """Run a step or child for each item, so many at once; results are in the order of the items."""
 
+    if not isinstance(target, Step | Workflow):  # pyright: ignore[reportUnnecessaryIsInstance]  not everybody checks types
+        raise InvalidInput(
+            f"`map` takes a step or a workflow, not {type(target).__name__}.", remedy="Declare it with `router.step`."
+        )
+
     async def one(item: object) -> object:
         if isinstance(target, Step):
             return await target(item)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from workflow_router.core import run_verbs
 from workflow_router.core.durations import seconds
@@ -151,8 +151,19 @@ class TimeVerbs(ScheduleVerbs):
         return None if found is None else from_json(found[0])
 
 
-def _checked(patterns: Mapping[str, Pattern]) -> Mapping[str, Pattern]:
-    """The patterns, each of which parses. Raises InvalidPattern."""
-    for pattern in patterns.values():
-        EventPattern.parse(dict(pattern))
-    return patterns
+def _checked(patterns: object) -> Mapping[str, Pattern]:
+    """The patterns, each of which parses. Raises InvalidPattern, or InvalidInput where they are none."""
+    if not isinstance(patterns, Mapping):
+        raise InvalidInput(
+            f"Patterns come by name, not as {type(patterns).__name__}.",
+            remedy='Write {"paid": {"type": ["paid"]}}: any name, and what it stands for.',
+        )
+    named = cast("Mapping[str, object]", patterns)
+    for name, pattern in named.items():
+        if not isinstance(pattern, Mapping):
+            raise InvalidInput(
+                f"The pattern {name!r} is {type(pattern).__name__} instead of an object.",
+                remedy='Write {"type": ["paid"]}: fields, and the values each may have.',
+            )
+        EventPattern.parse(dict(cast("Mapping[str, object]", pattern)))
+    return cast("Mapping[str, Pattern]", named)

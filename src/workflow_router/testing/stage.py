@@ -296,6 +296,7 @@ class Stage:
                 f"Workflow {found.workflow} is not deterministic: replayed from its own history, run {found.run} has "
                 f"{found.expected}{place}, but the code comes to {found.found}. "
                 "Take the time from `router.now()`, chance from `router.random()` and ids from `router.uuid()`; "
+                "wait with `router.sleep` and bound waits by `within=`, not with asyncio's; "
                 "do in steps whatever else may come out differently."
             )
 

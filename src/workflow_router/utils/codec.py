@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
@@ -28,6 +28,9 @@ class _Model(Protocol):
 def _encode_other(value: object) -> object:
     if isinstance(value, _Model):
         return value.model_dump(mode="json")
+    if isinstance(value, Coroutine):
+        value.close()  # which this error tells better than a warning from the garbage collector
+        raise TypeError("coroutine has no JSON form; an `await` is missing before the call that made it.")
     raise TypeError(f"{type(value).__name__} has no JSON form; return dataclasses, structs, models or plain data.")
 
 

@@ -3,7 +3,6 @@
 The model keeps what is in force by name and reads every pattern anew for every event.
 """
 
-import os
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from tests.soaking import rounds
 from tests.unit.patterns import naive
 from tests.unit.patterns.generated import Json, Maker
 from workflow_router.core.event_mappings.decision import in_share
@@ -27,7 +27,7 @@ NAMES = st.sampled_from("abcde")
 SEEDS = st.integers(0, 2**32)
 TARGETS = (compile_target({"start": "w"}),)
 MACHINES = settings(
-    max_examples=2_000 if os.environ.get("SOAK") else 60,
+    max_examples=rounds(60, 2_000),
     stateful_step_count=40,
     deadline=None,
     database=None,

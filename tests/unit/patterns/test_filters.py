@@ -1,18 +1,18 @@
 """The filter dialects of CloudEvents Subscriptions: the examples of the draft, random filters, and what is refused."""
 
-import os
 from random import Random
 from typing import Any
 
 import pytest
 
+from tests.soaking import rounds
 from workflow_router.core.errors import InvalidPattern
 from workflow_router.core.patterns import PatternIndex
 from workflow_router.core.patterns.filters import pattern_of
 
 Filter = dict[str, Any]
 PUSH = {"type": "com.github.push", "subject": "https://github.com/cloudevents/spec"}
-CASES = 20_000 if os.environ.get("SOAK") else 1_500
+CASES = rounds(1_500, 20_000)
 
 
 def matches(filters: list[Filter], event: dict[str, Any]) -> bool:
@@ -109,6 +109,7 @@ def drawn(chance: Random, depth: int = 3) -> Filter:
     return {dialect: {name: chance.choice(VALUES) for name in names}}
 
 
+@pytest.mark.soak
 def test_random_filters_say_what_the_draft_says() -> None:
     seen = {True: 0, False: 0}
     for seed in range(CASES):

@@ -1,7 +1,6 @@
 """The index, a single pattern and the naive reading agree on random patterns and events; a planted bug is caught."""
 
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.soaking import rounds
 from tests.unit.patterns import naive
 from tests.unit.patterns.generated import Json, Maker
 from workflow_router.core.patterns import Pattern, PatternIndex, level
@@ -18,7 +18,7 @@ from workflow_router.core.patterns.tree import Field, Node
 from workflow_router.core.patterns.values import scalars
 
 RULES, EVENTS = 3, 2  # of a case, so that rules meet in the index: 6 pairs
-CASES = 50_000 if os.environ.get("SOAK") else 2_500  # in each of two spaces
+CASES = rounds(2_500, 50_000)  # in each of two spaces
 SEEDS = st.integers(0, 2**63)
 
 

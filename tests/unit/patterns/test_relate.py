@@ -1,17 +1,17 @@
 """What is said of patterns without an event is so for every event: on examples, and on random patterns."""
 
-import os
 from random import Random
 from typing import Any
 
 import pytest
 
+from tests.soaking import rounds
 from tests.unit.patterns import naive
 from tests.unit.patterns.generated import Maker
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.patterns.relate import fields_needed, includes, needs_array, never
 
-CASES = 20_000 if os.environ.get("SOAK") else 600
+CASES = rounds(600, 20_000)
 EXCLUDING = {"$and": [{"data": {"n": [{"numeric": [">", 5]}]}}, {"data": {"n": [{"numeric": ["<", 5]}]}}]}
 
 
@@ -79,6 +79,7 @@ def test_open_and_closed_bounds_differ() -> None:
     assert not includes(Pattern.parse(opened), Pattern.parse(closed))
 
 
+@pytest.mark.soak
 def test_random_patterns_include_each_other_only_where_events_agree() -> None:
     said = 0
     for seed in range(CASES):

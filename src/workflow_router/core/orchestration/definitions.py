@@ -52,6 +52,13 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 ONCE = Retry(attempts=1)
 
 
+def check_times(what: str, **times_s: object) -> None:
+    """Raise InvalidInput where a time is no number of seconds above zero, or None."""
+    for name, value in times_s.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+            raise InvalidInput(f"{name} of {what} is {value!r}.", remedy="Write a number of seconds above 0, or None.")
+
+
 class Step(Generic[P, R]):
     """A durable unit of a workflow. Called inside a run it is journalled; called elsewhere it is the plain function.
 
@@ -79,6 +86,10 @@ class Step(Generic[P, R]):
         cpu: bool = False,
         flow: StepFlow | None = None,
     ) -> None:
+        if not isinstance(retry, Retry):  # pyright: ignore[reportUnnecessaryIsInstance]  not everybody checks types
+            raise InvalidInput(f"retry of the step {name} is {retry!r}.", remedy="Write `Retry(attempts=3)`.")
+        times = {"timeout_s": timeout_s, "deadline_s": deadline_s, "heartbeat_timeout_s": heartbeat_timeout_s}
+        check_times(f"the step {name}", **times)
         self.function = function
         self.name = name
         self.retry = retry
@@ -131,12 +142,14 @@ class Workflow(Generic[P, R]):
     ) -> None:
         if not inspect.iscoroutinefunction(function):
             raise InvalidInput(f"The workflow {name} is not async.", remedy="Declare it with `async def`.")
+        check_times(f"the workflow {name}", timeout_s=timeout_s, queue_timeout_s=queue_timeout_s)
         self.function = function
         self.name = name
         self.version = version
         self.timeout_s = timeout_s
         self.queue_timeout_s = queue_timeout_s
         self.flow = flow
+        self._typed = False
         self._input: Callable[[bytes], tuple[tuple[object, ...], dict[str, object]]] | None = None
         self._codec: Codec | None = None
         self.__doc__ = function.__doc__
@@ -150,8 +163,16 @@ class Workflow(Generic[P, R]):
     def codec(self) -> Codec:
         """JSON of the result."""
         if self._codec is None:
-            self._codec = Codec(_hints(self.function).get("return", Any))
+            kind = _hints(self.function).get("return", Any)
+            self._codec, self._typed = Codec(kind), kind is not Any and kind is not object
         return self._codec
+
+    def result(self, value: object) -> bytes:
+        """JSON of what the function returned. Raises InvalidInput, which names the field that does not fit."""
+        text = self.codec.encode(value)
+        if self._typed:
+            fitted(self.codec, text, f"The result of {self.name}")
+        return text
 
     def check(self, given: bytes) -> None:
         """Raise InvalidInput where a start's input does not fit; one of a batch is an item of the run's input."""

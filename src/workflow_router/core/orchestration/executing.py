@@ -8,6 +8,7 @@ import msgspec
 
 from workflow_router.core.errors import (
     HistoryTooLong,
+    InvalidInput,
     Lost,
     Nondeterminism,
     Overloaded,
@@ -17,7 +18,7 @@ from workflow_router.core.errors import (
 from workflow_router.core.model import NewRun
 from workflow_router.core.orchestration.cancelling import outcome
 from workflow_router.core.orchestration.definitions import Workflow
-from workflow_router.core.orchestration.histories import ContinueAsNew
+from workflow_router.core.orchestration.histories import RAISE, ContinueAsNew
 from workflow_router.core.orchestration.journal import Problem
 from workflow_router.core.orchestration.live import LiveRun, enter
 from workflow_router.core.orchestration.payloads import PayloadLimit
@@ -42,6 +43,13 @@ def onward_of(error: BaseException | None) -> ContinueAsNew | None:
         return error if isinstance(error, ContinueAsNew) else None
     group = cast("BaseExceptionGroup[BaseException]", error)
     return next((found for found in map(onward_of, group.exceptions) if found is not None), None)
+
+
+def returned(live: LiveRun, workflow: Workflow[..., Any], value: object) -> bytes:
+    """JSON of what a workflow returned. Raises InvalidInput where that does not fit, or it should not have returned."""
+    if live.wished:
+        raise InvalidInput("The workflow called `continue_as_new`, and returned all the same.", remedy=RAISE)
+    return workflow.result(value)
 
 
 class Executing:
@@ -128,7 +136,7 @@ class Executing:
         enter(live)
         given = run.input if self.on_begin is None else await self.on_begin(live)
         args, kwargs = workflow.arguments(given)
-        result = workflow.codec.encode(await workflow.function(*args, **kwargs))
+        result = returned(live, workflow, await workflow.function(*args, **kwargs))
         missing = self._unfinished(live)
         if missing is not None:
             raise missing

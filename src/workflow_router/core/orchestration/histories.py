@@ -5,13 +5,15 @@ A run is replayed from its whole history, so one that never ends has to go on as
 """
 
 import logging
+from collections.abc import Generator
 
 import msgspec
 
-from workflow_router.core.errors import HistoryTooLong
+from workflow_router.core.errors import HistoryTooLong, InvalidInput
 from workflow_router.core.model import Run, Transition
 
 WARN_STEPS, MAX_STEPS = 10_000, 50_000
+RAISE = "Write `raise router.continue_as_new(...)`."
 REMEDY = "Let it `raise router.continue_as_new(...)` now and then, or work in child runs"
 
 _log = logging.getLogger(__name__)
@@ -31,6 +33,10 @@ class ContinueAsNew(BaseException):
         super().__init__(f"The run goes on as {run_id}.")
         self.run_id = run_id
         self.input = given
+
+    def __await__(self) -> Generator[None, None, None]:
+        """Other verbs are awaited; this one says what is meant."""
+        raise InvalidInput("`continue_as_new` is raised, and not awaited.", remedy=RAISE)
 
 
 class Histories(msgspec.Struct, frozen=True, kw_only=True):

@@ -154,7 +154,11 @@ class Journal:
             await tx.runs.commit_step(live.run, live.fence, final)
             return final
 
-        committed = await self._store.commit(unit)
+        try:
+            committed = await self._store.commit(unit)
+        except BaseException:  # nobody will ask for it in this execution
+            live.turns.forget((record.seq,))
+            raise
         live.history[key] = committed
         if self.on_step is not None:
             self.on_step(kind, name, (record.finished_ms - record.started_ms) / 1000)

@@ -2,7 +2,7 @@
 
 A step's key is its position: the index of the durable operation within its branch. Each asyncio task of a run is a
 branch of the one that first saw it, so `gather` and `TaskGroup` give the same keys on every replay however the results
-come in. The engine sets the current branch; user code never sees it.
+come in; `turns` lets them come in as they did. The engine sets the current branch; user code never sees it.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from workflow_router.core.errors import Lost, Nondeterminism
 from workflow_router.core.model import Run, StepRecord
 from workflow_router.core.orchestration.ports import Fence, Stop, Tried
+from workflow_router.core.orchestration.turns import Turns
 
 
 class Performing(NamedTuple):
@@ -34,10 +35,12 @@ class LiveRun:
         resumed: it was under way before this execution of it.
         history: committed steps by key.
         seq: number of the last step committed or on its way.
+        turns: in which its branches get results.
         unused: keys of committed steps that this execution has not asked for yet.
         busy: durable operations under way that are not waits.
         waits: by key of each wait under way, the run's `wakes` when it last looked.
         tasks: those of its branches, which must not outlive this execution.
+        wished: its code has asked to go on as another run.
         over: this execution has come to its end, whatever that was.
         children: it may have children that have not ended.
         patching: held while a patch is looked up or decided.
@@ -59,6 +62,7 @@ class LiveRun:
         self.fresh = fresh
         self.resumed = not fresh
         self.history: dict[str, StepRecord] = {}
+        self.turns = Turns()
         self.unused: set[str] = set()
         self.seq = 0
         self.busy = 0
@@ -66,6 +70,7 @@ class LiveRun:
         self.told: set[str] = set()
         self.waited: set[str] = set()
         self.tasks: list[weakref.ref[asyncio.Task[object]]] = []
+        self.wished = False
         self.over = False
         self.children = False
         self.patching = asyncio.Lock()
@@ -87,12 +92,14 @@ class LiveRun:
         self.tried = dict(tried or {})
         self.history = {record.key: record for record in history}
         self.unused = {record.key for record in history if record.kind not in _UNASKED}
+        self.turns.recall(record.seq for record in history if record.kind not in _UNASKED)
         self.children = any(record.kind in {"child", "parallel"} for record in history)
         self.seq = len(history)
 
     def next_seq(self) -> int:
         """The number of the next step, in the order in which results are handed to the writer."""
         self.seq += 1
+        self.turns.expect(self.seq)
         return self.seq
 
     def recorded(self, key: str, name: str, kind: str) -> StepRecord | None:
@@ -111,6 +118,13 @@ class LiveRun:
             )
         self.unused.discard(key)
         return record
+
+    async def turn(self, record: StepRecord) -> None:
+        """Wait until it is a branch's turn to get this result."""
+        if record.kind in _UNASKED:
+            self.turns.forget((record.seq,))
+        else:
+            await self.turns.take(record.seq, alone=not self.tasks)
 
     def let_go(self) -> None:
         """End this execution where it is: what the user's code does on its way out is done no more."""

@@ -76,11 +76,14 @@ class Operations:
         try:
             record = live.recorded(key, name, kind)
             if record is not None:
+                await live.turn(record)
                 if live.stop is not None:
                     raise_if_stopped(live.stop, record)
                 return record
             if live.past is not None:
-                return await live.past(key, kind, name)
+                record = await live.past(key, kind, name)
+                await live.turn(record)
+                return record
             self.histories.check(live.run, live.seq)
             if live.parked:
                 await self.waits.unpark(live)
@@ -99,7 +102,9 @@ class Operations:
             if outcome is None or key in live.interrupted:
                 await self._stopping.interrupted(live, key)
                 raise RunCancelled("cancelled" if live.stop is None else live.stop.reason)
-            return await self.journal.commit(live, key, name=name, kind=kind, outcome=outcome, started_ms=started_ms)
+            record = await self.journal.commit(live, key, name=name, kind=kind, outcome=outcome, started_ms=started_ms)
+            await live.turn(record)
+            return record
         except _STOPS as error:
             live.stopped = error
             raise

@@ -52,6 +52,7 @@ async def in_parallel(
                 raise
             record = await _journal(operations, branch, end, name, error)
     _forget(live, f"{base}/")
+    await live.turn(record)
     problem = typed_from_json(record.error or b"", Problem)
     raise StepFailed(problem.message, error_type=problem.type, error_message=problem.message)
 
@@ -78,6 +79,7 @@ async def _journal(operations: Operations, branch: Branch, key: str, name: str, 
 
 
 def _forget(live: LiveRun, prefix: str) -> None:
+    live.turns.forget(live.history[key].seq for key in live.unused if key.startswith(prefix))
     live.unused = {key for key in live.unused if not key.startswith(prefix)}
 
 

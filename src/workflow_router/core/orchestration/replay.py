@@ -13,7 +13,7 @@ import msgspec
 from workflow_router.core.errors import Nondeterminism, RunCancelled
 from workflow_router.core.model import Run, StepRecord
 from workflow_router.core.orchestration.definitions import Workflow
-from workflow_router.core.orchestration.executing import onward_of
+from workflow_router.core.orchestration.executing import onward_of, returned
 from workflow_router.core.orchestration.journal import Problem
 from workflow_router.core.orchestration.live import LiveRun, enter
 from workflow_router.core.orchestration.ports import Fence, Stop
@@ -107,13 +107,13 @@ class _Replay:
     async def _call(self) -> None:
         args, kwargs = self._workflow.arguments(self._run.input)
         enter(self._live)
-        self._output = self._workflow.codec.encode(await self._workflow.function(*args, **kwargs))
+        self._output = returned(self._live, self._workflow, await self._workflow.function(*args, **kwargs))
 
     async def _come_to_rest(self, task: asyncio.Task[None]) -> bool:
-        last: tuple[int, int] | None = None
+        last: tuple[int, int, int] | None = None
         for _ in range(round(REPLAY_MAX_S / QUIET_S)):
             await asyncio.wait({task}, timeout=QUIET_S)
-            now = (len(self._beyonds), len(self._live.unused))
+            now = (len(self._beyonds), len(self._live.unused), self._live.turns.given)
             if task.done() or self._live.stopped is not None or (self._beyonds and now == last):
                 return True
             last = now

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, ParamSpec
 
-from workflow_router.core.errors import CompensationFailed, StepFailed
+from workflow_router.core.errors import CompensationFailed, InvalidInput, StepFailed
 from workflow_router.core.orchestration.histories import ContinueAsNew
 from workflow_router.core.orchestration.live import Branch
 
@@ -24,7 +24,19 @@ class Saga:
         self._undo: list[Callable[[], Coroutine[Any, Any, object]]] = []
 
     def compensate(self, step: Callable[P, Coroutine[Any, Any, Any]], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call this step if the block fails later; the last one added is called first."""
+        """Call this step if the block fails later; the last one added is called first.
+
+        Raises:
+            InvalidInput: that is no step, but perhaps a call of one.
+        """
+        given: object = step
+        if not callable(given):
+            if isinstance(given, Coroutine):
+                given.close()
+            raise InvalidInput(
+                f"A {type(given).__name__} does not compensate.",
+                remedy="Name the step and its arguments, without calling it: `saga.compensate(cancel, order)`.",
+            )
         self._undo.append(lambda: step(*args, **kwargs))
 
     async def __aenter__(self) -> "Saga":
@@ -48,10 +60,12 @@ class Saga:
         for undo in reversed(self._undo):
             try:
                 await undo()
-            except StepFailed as failed:
+            except Exception as failed:  # whatever it was, the others are to be undone
                 if self._live.stopped is not None:
                     raise
-                failures.append(failed.message)
+                failures.append(
+                    failed.message if isinstance(failed, StepFailed) else f"{type(failed).__name__}: {failed}"
+                )
         if failures:
             raise CompensationFailed(
                 f"After {type(error).__name__}: {error} these compensations failed: {'; '.join(failures)}.",
