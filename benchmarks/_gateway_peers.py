@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,13 @@ routes:
   gpt-bench:
     targets:
       - {{name: upstream, kind: openai, url: "http://127.0.0.1:{upstream}/v1", model: gpt-bench, allow_private: true}}
+"""
+BEFORE = ROUTER + "    record: before\n"
+LIMITS = """\
+limits:
+  - {{name: calls, requests: 1000000000, window: 1h, per: key}}
+  - {{name: spent, money: 1000000, window: month, per: tenant}}
+prices: {{models: {{gpt-bench: {{input: 1.0, output: 2.0}}}}}}
 """
 NGINX = """\
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
@@ -52,6 +61,7 @@ class Gateway:
     Attributes:
         command: with the files it reads, by name; both may hold {port}, {upstream} and {folder}.
         streams: whether it can stream at all.
+        keyed: whether its callers show a virtual key, which is made when it runs.
     """
 
     name: str
@@ -60,6 +70,7 @@ class Gateway:
     headers: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict[str, str])
     streams: bool = True
+    keyed: bool = False
 
     def request(self, *, stream: bool = False, word: str = "burst") -> bytes:
         """A question of some 230 bytes."""
@@ -79,6 +90,7 @@ class Running:
         self._folder = folder / gateway.name
         self._values = {"port": port, "upstream": upstream, "folder": self._folder, "key": MASTER_KEY}
         self._process: asyncio.subprocess.Process | None = None
+        self._virtual = b""
 
     async def __aenter__(self) -> "Running":
         self._folder.mkdir(exist_ok=True)
@@ -88,7 +100,14 @@ class Running:
             command = [part.format(**self._values) for part in self.gateway.command]
             self._process = await spawn(command, self._folder / "log", GATEWAY_CORE, self.gateway.environ)
         await answers(self.port)
+        if self.gateway.keyed:
+            self._virtual = await _virtual_key(self.port)
         return self
+
+    def request(self, *, stream: bool = False, word: str = "burst") -> bytes:
+        """The gateway's question, with what is known only now."""
+        asked = self.gateway.request(stream=stream, word=word)
+        return asked.replace(b"{upstream}", str(self._values["upstream"]).encode()).replace(b"{virtual}", self._virtual)
 
     async def __aexit__(self, *_: object) -> None:
         if self._process is not None:
@@ -107,10 +126,14 @@ class Running:
 
 def gateways(litellm: str | None, portkey: str | None) -> list[Gateway]:
     """Direct, ours, and the peers that are installed; says which are not."""
+    shown = ("authorization: Bearer {virtual}",)
     wr = (sys.executable, "-m", "workflow_router.cli", "serve", "{folder}", "--listen", "127.0.0.1:{port}")
     found = [
         Gateway("direct"),
-        Gateway("ours", (*wr, "--store", "sqlite:///{folder}/bench.db"), {"router.yaml": ROUTER}),
+        *(
+            Gateway(name, (*wr, "--store", "sqlite:///{folder}/bench.db"), {"router.yaml": text}, shown, keyed=True)
+            for name, text in (("ours", ROUTER), ("ours-before", BEFORE), ("ours-limits", ROUTER + LIMITS))
+        ),
     ]
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:
@@ -134,6 +157,17 @@ def gateways(litellm: str | None, portkey: str | None) -> list[Gateway]:
         command = (node, portkey, "--port={port}", "--headless")
         found.append(Gateway("portkey", command, {}, (*headers, host), streams=False))  # 1.15.2 answers 500 to streams
     return found
+
+
+async def _virtual_key(port: int) -> bytes:
+    """Make a virtual key over the API."""
+    body = b'{"name":"bench-%d"}' % time.time_ns()  # the store of the round before has one too
+    head = b"POST /api/keys HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+    said = await reader.read()
+    writer.close()
+    return str(json.loads(said.partition(b"\r\n\r\n")[2])["key"]).encode()
 
 
 async def spawn(

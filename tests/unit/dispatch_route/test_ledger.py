@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.api_kit import served
 from tests.fixtures.raw_server import Received, Script, Wire, always, answer, serving
 from tests.unit.dispatch_route.kit import dead_url, target
 from workflow_router.app import embed
+from workflow_router.core.dispatch_route import ledger
 from workflow_router.core.dispatch_route.entry import Entry
 from workflow_router.core.dispatch_route.ledger import Ledger
 from workflow_router.core.dispatch_route.model import Call, Caller, Route
@@ -144,6 +146,20 @@ def test_a_call_waits_for_room_and_resumed_runs_go_first() -> None:
                 await ask("hasty", wait_s=0.01)
             await asyncio.gather(*tasks)
             assert ended == ["first", "resumed", "high", "new"]
+
+    against(always(answer(USED, headers=JSON)), use)
+
+
+def test_outcomes_that_gather_hold_up_nobody_who_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "EVERY_S", 2.0)
+
+    async def use(url: str) -> None:
+        one = Route(name="m", targets=(target("a", url, key=None),))
+        async with served(Router("t"), routes=[one], limits=[limit("requests", 9)], prices=PRICES) as door:
+            for _ in range(2):
+                async with asyncio.timeout(1.5):
+                    answered = await door.call("POST", "/v1/chat/completions", {"model": "m", "messages": []})
+                assert answered.status == 200
 
     against(always(answer(USED, headers=JSON)), use)
 

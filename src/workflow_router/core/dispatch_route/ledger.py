@@ -61,6 +61,7 @@ class Ledger:
         self._shares: dict[str, Shares] = {}
         self._arrivals = 0
         self._news = asyncio.Event()
+        self._arrived = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
         self._tending: asyncio.Task[None] | None = None
 
@@ -131,6 +132,7 @@ class Ledger:
         self._arrivals += 1
         waiter.arrive(self._arrivals, self.clock.monotonic_s())
         self._waiting.append(waiter)
+        self._arrived.set()
         self._wake()
         try:
             await waiter.granted
@@ -189,7 +191,7 @@ class Ledger:
                     await self._until_news()
                     continue
                 if not batch:
-                    await self._sleep(EVERY_S)
+                    await self._gathered()
                     batch = self._due()
                 settling, self._settling = self._settling, []
                 await self._book(batch, settling)
@@ -214,11 +216,19 @@ class Ledger:
             found += [by_place[place.arrived] for place in shares.order(waiter.place for waiter in waiters)]
         return found[:BATCH_MAX]
 
+    async def _gathered(self) -> None:
+        """Outcomes have gathered, or somebody wants to begin, whom they must not hold up."""
+        self._arrived.clear()
+        await self._either(EVERY_S, self._arrived)
+
     async def _until_news(self) -> None:
         now_s = self.clock.monotonic_s()
         next_s = min(waiter.again_s for waiter in self._waiting)
-        timer = asyncio.ensure_future(self._sleep(max(next_s - now_s, 0.001)))
-        news = asyncio.ensure_future(self._news.wait())
+        await self._either(max(next_s - now_s, 0.001), self._news)
+
+    async def _either(self, after_s: float, event: asyncio.Event) -> None:
+        timer = asyncio.ensure_future(self._sleep(after_s))
+        news = asyncio.ensure_future(event.wait())
         try:
             await asyncio.wait({timer, news}, return_when=asyncio.FIRST_COMPLETED)
         finally:
