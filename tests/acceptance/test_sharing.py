@@ -15,6 +15,7 @@ from tests.fixtures.serving import WR
 from workflow_router import Router, embed
 from workflow_router.core.errors import Overloaded
 from workflow_router.core.model import NewRun
+from workflow_router.core.orchestration import sharing
 from workflow_router.core.runtime import Runtime
 from workflow_router.db import store as store_module
 
@@ -138,6 +139,59 @@ def test_a_drain_cuts_off_what_takes_too_long(postgres_dsn: str) -> None:
     asyncio.run(main())
 
 
+@pytest.fixture
+def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs begin in the shard of their id, as where they start in a process that has enough to do."""
+    monkeypatch.setattr(sharing, "ACTIVE_MAX", 0)
+
+
+def test_runs_stay_where_they_start_while_there_is_room(postgres_dsn: str) -> None:
+    async def main() -> None:
+        one, other = Work(), Work()
+        one.gate.set()
+        async with process(one, postgres_dsn) as first, process(other, postgres_dsn) as second:
+            await until(lambda: len(first.store.fences()) == len(second.store.fences()) == 32)
+            runs = [await first.start("job", b"%d" % number) for number in range(40)]
+            ended = [await first.engine.ended(run) for run in runs]
+            assert {run.status for run in ended} == {"completed"}
+            assert {run.shard for run in ended} <= set(first.store.fences())
+            assert len({run.shard for run in ended}) > 8, "they are spread over its shards, which may be rebalanced"
+            assert (len(one.ran), other.ran) == (40, [])
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("bound", ["ACTIVE_MAX", "SLOW_S"])
+def test_what_is_too_much_for_one_process_others_do(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    """Too many runs at once, or more than a few that take long."""
+    monkeypatch.setattr(sharing, bound, 10 if bound == "ACTIVE_MAX" else 0.05)
+    monkeypatch.setattr(sharing, "COUNT_S", 0.0)
+
+    async def main() -> None:
+        one, other = Work(), Work()
+        async with process(one, postgres_dsn) as first, process(other, postgres_dsn) as second:
+            await until(lambda: len(first.store.fences()) == len(second.store.fences()) == 32)
+            few = range(sharing.FEW + 1)
+            runs = [await first.start("job", b"%d" % number) for number in few]
+            await until(lambda: len(one.ran) == len(few))
+            assert not other.ran, "there was room"
+            await first.start("job", b"99", run_id="looks")  # now the first of them has been seen
+            await asyncio.sleep(0.06)
+            runs += [await first.start("job", b"%d" % number) for number in range(len(few), 60)]
+            await until(lambda: len(one.ran) + len(other.ran) == 61)
+            assert len(other.ran) >= 5
+            one.gate.set()
+            other.gate.set()
+            ended = [await first.engine.ended(run) for run in runs]
+            assert [run.output for run in ended] == [b"%d" % ((number + 1) * 10) for number in range(60)]
+            assert sorted(one.ran + other.ran) == [*range(60), 99], "a run was executed twice, or not at all"
+
+    asyncio.run(main())
+
+
+@pytest.mark.usefixtures("no_room")
 def test_old_and_new_code_work_side_by_side(postgres_dsn: str) -> None:
     """Runs of a version that a process does not know go to one that does, whoever holds their shard."""
 
@@ -176,6 +230,7 @@ def test_a_run_that_nobody_knows_waits_for_somebody_who_does(postgres_dsn: str) 
     asyncio.run(main())
 
 
+@pytest.mark.usefixtures("no_room")
 def test_a_hint_is_sooner_than_the_poll(postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         owner, door = Work(), Work()

@@ -8,8 +8,8 @@ import pytest
 from tests.conformance.conftest import Backend
 from tests.conformance.support import added, fence, start, step
 from workflow_router.core.errors import Conflict, Lost
-from workflow_router.core.model import NewRun
-from workflow_router.core.orchestration.ports import Fence, RunFilter, Timer
+from workflow_router.core.model import NewRun, Run
+from workflow_router.core.orchestration.ports import Fence, RunFilter, Stop, Timer, Tried
 from workflow_router.core.ports import Transaction
 from workflow_router.core.states import RunStatus
 from workflow_router.db.store import SqlStore
@@ -181,6 +181,37 @@ def test_unfinished_runs_are_paged_by_shard(backend: Backend) -> None:
         found = await store.read(lambda tx: tx.runs.unfinished([one], after="", limit=9))
         assert [run.id for run in found] == [run.id for run in runs if run.shard == one and run is not ended]
         assert await store.read(lambda tx: tx.runs.unfinished([], after="", limit=9)) == []
+
+    backend.run(scenario)
+
+
+def test_running_runs_are_found_with_whether_they_have_but_started(backend: Backend) -> None:
+    async def scenario(store: SqlStore) -> None:
+        names = ("alone", "ended", "stepped", "stopping", "tried", "taken up", "woken", "unasked")
+        runs = {name: await start(store, name) for name in names}
+
+        async def unit(tx: Transaction) -> None:
+            def owned(name: str) -> tuple[Run, Fence]:
+                return runs[name], fence(store, runs[name])
+
+            await tx.runs.change_status(*owned("ended"), RunStatus.COMPLETED)
+            await tx.runs.commit_step(*owned("stepped"), step(1))
+            await tx.stops.ask(runs["stopping"], Stop("stopping", "timeout", 9, 1))
+            await tx.vitals.keep_try(*owned("tried"), "0/1", Tried(name="s", attempts=1, began_ms=1, due_ms=2))
+            await tx.vitals.note_takeups(["taken up"])
+            await tx.runs.wake("woken")
+
+        await store.commit(unit)
+        found = await store.read(lambda tx: tx.runs.running({*names[:-1], "unknown"}))
+        assert {run.id: fresh for run, fresh in found} == {
+            "alone": True,
+            "stepped": False,
+            "stopping": False,
+            "tried": False,
+            "taken up": False,
+            "woken": False,
+        }
+        assert runs["alone"] in [run for run, _ in found]
 
     backend.run(scenario)
 

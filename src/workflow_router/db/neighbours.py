@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from workflow_router.core.model import Run
 from workflow_router.core.orchestration.ports import Fence, OnHint
 from workflow_router.db.database import Session
-from workflow_router.db.shards import Held, Ownership
+from workflow_router.db.shards import Held, Homes, Ownership
 
 
 class Hints(Protocol):
@@ -43,6 +43,9 @@ class Neighbours:
 
     Args:
         commit: for the leases.
+
+    Attributes:
+        homes: where runs begin that this process starts.
     """
 
     def __init__(self, ownership: Ownership, commit: Commit, hints: Hints | None) -> None:
@@ -52,7 +55,7 @@ class Neighbours:
         self._held = Held({}, [], 0)
         self._left: set[int] = set()
         self._fences: dict[int, Fence] = {}
-        self.shard_count = 0
+        self.homes = Homes()
 
     @property
     def surplus(self) -> int:
@@ -67,16 +70,18 @@ class Neighbours:
         self._held = held
         self._left &= held.epochs.keys()
         self._fences = {shard: Fence(shard, epoch) for shard, epoch in held.epochs.items() if shard not in self._left}
+        self.homes.own = sorted(self._fences)
 
     async def tend(self) -> list[int]:
         """See `core.ports.Store.tend`."""
 
-        held = await self._commit(lambda session, now_ms: self._ownership.tend(session, now_ms, self.shard_count))
+        held = await self._commit(lambda session, now_ms: self._ownership.tend(session, now_ms, self.homes.shard_count))
         self._hold(held)
         return held.gained
 
-    def introduce(self, workflows: Collection[str]) -> None:
-        self._ownership.workflows = workflows
+    def introduce(self, workflows: Collection[str], has_room: Callable[[], bool]) -> None:
+        self._ownership.workflows = self.homes.workflows = frozenset(workflows)
+        self.homes.has_room = has_room
 
     def leave(self, shards: Collection[int] | None) -> list[int]:
         if shards is None:

@@ -4,19 +4,55 @@ A run belongs to a shard; whoever holds the shard's current epoch owns its runs.
 lease finds another epoch in the same transaction that would have written, and loses. Safety rests on the epochs alone;
 clocks only decide how soon a shard changes hands. Each live process is entitled to its share of the shards: what it
 holds beyond that it is asked to give up, which it does when it has let go of their runs. Refuses to let go by itself.
+
+A run may begin in any shard: its row says which. So a process starts runs in shards of its own, as long as it has room,
+and nobody has to tell another process of them.
 """
 
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from workflow_router.core.model import NewRun
 from workflow_router.db.database import Session
 from workflow_router.utils.codec import to_json
 
 
 def shard_of(run_id: str, shard_count: int) -> int:
-    """The shard in which a run begins: CRC-32 of its id, modulo the store's number of shards."""
+    """The shard of a run that may begin anywhere: CRC-32 of its id, modulo the store's number of shards."""
     return zlib.crc32(run_id.encode()) % shard_count
+
+
+def _always() -> bool:
+    return True
+
+
+class Homes:
+    """Picks the shard in which a run begins.
+
+    Attributes:
+        shard_count: how many shards the store has.
+        own: those that this process holds and is to keep, in order.
+        workflows: what it can execute, each as `name@version`.
+        has_room: whether it should take more runs.
+    """
+
+    def __init__(self) -> None:
+        self.shard_count = 0
+        self.own: Sequence[int] = ()
+        self.workflows: Collection[str] = ()
+        self.has_room: Callable[[], bool] = _always
+
+    def any_of(self, new: NewRun) -> int:
+        """The shard of its id, whoever holds it."""
+        return shard_of(new.id, self.shard_count)
+
+    def of(self, new: NewRun) -> int:
+        """One held here, if the run can go on here at once; else that of its id, so that others share the work."""
+        own = self.own
+        if not own or f"{new.workflow}@{new.version}" not in self.workflows or not self.has_room():
+            return self.any_of(new)
+        return own[shard_of(new.id, len(own))]
 
 
 def share_of(owner: str, members: Iterable[str], shard_count: int) -> int:

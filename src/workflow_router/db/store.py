@@ -53,7 +53,6 @@ class SqlStore:
         self._ownership = Ownership(owner, lease_ms, sole=sole)
         self._sole = sole
         self.neighbours = Neighbours(self._ownership, self._commit_first, hints)
-        self._shard_count = 0
         self._blob_min = blob_min_bytes
         self._listeners: list[OnCommit] = []
         self._writer: Writer | None = None
@@ -62,10 +61,10 @@ class SqlStore:
         """Take the shards that are free. The database must have been migrated."""
         session = await self._database.begin()
         try:
-            ((self._shard_count,),) = await session.fetch("shard_count")
-            if not self._shard_count:
+            ((shard_count,),) = await session.fetch("shard_count")
+            if not shard_count:
                 await session.execute("insert_shards")
-                ((self._shard_count,),) = await session.fetch("shard_count")
+                ((shard_count,),) = await session.fetch("shard_count")
             if self._sole:
                 await session.execute("free_all_shards")
             await session.flush()
@@ -73,12 +72,12 @@ class SqlStore:
             await self._database.rollback()
             raise
         await self._database.commit()
-        self.neighbours.shard_count = self._shard_count
+        self.neighbours.homes.shard_count = shard_count
         self._writer = Writer(
             self._database,
             self._clock,
             self._ownership,
-            self._shard_count,
+            self.neighbours.homes,
             self._tell,
             blob_min_bytes=self._blob_min,
         )
@@ -118,7 +117,7 @@ class SqlStore:
 
     async def read(self, unit: Unit[T]) -> T:
         async with self._database.snapshot() as session:
-            return await unit(UnitOfWork(session, self._clock.now_ms(), {}, self._shard_count))
+            return await unit(UnitOfWork(session, self._clock.now_ms(), {}, self.neighbours.homes))
 
     @property
     def owner(self) -> str:

@@ -38,6 +38,7 @@ from workflow_router.db.repositories.targets import Targets
 from workflow_router.db.repositories.topics import Topics
 from workflow_router.db.repositories.traces import Traces
 from workflow_router.db.repositories.updates import Updates
+from workflow_router.db.shards import Homes
 
 T = TypeVar("T")
 
@@ -84,7 +85,7 @@ def lazy(make: Callable[["UnitOfWork"], T]) -> T:
 
 
 def _runs(work: "UnitOfWork") -> Runs:
-    runs = Runs(work.session, work.record, work.now_ms, work.epochs, work.shard_count, work.blobs)
+    runs = Runs(work.session, work.record, work.now_ms, work.epochs, work.homes, work.blobs)
     runs.flow = None if work.admission is None else Gate(work.admission, work)
     return runs
 
@@ -94,7 +95,7 @@ class UnitOfWork:
 
     Args:
         epochs: epoch by shard, for the shards this process owned when the transaction began.
-        shard_count: how many shards runs are spread over.
+        homes: where runs begin.
         blob_min_bytes: payloads larger than this are kept by their content.
 
     Attributes:
@@ -143,7 +144,7 @@ class UnitOfWork:
         session: Session,
         now_ms: int,
         epochs: dict[int, int],
-        shard_count: int,
+        homes: Homes,
         admission: Controls | None = None,
         blob_min_bytes: int = MIN_BYTES,
     ) -> None:
@@ -152,6 +153,6 @@ class UnitOfWork:
         self.record = self.transitions.append
         self.session = session
         self.epochs = epochs
-        self.shard_count = shard_count
+        self.homes = homes
         self.admission = admission
         self.blob_min_bytes = blob_min_bytes

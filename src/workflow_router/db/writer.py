@@ -14,7 +14,7 @@ from workflow_router.core.model import AuditEntry
 from workflow_router.core.ports import Controls
 from workflow_router.db import audit_log
 from workflow_router.db.database import AssumedError, Database, Session, UndoneError
-from workflow_router.db.shards import Ownership
+from workflow_router.db.shards import Homes, Ownership
 from workflow_router.db.unit_of_work import UnitOfWork
 from workflow_router.utils.clock import Clock
 
@@ -52,7 +52,7 @@ class Writer:
         database: Database,
         clock: Clock,
         ownership: Ownership,
-        shard_count: int,
+        homes: Homes,
         on_commit: OnCommit,
         *,
         blob_min_bytes: int,
@@ -61,7 +61,7 @@ class Writer:
         self._database = database
         self._clock = clock
         self._ownership = ownership
-        self._shard_count = shard_count
+        self._homes = homes
         self._on_commit = on_commit
         self.admission: Controls | None = None
         self.on_written: OnWritten | None = None
@@ -157,7 +157,7 @@ class Writer:
         session = await self._database.begin(assume=assume, synced=synced)
         try:
             epochs = await self._ownership.held(session)
-            work = UnitOfWork(session, now_ms, epochs, self._shard_count, self.admission, self._blob_min)
+            work = UnitOfWork(session, now_ms, epochs, self._homes, self.admission, self._blob_min)
             if careful:
                 outcomes = [await _run_in_savepoint(session, work, unit) for unit, *_ in batch]
             else:

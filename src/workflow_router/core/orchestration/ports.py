@@ -103,6 +103,10 @@ class RunReads(Protocol):
         """Running runs of these shards in id order, to be taken up again after a restart."""
         ...
 
+    async def running(self, run_ids: Collection[str]) -> list[tuple[Run, bool]]:
+        """Those of these runs that are running, each with whether nothing of it is in the store but that it started."""
+        ...
+
     async def timers(self, shards: list[int], *, before_ms: int, limit: int) -> list[Timer]:
         """Timers of these shards that fall due before a moment and whose run waits, earliest first."""
         ...
@@ -364,8 +368,8 @@ class Neighbours(Protocol):
         """How many shards this process held beyond its share when it last tended them."""
         ...
 
-    def introduce(self, workflows: Collection[str]) -> None:
-        """Say which workflows this process can execute, each as `name@version`."""
+    def introduce(self, workflows: Collection[str], has_room: Callable[[], bool]) -> None:
+        """Say which workflows this process can execute, each as `name@version`, and whether it should take more."""
         ...
 
     def leave(self, shards: Collection[int] | None) -> list[int]:

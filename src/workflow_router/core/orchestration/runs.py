@@ -169,11 +169,11 @@ class Engine:
         self._missed = self._missed or everywhere
         self._nudge.set()
 
-    def _seen(self, run: Run) -> None:
-        """Go on with a run that the store says is running."""
+    def _seen(self, run: Run, fresh: bool = False) -> None:
+        """Go on with a run that the store says is running; `fresh` as for `adopt`."""
         live = self._live.get(run.id)
         if live is None:
-            self.adopt(run)
+            self.adopt(run, fresh=fresh)
         elif live.waits and run.wakes > min(live.waits.values()):  # another process woke it
             self.woken(run)
 
@@ -184,8 +184,14 @@ class Engine:
             return
         while shards:
             page = await self._store.read(lambda tx, a=after: tx.runs.unfinished(shards, after=a, limit=RESCUE_PAGE))
+            unknown: list[str] = []
             for run in await self.parking.admit(page, self._live.__contains__):
-                self._seen(run)
+                if self._store.poll_s is None or run.id in self._live:
+                    self._seen(run)
+                else:  # another process may have only just started it
+                    unknown.append(run.id)
+            if unknown:
+                await self.sharing.look_at(unknown)
             if len(page) < RESCUE_PAGE:
                 self.parking.admitted()
                 return

@@ -19,13 +19,17 @@ from workflow_router.core.errors import Lost, Overloaded, StoreError
 from workflow_router.core.model import Run
 from workflow_router.core.orchestration.live import LiveRun
 from workflow_router.core.ports import Store, Transaction
-from workflow_router.core.states import RunStatus
 
 _log = logging.getLogger(__name__)
 
 # How long steps in flight may hold back shards that another process is entitled to.
 GIVE_UP_S = 20.0
 LOOK_S = 0.02
+# Runs that start here go to the shards of their ids, so that others share them, while so many are under way and do not
+# wait, or while more than a few are and the first of them for so long.
+ACTIVE_MAX = 1_000
+FEW, SLOW_S = 8, 1.0
+COUNT_S = 0.02
 HANDED_MAX = 500
 HINTED_MAX = 500
 
@@ -36,7 +40,7 @@ class Sharing:
     Args:
         live: the engine's runs in memory, by id.
         workflows: versions by name, as this process knows them.
-        seen: goes on with a run that the store says is running.
+        seen: goes on with a run that the store says is running, and whether nothing of it is there but its start.
         look: makes the engine's tick look soon, and everywhere if told so.
         release: told of runs that are let go of in good order.
     """
@@ -46,7 +50,7 @@ class Sharing:
         store: Store,
         live: Mapping[str, LiveRun],
         workflows: Mapping[str, Mapping[str, object]],
-        seen: Callable[[Run], None],
+        seen: Callable[[Run, bool], None],
         look: Callable[[bool], None],
         release: Callable[[Sequence[LiveRun]], Awaitable[None]],
     ) -> None:
@@ -61,7 +65,11 @@ class Sharing:
         self._giving_up: asyncio.Task[None] | None = None
         self._strangers: dict[str, Run] = {}
         self._told: set[str] = set()
-        store.neighbours.introduce([f"{name}@{version}" for name, known in workflows.items() for version in known])
+        self._counted_at_s, self._room = 0.0, True
+        self._first: LiveRun | None = None
+        self._first_at_s = 0.0
+        known = [f"{name}@{version}" for name, versions in workflows.items() for version in versions]
+        store.neighbours.introduce(known, self._has_room)
 
     # --- hints and shares -------------------------------------------------------------------------------------------
 
@@ -80,20 +88,37 @@ class Sharing:
         if not self._hinted:
             return False
         hinted, self._hinted = self._hinted, set()
-
-        async def unit(tx: Transaction) -> list[Run | None]:
-            return [await tx.runs.find(run_id) for run_id in hinted]
-
-        for run in await self._store.read(unit):
-            if run is not None and run.status is RunStatus.RUNNING:
-                self._seen(run)
+        await self.look_at(hinted)
         return not self._strangers and asyncio.get_running_loop().time() < self._tend_at_s
+
+    async def look_at(self, run_ids: Collection[str]) -> None:
+        """Go on with those of these runs that are running; those that have but started have no history to read."""
+        before = self._store.fences()
+        found = await self._store.read(lambda tx: tx.runs.running(run_ids))
+        fences = self._store.fences()
+        for run, fresh in found:
+            # A shard that was held all the time, and a run that nobody has woken: so nobody has executed it since.
+            held = before.get(run.shard) == fences.get(run.shard)
+            self._seen(run, fresh and held and not run.wakes)
 
     async def tend(self) -> None:
         """Keep the shards, and begin to give up those that others are entitled to."""
         self._tend_at_s = asyncio.get_running_loop().time() + (self._store.poll_s or 0)
         await self._store.tend()
         self._balance()
+
+    def _has_room(self) -> bool:
+        """Whether runs that start here should stay here: not while others had better help."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._counted_at_s + COUNT_S:
+            self._counted_at_s = now_s
+            active = [live for live in self._live.values() if not live.parked]
+            first = active[0] if active else None
+            if first is not self._first:
+                self._first, self._first_at_s = first, now_s
+            slow = len(active) > FEW and now_s >= self._first_at_s + SLOW_S
+            self._room = not slow and len(active) < ACTIVE_MAX
+        return self._room
 
     # --- runs that are not known here -------------------------------------------------------------------------------
 

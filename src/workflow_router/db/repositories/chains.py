@@ -6,7 +6,6 @@ from workflow_router.core.orchestration.chain_ports import Chain
 from workflow_router.core.orchestration.ports import Fence
 from workflow_router.db.database import Session
 from workflow_router.db.repositories.runs import Runs
-from workflow_router.db.shards import shard_of
 
 # What goes from a run to the one that goes on. Those that read what may have been put off run at once.
 _PASSED_ON = ("pass_signals", "pass_correlations", "pass_children", "pass_start", "pass_slots", "pass_pause")
@@ -27,13 +26,12 @@ class Chains:
         # First of all, as whoever sends something to the run locks its row, too, and then looks whether it has ended.
         if not await self._session.fetch("continue_run", id=run.id, now_ms=self._runs.now_ms):
             return None
-        shard = shard_of(new.id, self._runs.shard_count)
         rows = await self._session.fetch(
             "insert_successor",
             id=new.id,
             previous=run.id,
             version=new.version,
-            shard=shard,
+            shard=run.shard,
             input=await self._runs.blobs.keep(new.id, new.input),
             now_ms=self._runs.now_ms,
         )
@@ -42,7 +40,7 @@ class Chains:
         await self._session.fetch("extend_chain", run_id=new.id, previous=run.id)
         for query in _PASSED_ON:
             await self._session.execute(query, source=run.id, run_id=new.id)
-        await self._session.execute("pass_stop", source=run.id, run_id=new.id, shard=shard)
+        await self._session.execute("pass_stop", source=run.id, run_id=new.id, shard=run.shard)
         await self._session.execute("delete_timers", run_id=run.id)
         if await self._session.fetch("has_expectations", run_id=run.id):
             ((version,),) = await self._session.fetch("raise_interest_version")

@@ -7,7 +7,6 @@ from workflow_router.core.orchestration.flow_ports import Start
 from workflow_router.core.states import RunStatus
 from workflow_router.db.database import Row, Session
 from workflow_router.db.repositories.runs import Runs
-from workflow_router.db.shards import shard_of
 from workflow_router.utils.codec import to_json, typed_from_json
 
 _ALL = 2**62
@@ -197,7 +196,7 @@ async def _insert(session: Session, runs: Runs, new: NewRun, status: RunStatus, 
         workflow=new.workflow,
         version=new.version,
         status=status,
-        shard=shard_of(new.id, runs.shard_count),
+        shard=(runs.homes.of if status is RunStatus.RUNNING else runs.homes.any_of)(new),
         input=await runs.blobs.keep(new.id, new.input),
         error=None if error is None else error.decode(),
         cause=new.cause,

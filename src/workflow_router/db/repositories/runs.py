@@ -1,6 +1,6 @@
 """Storage verbs of orchestration (`RunTransitions`). Every verb that owns a run checks its fence first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from workflow_router.core.errors import Lost
@@ -9,7 +9,7 @@ from workflow_router.core.orchestration.ports import Fence, RunFilter, Timer
 from workflow_router.core.states import RUN_ENDED, RunStatus, StepStatus
 from workflow_router.db.database import Row, Session
 from workflow_router.db.repositories.blobs import Blobs
-from workflow_router.db.shards import shard_of
+from workflow_router.db.shards import Homes
 from workflow_router.utils.codec import to_json
 
 _AFTER_ALL_IDS = "~"
@@ -85,13 +85,13 @@ class Runs:
         record: Callable[[Transition], None],
         now_ms: int,
         epochs: dict[int, int],
-        shard_count: int,
+        homes: Homes,
         blobs: Blobs,
     ) -> None:
         self._session = session
         self.blobs = blobs
         self.now_ms = now_ms
-        self.shard_count = shard_count
+        self.homes = homes
         self._record = record
         self._epochs = epochs
         self.flow: FlowGate | None = None
@@ -107,7 +107,7 @@ class Runs:
 
     async def insert(self, run: NewRun) -> Run | None:
         """Start a run that nothing holds back."""
-        shard = shard_of(run.id, self.shard_count)
+        shard = self.homes.of(run)
         landed = await self._session.change(
             "insert_run",
             id=run.id,
@@ -234,6 +234,11 @@ class Runs:
     async def unfinished(self, shards: list[int], *, after: str, limit: int) -> list[Run]:
         rows = await self._session.fetch("unfinished_runs", shards=to_json(shards).decode(), after=after, limit=limit)
         return await self.read(rows)
+
+    async def running(self, run_ids: Collection[str]) -> list[tuple[Run, bool]]:
+        rows = await self._session.fetch("running_runs", ids=to_json(sorted(run_ids)).decode())
+        fresh = [bool(row[-1]) for row in rows]
+        return list(zip(await self.read([tuple(row)[:-1] for row in rows]), fresh, strict=True))
 
     async def timers(self, shards: list[int], *, before_ms: int, limit: int) -> list[Timer]:
         rows = await self._session.fetch("timers", shards=to_json(shards).decode(), before_ms=before_ms, limit=limit)

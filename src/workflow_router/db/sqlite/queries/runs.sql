@@ -53,6 +53,16 @@ SELECT id, workflow, version, status, input, output, error, tenant, shard, cause
   FROM runs WHERE status = 'running' AND shard IN (SELECT value FROM json_each(:shards)) AND id > :after
  ORDER BY id LIMIT :limit;
 
+-- name: running_runs
+-- The last column: it has but started. What is in no history counts, too.
+SELECT r.id, r.workflow, r.version, r.status, r.input, r.output, r.error, r.tenant, r.shard, r.cause, r.correlation, r.created_ms, r.updated_ms, r.wakes, r.parent,
+       NOT (EXISTS (SELECT 1 FROM steps AS s WHERE s.run_id = r.id) OR EXISTS (SELECT 1 FROM stops AS s WHERE s.run_id = r.id)
+            OR EXISTS (SELECT 1 FROM tries AS s WHERE s.run_id = r.id) OR EXISTS (SELECT 1 FROM heartbeats AS s WHERE s.run_id = r.id)
+            OR EXISTS (SELECT 1 FROM chains AS s WHERE s.run_id = r.id) OR EXISTS (SELECT 1 FROM takeups AS s WHERE s.run_id = r.id)
+            OR EXISTS (SELECT 1 FROM stream_writers AS s WHERE s.run_id = r.id) OR EXISTS (SELECT 1 FROM interests AS s WHERE s.run_id = r.id))
+       AND (SELECT count(*) FROM (SELECT 1 FROM audit_log AS a WHERE a.run_id = r.id LIMIT 2) AS entries) = 1
+  FROM runs AS r WHERE r.status = 'running' AND r.id IN (SELECT value FROM json_each(:ids));
+
 -- name: timers
 SELECT t.run_id, t.step_key, t.due_ms FROM timers AS t JOIN runs AS r ON r.id = t.run_id
  WHERE t.due_ms <= :before_ms AND r.status = 'waiting' AND t.shard IN (SELECT value FROM json_each(:shards))
