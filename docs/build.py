@@ -35,7 +35,13 @@ def run_status_page() -> str:
 
 def cli_page() -> str:
     """The help of every command."""
-    lines = ["# Command line", ""]
+    lines = [
+        "# Command line",
+        "",
+        "What these do together, and what their exit codes mean, is told in",
+        "[the command line](../howto/command-line.md).",
+        "",
+    ]
     for name, text in _helps(click.Context(command, info_name="wr", **command.context_settings)):
         lines += [f"## {name}", "", "```text", text, "```", ""]
     return "\n".join(lines)

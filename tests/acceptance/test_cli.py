@@ -193,6 +193,39 @@ def test_messages_from_the_command_line(url: str) -> None:
         assert wr(*arguments, url=url).returncode == 0
 
 
+def test_a_pulled_message_is_given_back_and_done_by_hand(url: str) -> None:
+    answer(url, "topics", "create", "hand")
+    answer(url, "subscriptions", "create", "by-hand", "hand")
+    answer(url, "topics", "publish", "hand", "1")
+    first = cast("list[Json]", answer(url, "subscriptions", "pull", "by-hand"))[0]
+    given_back = ("subscriptions", "nack", "by-hand", str(first["message_id"]), str(first["token"]), "--delay-ms", "0")
+    assert wr(*given_back, url=url).stdout == f"{first['message_id']} comes again.\n"
+    again = cast("list[Json]", answer(url, "subscriptions", "pull", "by-hand", "--wait", "10"))[0]
+    assert (again["message_id"], again["attempt"]) == (first["message_id"], 2)
+    done = ("subscriptions", "ack", "by-hand", str(again["message_id"]), str(again["token"]))
+    assert wr(*done, url=url).stdout == f"{again['message_id']} is done.\n"
+    assert wr(*done, url=url).returncode == 2
+    assert answer(url, "subscriptions", "pull", "by-hand") == []
+
+
+def test_workflows_mappings_and_routes_are_shown_and_tried(url: str, tmp_path: Path) -> None:
+    assert "review_pull_request" in wr("workflows", url=url).stdout
+    file = tmp_path / "triage.yaml"
+    file.write_text(wr("mappings", "show", "triage-issue", url=url).stdout, encoding="utf-8")
+    event = '{"type": "com.github.issues.opened", "data": {"issue": {}}}'
+    assert "triage-issue" in wr("mappings", "test", "-", "--with", file, url=url, given=event).stdout
+    assert wr("mappings", "put", file, "--override", url=url).stdout == "triage-issue is now version 2, live.\n"
+    answer(url, "mappings", "delete", "triage-issue", "--override")
+    missing = wr("mappings", "show", "triage-issue", "--version", "99", url=url)
+    assert (missing.returncode, "wr mappings versions triage-issue" in missing.stderr) == (2, True)
+    said = cast("Json", answer(url, "routes", "try", "review-model"))
+    assert said["object"] == "chat.completion"
+    assert answer(url, "events", "list", "--type", "com.none.") == {"events": [], "next": None}
+    newest = cast("dict[str, list[Json]]", answer(url, "runs", "list", "--limit", "1"))["runs"]
+    older = cast("dict[str, list[Json]]", answer(url, "runs", "--before", str(newest[0]["id"]), "--limit", "5"))["runs"]
+    assert newest[0]["id"] not in {one["id"] for one in older}
+
+
 def test_the_audit_log_is_read_and_verified(url: str) -> None:
     run = start_review(url, "d-audited")
     run_in_status(url, run, "waiting")

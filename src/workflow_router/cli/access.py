@@ -4,17 +4,16 @@ from typing import cast
 
 import click
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer
 
 COLUMNS = ("name", "id", "tenant", "roles", "scopes", "expires_ms", "used_ms", "revoked")
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr access keys create shop --role operator --tenant acme")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="me", epilog="Example: wr access keys create shop --role operator --tenant acme")
+def command() -> None:
     """Tell who you are to the server; make, list and take back API keys."""
-    run_by_default(ctx, me)
 
 
 @command.command("me", epilog="Example: WR_TOKEN=wrk_… wr access me")
@@ -36,11 +35,9 @@ def list_roles(client: Client, printer: Printer) -> None:
     printer.table(found, ("name", "scopes"), empty="No roles.", value=found)
 
 
-@command.group("keys", invoke_without_command=True, epilog="Example: wr access keys create ann --role approver")
-@click.pass_context
-def keys(ctx: click.Context) -> None:
+@command.group("keys", cls=Group, default="list", epilog="Example: wr access keys create ann --role approver")
+def keys() -> None:
     """List API keys, make them, take them back. Keys of the gateway alone are `wr keys`."""
-    run_by_default(ctx, list_keys)
 
 
 @keys.command("list", epilog="Example: wr access keys list --json")

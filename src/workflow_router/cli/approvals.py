@@ -4,10 +4,12 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from typing import cast
 
 import click
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer, as_text, rows_of
 from workflow_router.core.durations import seconds
 from workflow_router.core.errors import InvalidInput
@@ -37,11 +39,9 @@ def _caller(client: Client, by: str | None) -> str:
     return by if by is not None else "" if client.has_key else os.environ.get("USER", "")
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr approvals decide ID --approve --by ada --role maintainer")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="list", epilog="Example: wr approvals decide ID --approve --by ada --role maintainer")
+def command() -> None:
     """List approvals, answer them, and let others answer."""
-    run_by_default(ctx, list_approvals)
 
 
 @command.command("list", epilog="Example: wr approvals list --status approved --json")
@@ -68,6 +68,9 @@ def show(client: Client, printer: Printer, approval: str) -> None:
     decisions = rows_of(found, "decisions")
     if decisions:
         printer.table(decisions, DECISION_COLUMNS, empty="", value=found)
+    if found.get("status") == "open":
+        role = "".join(f" --role {one}" for one in cast("list[str]", found.get("roles") or [])[:1])
+        click.echo(f"next: wr approvals decide {approval} --approve{role}")
 
 
 @command.command(

@@ -10,7 +10,9 @@ from typing import IO, cast
 import click
 import msgspec
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.follow import follow as follow_stream
+from workflow_router.cli.group import Group
 from workflow_router.cli.log import PAGE, Head, Log
 from workflow_router.cli.terminal import Printer, as_text, progress
 from workflow_router.core.errors import Conflict, InvalidInput
@@ -21,14 +23,12 @@ from workflow_router.core.proofs.merkle import verify_inclusion
 COLUMNS = ("position", "time_ms", "kind", "subject", "run", "actor")
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr audit verify --store sqlite:///data/router.db")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="tail", epilog="Example: wr audit verify --store sqlite:///data/router.db")
+def command() -> None:
     """Read, prove and verify the audit log."""
-    run_by_default(ctx, tail)
 
 
-@command.command("tail")
+@command.command("tail", epilog="Example: wr audit tail --follow")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @talks
@@ -38,7 +38,7 @@ def tail(client: Client, printer: Printer, limit: int, follow: bool) -> None:
     found = client.list("/api/audit", after=max(0, head - limit), limit=limit)
     printer.table(map(_flat, found), COLUMNS, empty="No entries.", value=found)
     if follow:
-        for entry in client.stream(f"/api/observe?after={head}"):
+        for entry in follow_stream(client, "/api/observe", head, place="position"):
             row = _flat(entry)
             printer.say("  ".join(as_text(name, row.get(name)) for name in COLUMNS), entry)
 

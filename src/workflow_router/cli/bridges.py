@@ -2,20 +2,19 @@
 
 import click
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer
 
 COLUMNS = ("name", "topic", "send", "receive", "lag", "sent", "received", "dead", "error")
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr bridges show orders")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="list", epilog="Example: wr bridges show orders")
+def command() -> None:
     """Show bridges to other message servers: lag, counts, errors and warnings."""
-    run_by_default(ctx, list_bridges)
 
 
-@command.command("list")
+@command.command("list", epilog="Example: wr bridges list --json")
 @talks
 def list_bridges(client: Client, printer: Printer) -> None:
     """List the bridges, and how far each is."""

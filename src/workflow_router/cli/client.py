@@ -5,6 +5,9 @@ It is the standard library's client, because importing a better one takes longer
 
 import functools
 import http.client
+import math
+import re
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Concatenate, ParamSpec, TypeVar, cast
 from urllib.parse import quote, urlencode, urlsplit
@@ -18,16 +21,22 @@ from workflow_router.utils.codec import from_json, to_json
 
 URL = "http://127.0.0.1:8787"
 TIMEOUT_S = 30.0
+SILENCE_S = 60.0  # a stream says something each 15 s, if only that it is there; one this silent is lost
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Refused(RouterError):
-    """The server answered with a problem."""
+    """The server answered with a problem.
+
+    Attributes:
+        answered: the status that it answered with; 200 where the answer could not be read.
+    """
 
     type = "refused"
     status = 400
+    answered = 200
 
 
 class Unreachable(RouterError):
@@ -43,12 +52,13 @@ class Client:
     Args:
         url: where it is, without a path.
         token: an API key or sign-in token, sent as a bearer token where there is one.
+        timeout_s: how long each answer may take.
 
     Attributes:
         has_key: whether the server knows the caller by a key.
     """
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    def __init__(self, url: str, token: str | None = None, timeout_s: float = TIMEOUT_S) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise InvalidInput(f"{url!r} is not an address of a server.", remedy=f"Write one such as {URL}.")
@@ -57,7 +67,7 @@ class Client:
         self._token = token
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.has_key = bool(token)
-        self._connect = functools.partial(kind, parts.hostname, parts.port, timeout=TIMEOUT_S)
+        self._connect = functools.partial(kind, parts.hostname, parts.port, timeout=timeout_s)
 
     def get(self, path: str, **query: object) -> dict[str, object]:
         """The object that a GET answers; arguments that are None are left out. Raises Refused, Unreachable."""
@@ -88,6 +98,11 @@ class Client:
         """The object that a DELETE answers. Raises Refused, Unreachable."""
         return self._read(self._call("DELETE", path, None, ""), dict[str, object])
 
+    def call(self, method: str, path: str, body: object = None) -> bytes:
+        """What any call answers, whose body, if there is one, is JSON. Raises Refused, Unreachable."""
+        content = None if body is None else to_json(body)
+        return self._call(method, path, content, "application/json")
+
     def post_list(self, path: str, body: object) -> Sequence[dict[str, object]]:
         """The list that a POST of JSON answers. Raises Refused, Unreachable."""
         return self._read(self._call("POST", path, to_json(body), "application/json"), Sequence[dict[str, object]])
@@ -97,18 +112,31 @@ class Client:
         content = self._call("POST", "/events", to_json(events), "application/cloudevents-batch+json")
         return self._read(content, Sequence[dict[str, object]])
 
-    def stream(self, path: str, body: object = None) -> Generator[dict[str, object], None, None]:
-        """The JSON data of server-sent events, until the server ends; a body is posted. Raises Refused, Unreachable."""
+    def stream(
+        self, path: str, body: object = None, *, until_s: float = math.inf
+    ) -> Generator[dict[str, object], None, None]:
+        """The JSON data of server-sent events, until the server ends; a body is posted.
+
+        Args:
+            until_s: when to stop, by `time.monotonic`.
+
+        Raises:
+            Refused, Unreachable: as the server answers, or does not.
+            TimeoutError: the time is over, or nothing was heard for long.
+        """
         method, content = ("GET", None) if body is None else ("POST", to_json(body))
         headers = {"accept": "text/event-stream"} | ({} if body is None else {"content-type": "application/json"})
-        connection = self._connect(timeout=None)
+        connection = self._connect(timeout=_patience_s(until_s))
         try:
             answer = self._answer(connection, method, path, content, headers)
             if answer.status >= 400:
                 raise _problem(answer.status, answer.read())
-            for line in answer:
+            connected = connection.sock  # gone from the connection where the server closes it behind its answer
+            while line := answer.readline():
                 if line.startswith(b"data:"):
                     yield cast("dict[str, object]", from_json(line[5:]))
+                if connected is not None:
+                    connected.settimeout(_patience_s(until_s))
         finally:
             connection.close()
 
@@ -156,6 +184,13 @@ class Client:
         )
 
 
+def _patience_s(until_s: float) -> float:
+    left_s = until_s - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError("The time is over.")
+    return min(SILENCE_S, left_s)
+
+
 class _Problem(msgspec.Struct):
     """What is read of a problem document (RFC 9457)."""
 
@@ -164,12 +199,27 @@ class _Problem(msgspec.Struct):
     remedy: str = ""
 
 
+# Remedies are written for programs; whoever types is told the command that asks for the same.
+_ASKED = re.compile(r"GET /api/([a-z/-]+)")
+_MORE = {
+    401: "Give a key with --token or WR_TOKEN; `wr access keys create NAME --role ROLE` makes one.",
+    403: "`wr access me` tells what you may do.",
+}
+
+
 def _problem(status: int, content: bytes) -> Refused:
     try:
         problem = msgspec.json.decode(content, type=_Problem)
     except msgspec.DecodeError:
         problem = _Problem(title=f"The server answered {status}.")
-    return Refused(problem.detail or problem.title or f"The server answered {status}.", remedy=problem.remedy)
+    remedy = _ASKED.sub(lambda found: f"`wr {found[1].replace('/', ' ')} list`", problem.remedy)
+    if status == 401:
+        remedy = _MORE[status]
+    elif status == 403:
+        remedy = f"{remedy} {_MORE[status]}".lstrip()
+    refused = Refused(problem.detail or problem.title or f"The server answered {status}.", remedy=remedy)
+    refused.answered = status
+    return refused
 
 
 def segment(name: str) -> str:
@@ -194,10 +244,3 @@ def talks(function: Callable[Concatenate[Client, Printer, P], None]) -> Callable
         function(Client(url, token), Printer(as_json=as_json), *args, **kwargs)
 
     return cast("Callable[P, None]", connected)
-
-
-def run_by_default(ctx: click.Context, subcommand: click.Command) -> None:
-    """Run a group's subcommand where none was named, with what the environment says."""
-    if ctx.invoked_subcommand is None:
-        with subcommand.make_context(subcommand.name, [], parent=ctx) as own:
-            subcommand.invoke(own)

@@ -4,20 +4,19 @@ from typing import cast
 
 import click
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer
 
 COLUMNS = ("id", "route", "status", "target", "run", "created_ms")
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr dispatches show ID")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="list", epilog="Example: wr dispatches show ID")
+def command() -> None:
     """List calls through routes, and explain them."""
-    run_by_default(ctx, list_dispatches)
 
 
-@command.command("list")
+@command.command("list", epilog="Example: wr dispatches list --run 0195b7a0-…")
 @click.option("--run", help="Only those of this run.")
 @click.option("--tenant", help="Those of this tenant; of `default` where it is left out.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
@@ -28,7 +27,7 @@ def list_dispatches(client: Client, printer: Printer, run: str | None, tenant: s
     printer.table(found, COLUMNS, empty="No dispatches.", value=found)
 
 
-@command.command("show")
+@command.command("show", epilog="Example: wr dispatches show 0195b7a0-… --bodies")
 @click.argument("dispatch")
 @click.option("--bodies", is_flag=True, help="Its bodies too, redacted, where its route keeps them.")
 @talks

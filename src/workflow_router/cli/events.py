@@ -6,7 +6,8 @@ from typing import IO, cast
 import click
 import msgspec
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.mappings import explained_lines
 from workflow_router.cli.terminal import Printer, rows_of
 from workflow_router.core.errors import InvalidInput
@@ -16,23 +17,25 @@ COLUMNS = ("id", "type", "source", "matched", "received_ms")
 BATCH = 100
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr events send order.json")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="list", epilog="Example: wr events send order.json")
+def command() -> None:
     """List, show and send events."""
-    run_by_default(ctx, list_events)
 
 
-@command.command("list")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@command.command("list", epilog="Example: wr events list --type com.github. --text octo-org/api")
+@click.option("--type", "kind", help="Only those whose type begins so.")
+@click.option("--mapping", help="Only those that this mapping matched; '' for those that none did.")
+@click.option("--text", help="Only those with this text in an attribute.")
+@click.option("--before", metavar="EVENT", help="Only those older than this event: the last of the page before.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 500))
 @talks
-def list_events(client: Client, printer: Printer, limit: int) -> None:
+def list_events(client: Client, printer: Printer, kind: str | None, limit: int, **wanted: str | None) -> None:
     """List events, newest first."""
-    answer = client.get("/api/events", limit=limit)
+    answer = client.get("/api/events", type=kind, limit=limit, **wanted)
     printer.table(rows_of(answer, "events"), COLUMNS, empty="No events.", value=answer)
 
 
-@command.command("show")
+@command.command("show", epilog="Example: wr events show 0199f0c2-…")
 @click.argument("event")
 @talks
 def show(client: Client, printer: Printer, event: str) -> None:

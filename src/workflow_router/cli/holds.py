@@ -3,7 +3,8 @@
 import click
 import msgspec
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer
 from workflow_router.core.errors import InvalidInput
 
@@ -11,14 +12,12 @@ COLUMNS = ("id", "at", "subject", "interceptor", "verdict", "run", "due_ms")
 DETAIL = ("id", "at", "subject", "interceptor", "status", "settled_by", "reason")
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr holds release 0198… --set body='{\"amount\": 5}'")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="list", epilog="Example: wr holds release 0198… --set body='{\"amount\": 5}'")
+def command() -> None:
     """List what interceptors hold, look at it, release or deny it."""
-    run_by_default(ctx, list_holds)
 
 
-@command.command("list")
+@command.command("list", epilog="Example: wr holds list --json")
 @click.option("--limit", type=click.IntRange(1, 500), default=100, show_default=True)
 @talks
 def list_holds(client: Client, printer: Printer, limit: int) -> None:

@@ -5,7 +5,8 @@ from typing import cast
 
 import click
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer
 from workflow_router.core.errors import InvalidInput, Mistake
 from workflow_router.settings.document import plain, read_document
@@ -15,14 +16,12 @@ VERSIONS = ("version", "stage", "author", "created_ms")
 VERSION = click.option("--version", type=click.IntRange(0), help="Only if this is still its last version.")
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr interceptors set freeze freeze.yaml")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="list", epilog="Example: wr interceptors set freeze freeze.yaml")
+def command() -> None:
     """List interceptors, and change them while transitions go through them."""
-    run_by_default(ctx, list_interceptors)
 
 
-@command.command("list")
+@command.command("list", epilog="Example: wr interceptors list --json")
 @talks
 def list_interceptors(client: Client, printer: Printer) -> None:
     """List interceptors in the order in which they are asked."""
@@ -59,7 +58,7 @@ def set_interceptor(client: Client, printer: Printer, interceptor: str, file: Pa
     printer.say(f"{interceptor} is in version {made['version']}.", made)
 
 
-@command.command("disable")
+@command.command("disable", epilog="Example: wr interceptors disable freeze")
 @click.argument("interceptor")
 @VERSION
 @talks
@@ -69,7 +68,7 @@ def disable(client: Client, printer: Printer, interceptor: str, version: int | N
     printer.say(f"{interceptor} is disabled, in version {made['version']}.", made)
 
 
-@command.command("enable")
+@command.command("enable", epilog="Example: wr interceptors enable freeze")
 @click.argument("interceptor")
 @VERSION
 @talks
@@ -79,7 +78,7 @@ def enable(client: Client, printer: Printer, interceptor: str, version: int | No
     printer.say(f"{interceptor} is enabled, in version {made['version']}.", made)
 
 
-@command.command("delete")
+@command.command("delete", epilog="Example: wr interceptors delete freeze")
 @click.argument("interceptor")
 @VERSION
 @talks

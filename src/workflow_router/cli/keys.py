@@ -2,20 +2,19 @@
 
 import click
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer
 
 COLUMNS = ("name", "shown", "tenant", "routes", "expires_ms", "revoked")
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr keys create support-bot --route assistant")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="list", epilog="Example: wr keys create support-bot --route assistant")
+def command() -> None:
     """List virtual keys, make them, take them back."""
-    run_by_default(ctx, list_keys)
 
 
-@command.command("list")
+@command.command("list", epilog="Example: wr keys list --json")
 @talks
 def list_keys(client: Client, printer: Printer) -> None:
     """List keys; what they are is never shown again."""
@@ -54,7 +53,7 @@ def create(
     printer.say(f"{made['key']}\nKeep it: it is not shown again.", made)
 
 
-@command.command("revoke")
+@command.command("revoke", epilog="Example: wr keys revoke team-a")
 @click.argument("name")
 @talks
 def revoke(client: Client, printer: Printer, name: str) -> None:
@@ -62,7 +61,7 @@ def revoke(client: Client, printer: Printer, name: str) -> None:
     printer.say(f"{name} is revoked.", client.post(f"/api/keys/{segment(name)}/revoke", {}))
 
 
-@command.command("rotate")
+@command.command("rotate", epilog="Example: wr keys rotate team-a --grace-s 3600")
 @click.argument("name")
 @click.option("--grace-s", type=float, default=3_600.0, show_default=True, help="How long the old one still counts.")
 @talks

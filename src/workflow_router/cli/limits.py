@@ -4,7 +4,8 @@ from typing import cast
 
 import click
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer
 from workflow_router.core.errors import InvalidInput
 from workflow_router.core.limits.model import NANO, Unit, told
@@ -45,36 +46,32 @@ def _set(
 
 
 @click.group(
-    invoke_without_command=True, epilog="Example: wr limits set calls --unit requests --amount 60 --window 1m --per key"
+    cls=Group, default="list", epilog="Example: wr limits set calls --unit requests --amount 60 --window 1m --per key"
 )
-@click.pass_context
-def command(ctx: click.Context) -> None:
+def command() -> None:
     """List limits with what is used of them, and declare them while the router runs."""
-    run_by_default(ctx, list_limits)
 
 
-@click.group("budgets", invoke_without_command=True, epilog="Example: wr budgets set team --amount 25 --window month")
-@click.pass_context
-def budgets(ctx: click.Context) -> None:
+@click.group("budgets", cls=Group, default="list", epilog="Example: wr budgets set team --amount 25 --window month")
+def budgets() -> None:
     """List budgets with what is spent, and declare them while the router runs."""
-    run_by_default(ctx, list_budgets)
 
 
-@command.command("list")
+@command.command("list", epilog="Example: wr limits list --json")
 @talks
 def list_limits(client: Client, printer: Printer) -> None:
     """List limits."""
     _shown(client, printer, money=False)
 
 
-@budgets.command("list")
+@budgets.command("list", epilog="Example: wr budgets list --json")
 @talks
 def list_budgets(client: Client, printer: Printer) -> None:
     """List budgets."""
     _shown(client, printer, money=True)
 
 
-@command.command("set")
+@command.command("set", epilog="Example: wr limits set calls --unit requests --amount 60 --window 1m --per key")
 @click.argument("name")
 @click.option("--unit", type=click.Choice(["requests", "tokens", "in_flight"]), required=True)
 @click.option("--amount", type=click.IntRange(min=0), required=True)
@@ -101,7 +98,7 @@ def set_limit(
     _set(client, printer, name, unit, amount, (window, rolling, per, where))
 
 
-@budgets.command("set")
+@budgets.command("set", epilog="Example: wr budgets set team --amount 25 --window month --per tenant")
 @click.argument("name")
 @click.option("--amount", type=click.FloatRange(min=0), required=True, help="Dollars.")
 @click.option("--window", required=True, help="1h, 1d, month or total.")
@@ -123,7 +120,7 @@ def set_budget(
     _set(client, printer, name, "money", round(amount * NANO), (window, rolling, per, where))
 
 
-@command.command("remove")
+@command.command("remove", epilog="Example: wr limits remove calls")
 @click.argument("name")
 @talks
 def remove(client: Client, printer: Printer, name: str) -> None:

@@ -1,15 +1,18 @@
 """Owns `wr`: its commands, and how their errors end. Refuses to import a command, or what it needs, before it is asked.
 
-Exit codes: 0 done; 1 done, and the answer is no; 2 asked wrongly, or refused; 3 server or store cannot be had;
-130 interrupted.
+Exit codes: 0 done; 1 done, and the answer is no; 2 asked wrongly, or refused; 3 server or store cannot be had; 4 the
+time that was given is over; 130 interrupted.
 """
 
 import importlib
+import os
 import sys
+from difflib import get_close_matches
 from typing import NoReturn
 
 import click
 
+from workflow_router.cli.terminal import inert
 from workflow_router.core.errors import RouterError
 
 # By name, the module below `cli` that has it as `command`.
@@ -19,7 +22,9 @@ COMMANDS = {
     "demo": "demo.command",
     "init": "init",
     "check": "check",
+    "top": "top.command",
     "runs": "runs",
+    "workflows": "workflows",
     "schedules": "schedules",
     "sources": "sources",
     "events": "events",
@@ -55,13 +60,29 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return importlib.import_module(f"workflow_router.cli.{COMMANDS[cmd_name]}").command
+        found: click.Command = importlib.import_module(f"workflow_router.cli.{COMMANDS[cmd_name]}").command
+        if "_WR_COMPLETE" in os.environ:
+            from workflow_router.cli.completion import teach  # noqa: PLC0415  only a shell that completes needs it
+
+            teach(found, cmd_name)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As every group does; for a misspelt name it says the nearest, which click cannot where all are lazy."""
+        if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            meant = f" Did you mean `wr {near[0]}`?" if near else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{meant}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done, 1 the answer is no, 2 asked wrongly or refused, 3 no server or store, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 the answer is no, 2 asked wrongly or refused, 3 no server or store, 4 time is over, "
+    "130 interrupted.",
 )
 @click.version_option(package_name="workflow-router", prog_name="wr")
 def command() -> None:
@@ -87,7 +108,7 @@ def main() -> NoReturn:
         sys.stderr.close()
         sys.exit(0)
     except RouterError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {inert(str(error))}", err=True)
         sys.exit(UNAVAILABLE if error.status == 503 else REFUSED)
     sys.exit(code if isinstance(code, int) else 0)
 

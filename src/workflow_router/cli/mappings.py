@@ -9,10 +9,11 @@ from typing import IO, cast
 import click
 import msgspec
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.mapping_graph import mermaid, tree
 from workflow_router.cli.terminal import Printer, rows_of
-from workflow_router.core.errors import InvalidInput, RouterError
+from workflow_router.core.errors import InvalidInput, NotFound, RouterError
 from workflow_router.utils.codec import from_json
 
 COLUMNS = ("name", "version", "stage", "origin", "problem")
@@ -22,14 +23,12 @@ UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 OVERRIDE = click.option("--override", is_flag=True, help="Go before the mapping that the project declares.")
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr mappings put orders.yaml")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="list", epilog="Example: wr mappings put orders.yaml")
+def command() -> None:
     """List, change, try and test mappings."""
-    run_by_default(ctx, list_mappings)
 
 
-@command.command("list")
+@command.command("list", epilog="Example: wr mappings list --json")
 @talks
 def list_mappings(client: Client, printer: Printer) -> None:
     """List the mappings in force."""
@@ -46,6 +45,25 @@ def versions(client: Client, printer: Printer, name: str) -> None:
     printer.table(found, VERSION_COLUMNS, empty="No versions.", value=found)
 
 
+@command.command("show", epilog="Example: wr mappings show orders > orders.yaml; edit it; wr mappings put orders.yaml")
+@click.argument("name")
+@click.option("--version", type=click.IntRange(1), help="This version, in place of the one in force.")
+@talks
+def show(client: Client, printer: Printer, name: str, version: int | None) -> None:
+    """Print the mapping NAME as a file that `put`, `test` and `backtest` take."""
+    from workflow_router.cli.mapping_file import as_yaml  # noqa: PLC0415  YAML is slow to import
+
+    if version is None:
+        found = next((one for one in client.list("/api/mappings") if one["name"] == name), None)
+    else:
+        kept = client.list(f"/api/mappings/{segment(name)}/versions")
+        found = next((one for one in kept if one["version"] == version), None)
+    if found is None:
+        said, verb = (name, "list") if version is None else (f"{name} in version {version}", f"versions {name}")
+        raise NotFound(f"There is no mapping {said}.", remedy=f"List them with `wr mappings {verb}`.")
+    printer.say(as_yaml({"name": name, **cast("dict[str, object]", found["rule"] or {})}).rstrip(), found)
+
+
 @command.command("put", epilog="Example: wr mappings put orders.yaml --override")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @OVERRIDE
@@ -60,7 +78,7 @@ def put(client: Client, printer: Printer, file: Path, *, override: bool) -> None
     printer.say("\n".join(_made(one) for one in made), made)
 
 
-@command.command("disable")
+@command.command("disable", epilog="Example: wr mappings disable orders")
 @click.argument("name")
 @OVERRIDE
 @talks
@@ -69,7 +87,7 @@ def disable(client: Client, printer: Printer, name: str, *, override: bool) -> N
     _change(client, printer, name, {"action": "disable", "override": override})
 
 
-@command.command("enable")
+@command.command("enable", epilog="Example: wr mappings enable orders")
 @click.argument("name")
 @OVERRIDE
 @talks
@@ -99,7 +117,7 @@ def roll_back(client: Client, printer: Printer, name: str, version: int, *, over
     _change(client, printer, name, {"action": "rollback", "version": version, "override": override})
 
 
-@command.command("delete")
+@command.command("delete", epilog="Example: wr mappings delete orders")
 @click.argument("name")
 @talks
 def delete(client: Client, printer: Printer, name: str) -> None:

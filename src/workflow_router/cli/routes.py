@@ -4,26 +4,29 @@ from pathlib import Path
 from typing import cast
 
 import click
+import msgspec
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer
+from workflow_router.cli.topics import json_of
 from workflow_router.core.errors import InvalidInput, Mistake
 from workflow_router.settings.document import plain, read_document
 
 COLUMNS = ("name", "policy", "targets")
 VERSIONS = ("version", "stage", "author", "created_ms")
 TARGETS = ("name", "ready", "in_flight", "limit", "concurrency", "waiting", "reason")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+CHATS = {"openai"}  # kinds of targets that are asked as models are
 VERSION = click.option("--version", type=click.IntRange(0), help="Only if this is still its last version.")
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr routes weigh search old=90 new=10")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="list", epilog="Example: wr routes weigh search old=90 new=10")
+def command() -> None:
     """List routes, and change them while calls go through them."""
-    run_by_default(ctx, list_routes)
 
 
-@command.command("list")
+@command.command("list", epilog="Example: wr routes list --json")
 @talks
 def list_routes(client: Client, printer: Printer) -> None:
     """List routes with their targets."""
@@ -83,7 +86,37 @@ def weigh(client: Client, printer: Printer, route: str, weights: tuple[str, ...]
     printer.say(f"{route} is in version {made['version']}.", made)
 
 
-@command.command("disable")
+@command.command(
+    "try",
+    epilog="""Examples: wr routes try bank /accounts/7; wr routes try assistant --body '{"messages": [...]}'""",
+)
+@click.argument("route")
+@click.argument("path", default="")
+@click.option(
+    "--method", type=click.Choice(["GET", "POST", "PUT", "PATCH", "DELETE"]), help="GET, or POST with a body."
+)
+@click.option("--body", metavar="JSON", help="What is sent; a model says hello without one.")
+@talks
+def try_route(client: Client, printer: Printer, route: str, path: str, method: str | None, body: str | None) -> None:
+    """Send a request through ROUTE, for real: it counts against budgets, and `wr dispatches` says where it went."""
+    found = client.get(f"/api/routes/{segment(route)}")
+    given = None if body is None else json_of("--body", body)
+    kinds = {one["kind"] for one in cast("list[dict[str, object]]", found["targets"])}
+    if kinds & CHATS and not path:
+        said = given if given is not None else {"messages": [{"role": "user", "content": "Say hello."}]}
+        content = client.call("POST", "/v1/chat/completions", {"model": route, **cast("dict[str, object]", said)})
+    else:
+        verb = method or ("GET" if body is None else "POST")
+        content = client.call(verb, f"/dispatch/{segment(route)}/{path.lstrip('/')}", given)
+    try:
+        answer: object = msgspec.json.decode(content)
+        text = msgspec.json.format(content, indent=2).decode()
+    except msgspec.DecodeError:
+        answer = text = content.decode(errors="replace")
+    printer.say(text, answer)
+
+
+@command.command("disable", epilog="Example: wr routes disable search")
 @click.argument("route")
 @VERSION
 @talks
@@ -93,7 +126,7 @@ def disable(client: Client, printer: Printer, route: str, version: int | None) -
     printer.say(f"{route} is disabled, in version {made['version']}.", made)
 
 
-@command.command("enable")
+@command.command("enable", epilog="Example: wr routes enable search")
 @click.argument("route")
 @VERSION
 @talks
@@ -103,7 +136,7 @@ def enable(client: Client, printer: Printer, route: str, version: int | None) ->
     printer.say(f"{route} is enabled, in version {made['version']}.", made)
 
 
-@command.command("delete")
+@command.command("delete", epilog="Example: wr routes delete search")
 @click.argument("route")
 @VERSION
 @talks

@@ -1,39 +1,21 @@
 """Owns `wr runs stream`: what a run writes, while it does, also over a restart of the server. Refuses to write."""
 
-import time
-from collections.abc import Callable, Generator
-from http.client import HTTPException
+from collections.abc import Generator
 
 import click
 
-from workflow_router.cli.client import Client, Unreachable, segment, talks
-from workflow_router.cli.terminal import Printer
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.follow import follow
+from workflow_router.cli.terminal import Printer, inert
 from workflow_router.core.errors import InvalidInput
 
-# How long a server that went away may take to come back, and how often it is looked for.
-PATIENCE_S, RETRY_S = 30.0, 0.5
 
-
-def items(
-    client: Client, path: str, after: int, *, sleep: Callable[[float], None] = time.sleep
-) -> Generator[dict[str, object], None, None]:
+def items(client: Client, path: str, after: int) -> Generator[dict[str, object], None, None]:
     """What is written to a stream until its end. Raises Refused; Unreachable where the server does not come back."""
-    waited_s = 0.0
-    while True:
-        try:
-            for item in client.stream(f"{path}?after={after}"):
-                after, waited_s = int(str(item["number"])), 0.0
-                yield item
-                if item["kind"] == "end":
-                    return
-        except (Unreachable, OSError, HTTPException) as error:
-            if waited_s >= PATIENCE_S:
-                raise Unreachable(
-                    f"The server at {client.url} went away and did not come back.",
-                    remedy=f"Go on later with --after {after}.",
-                ) from error
-        waited_s += RETRY_S
-        sleep(RETRY_S)
+    for item in follow(client, path, after, place="number"):
+        yield item
+        if item["kind"] == "end":
+            return
 
 
 @click.command("stream", epilog="Example: wr runs stream 0195b7a0-… tokens --after 120")
@@ -54,7 +36,7 @@ def stream(client: Client, printer: Printer, run: str, name: str | None, after: 
             printer.data(item)
         elif item["kind"] == "chunk":
             chunk = item.get("data")
-            click.echo(chunk, nl=False) if isinstance(chunk, str) else printer.data(chunk)
+            click.echo(inert(chunk), nl=False) if isinstance(chunk, str) else printer.data(chunk)
         elif item["kind"] == "reset":
             click.echo(f"\n[the attempt failed: what it wrote since number {item['since']} is void]", err=True)
         else:

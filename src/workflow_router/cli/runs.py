@@ -4,10 +4,12 @@ from typing import cast
 
 import click
 
-from workflow_router.cli import archive, bulk, replay, run_stream, time_machine
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli import archive, bulk, replay, run_stream, time_machine, watch
+from workflow_router.cli.client import Client, Refused, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer, as_text, rows_of
 from workflow_router.core.errors import InvalidInput
+from workflow_router.core.states import RunStatus
 from workflow_router.utils.codec import from_json
 
 COLUMNS = ("id", "workflow", "version", "status", "created_ms", "updated_ms")
@@ -21,30 +23,27 @@ def _json(option: str, text: str) -> object:
         raise InvalidInput(f"{option} is not JSON: {error}.", remedy="Quote it for your shell.") from None
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr runs list --status waiting")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="list", epilog="Example: wr runs list --status waiting")
+def command() -> None:
     """List, show, start, signal, update, cancel, pause and resume runs."""
-    run_by_default(ctx, list_runs)
 
 
-@command.command("list")
+@command.command("list", epilog="Example: wr runs list --status waiting --workflow review")
 @click.option("--workflow", help="Only runs of this workflow.")
 @click.option("--status", help="Only runs in this status, such as waiting or faulted.")
 @click.option("--where", metavar="NAME=VALUE", help="Only runs with this attribute, such as customer=42.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--before", metavar="RUN", help="Only runs older than this one: the last of the page before.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 500))
 @talks
-def list_runs(
-    client: Client, printer: Printer, workflow: str | None, status: str | None, where: str | None, limit: int
-) -> None:
+def list_runs(client: Client, printer: Printer, limit: int, **wanted: str | None) -> None:
     """List runs, newest first."""
-    answer = client.get("/api/runs", workflow=workflow, status=status, where=where, limit=limit)
+    answer = client.get("/api/runs", limit=limit, **wanted)
     found = rows_of(answer, "runs")
     held = ("waits_for",) if any(row.get("waits_for") for row in found) else ()  # most lists hold no such run
     printer.table(found, (*COLUMNS, *held), empty="No runs.", value=answer)
 
 
-@command.command("show")
+@command.command("show", epilog="Example: wr runs show 0195b7a0-…")
 @click.argument("run")
 @talks
 def show(client: Client, printer: Printer, run: str) -> None:
@@ -74,6 +73,21 @@ def show(client: Client, printer: Printer, run: str) -> None:
             click.echo(f"{'first run' if name == 'first' else name.replace('_', ' ')}: {value}")
     click.echo()
     printer.table(rows_of(answer, "steps"), STEP_COLUMNS, empty="No steps yet.", value=answer)
+    for line in _next(client, run, str(answer["status"])):
+        click.echo(f"next: {line}")
+
+
+def _next(client: Client, run: str, status: str) -> list[str]:
+    """What somebody can do who finds a run in this status."""
+    if status == RunStatus.WAITING:
+        try:
+            asked = client.list("/api/approvals", status="open", limit=500)
+        except Refused:
+            return []  # whoever may not see them cannot answer them either
+        return [f"wr approvals show {one['id']}" for one in asked if one["run"] == run]
+    if status == RunStatus.SUSPENDED:
+        return [f"wr runs resume {run}"]
+    return [f"wr runs retry {run}"] if status == RunStatus.FAULTED else []
 
 
 @command.command("start", epilog="""Example: wr runs start greet --input '{"name": "Ada"}'""")
@@ -141,5 +155,12 @@ def update(
     printer.data(client.post(f"/api/runs/{segment(run)}/updates/{segment(name)}", body))
 
 
-for _one in (*bulk.COMMANDS, *time_machine.COMMANDS, *run_stream.COMMANDS, *archive.COMMANDS, replay.replay_runs):
+for _one in (
+    *bulk.COMMANDS,
+    *time_machine.COMMANDS,
+    *run_stream.COMMANDS,
+    *watch.COMMANDS,
+    *archive.COMMANDS,
+    replay.replay_runs,
+):
     command.add_command(_one)

@@ -2,20 +2,19 @@
 
 import click
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer
 
 COLUMNS = ("name", "cron", "every_s", "tz", "paused", "next_ms", "fired_ms")
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr schedules pause nightly")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="list", epilog="Example: wr schedules pause nightly")
+def command() -> None:
     """List, pause, resume and trigger schedules."""
-    run_by_default(ctx, list_schedules)
 
 
-@command.command("list")
+@command.command("list", epilog="Example: wr schedules list --json")
 @talks
 def list_schedules(client: Client, printer: Printer) -> None:
     """List the schedules and their next moments."""
@@ -23,7 +22,7 @@ def list_schedules(client: Client, printer: Printer) -> None:
     printer.table(answer, COLUMNS, empty="No schedules.", value=answer)
 
 
-@command.command("pause")
+@command.command("pause", epilog="Example: wr schedules pause nightly")
 @click.argument("name")
 @talks
 def pause(client: Client, printer: Printer, name: str) -> None:
@@ -31,7 +30,7 @@ def pause(client: Client, printer: Printer, name: str) -> None:
     printer.say(f"{name} is paused.", client.post(f"/api/schedules/{segment(name)}/pause", {}))
 
 
-@command.command("resume")
+@command.command("resume", epilog="Example: wr schedules resume nightly")
 @click.argument("name")
 @talks
 def resume(client: Client, printer: Printer, name: str) -> None:
@@ -39,7 +38,7 @@ def resume(client: Client, printer: Printer, name: str) -> None:
     printer.say(f"{name} goes on.", client.post(f"/api/schedules/{segment(name)}/resume", {}))
 
 
-@command.command("trigger")
+@command.command("trigger", epilog="Example: wr schedules trigger nightly")
 @click.argument("name")
 @talks
 def trigger(client: Client, printer: Printer, name: str) -> None:

@@ -2,20 +2,19 @@
 
 import click
 
-from workflow_router.cli.client import Client, run_by_default, talks
+from workflow_router.cli.client import Client, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer
 
 COLUMNS = ("name", "kind", "source", "of", "lag", "dead")
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr sources --json")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="list", epilog="Example: wr sources --json")
+def command() -> None:
     """List where events come from."""
-    run_by_default(ctx, list_sources)
 
 
-@command.command("list")
+@command.command("list", epilog="Example: wr sources list --json")
 @talks
 def list_sources(client: Client, printer: Printer) -> None:
     """List webhooks, topics and lifecycles that become events, and how far they were read."""

@@ -4,7 +4,8 @@ from typing import cast
 
 import click
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer
 from workflow_router.cli.topics import json_of
 
@@ -25,14 +26,12 @@ def _row(one: dict[str, object]) -> dict[str, object]:
     return {**progress, "name": one["name"], "topic": one["topic"], "target": target, "age": age}
 
 
-@click.group(invoke_without_command=True, epilog="Example: wr subscriptions redrive billing --per-s 10")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="list", epilog="Example: wr subscriptions redrive billing --per-s 10")
+def command() -> None:
     """List, create, delete, pull from, move and mend subscriptions."""
-    run_by_default(ctx, list_subscriptions)
 
 
-@command.command("list")
+@command.command("list", epilog="Example: wr subscriptions list --json")
 @talks
 def list_subscriptions(client: Client, printer: Printer) -> None:
     """List subscriptions and how far each is."""
@@ -63,7 +62,7 @@ def create(client: Client, printer: Printer, name: str, pattern: str | None, beg
     printer.say(f"{name} is there.", client.put(_path(name), body))
 
 
-@command.command("delete")
+@command.command("delete", epilog="Example: wr subscriptions delete billing --yes")
 @click.argument("name")
 @click.confirmation_option(prompt="Its place and dead letters are lost. Go on?")
 @talks
@@ -93,7 +92,30 @@ def pull(
         client.post(_path(name, "/ack"), {"message_id": one["message_id"], "token": one["token"]})
 
 
-@command.command("peek")
+@command.command("ack", epilog="Example: wr subscriptions ack billing 0195b7a0-… 8f2c…")
+@click.argument("name")
+@click.argument("message")
+@click.argument("lease")
+@talks
+def ack(client: Client, printer: Printer, name: str, message: str, lease: str) -> None:
+    """Say that MESSAGE, which was pulled from NAME with the token LEASE, is done."""
+    answer = client.post(_path(name, "/ack"), {"message_id": message, "token": lease})
+    printer.say(f"{message} is done.", answer)
+
+
+@command.command("nack", epilog="Example: wr subscriptions nack billing 0195b7a0-… 8f2c… --delay-ms 5000")
+@click.argument("name")
+@click.argument("message")
+@click.argument("lease")
+@click.option("--delay-ms", type=click.IntRange(0), help="Not before so long; by default later each time.")
+@talks
+def nack(client: Client, printer: Printer, name: str, message: str, lease: str, delay_ms: int | None) -> None:
+    """Give MESSAGE, which was pulled from NAME with the token LEASE, back: it could not be handled."""
+    body = {"message_id": message, "token": lease} | ({} if delay_ms is None else {"delay_ms": delay_ms})
+    printer.say(f"{message} comes again.", client.post(_path(name, "/nack"), body))
+
+
+@command.command("peek", epilog="Example: wr subscriptions peek billing --limit 1")
 @click.argument("name")
 @click.option("--limit", type=click.IntRange(1, 500), default=10, show_default=True)
 @talks
@@ -103,7 +125,7 @@ def peek(client: Client, printer: Printer, name: str, limit: int) -> None:
     printer.table(found, MESSAGE_COLUMNS[:-1], empty="No messages.", value=found)
 
 
-@command.command("dead-letters")
+@command.command("dead-letters", epilog="Example: wr subscriptions dead-letters billing")
 @click.argument("name")
 @talks
 def dead_letters(client: Client, printer: Printer, name: str) -> None:
@@ -122,7 +144,7 @@ def seek(client: Client, printer: Printer, name: str, to: str) -> None:
     printer.say(f"{name} has {answer.get('lag')} messages to take.", answer)
 
 
-@command.command("purge")
+@command.command("purge", epilog="Example: wr subscriptions purge billing --yes")
 @click.argument("name")
 @click.confirmation_option(prompt="What waits is not delivered any more. Go on?")
 @talks

@@ -1,6 +1,8 @@
 """Owns what commands print: tables and sentences for people, JSON for programs. Refuses to fetch anything."""
 
 import contextlib
+import os
+import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,6 +11,17 @@ from typing import cast
 import click
 
 from workflow_router.utils.codec import to_json
+
+UNBOUNDED = 100_000
+# Columns whose values are copied from the screen: half an id is none.
+WHOLE = frozenset({"id", "run", "event", "position", "status"})
+# Columns that a narrow terminal can do without, those first that are missed least.
+SPARE = ("updated_ms", "version", "run", "actor", "source", "due_ms")
+LEAST = 10  # columns that a folded value needs at least to be read
+
+# Control characters, and those that turn the direction of what follows: in a terminal they are commands, and what came
+# from outside gives none (Unicode UAX 9; ECMA-48).
+_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class Printer:
@@ -23,7 +36,7 @@ class Printer:
 
     def say(self, sentence: str, value: object) -> None:
         """A sentence, or the value it tells of."""
-        self.data(value) if self.as_json else click.echo(sentence)
+        self.data(value) if self.as_json else click.echo(inert(sentence))
 
     def table(self, rows: Iterable[Mapping[str, object]], columns: Sequence[str], *, empty: str, value: object) -> None:
         """Rows as a table of some of their fields, or the value they come from."""
@@ -36,13 +49,35 @@ class Printer:
             return
         from rich.console import Console  # noqa: PLC0415  its import takes longer than most commands
         from rich.table import Table  # noqa: PLC0415  as above
+        from rich.text import Text  # noqa: PLC0415  as above
 
+        console = Console()
+        if not console.is_terminal and "COLUMNS" not in os.environ:
+            console.width = UNBOUNDED  # what reads a pipe wants one row a line
+        shown = _fitting(found, columns, console.width)
+        if shown is None:
+            self._cards(found, columns)
+            return
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in columns:
-            table.add_column(name.removesuffix("_ms").replace("_", " "), overflow="fold")
+        for name in shown:
+            table.add_column(_title(name), overflow="fold", min_width=_width(found, name) if _is_whole(name) else None)
         for row in found:
-            table.add_row(*(as_text(name, row.get(name)) for name in columns))
-        Console().print(table)
+            table.add_row(*(Text(as_text(name, row.get(name))) for name in shown))
+        console.print(table)
+        if len(shown) < len(columns):
+            left = ", ".join(_title(name) for name in columns if name not in shown)
+            click.echo(f"(too narrow for: {left}; --json has everything)", err=True)
+
+    def _cards(self, rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> None:
+        """Rows as blocks of a line for each field, for what is too wide for this terminal."""
+        wide = max(len(_title(name)) for name in columns)
+        for number, row in enumerate(rows):
+            if number:
+                click.echo()
+            for name in columns:
+                text = as_text(name, row.get(name))
+                if text:
+                    click.echo(f"{click.style(_title(name).ljust(wide), bold=True)}  {text}")
 
 
 class Bar:
@@ -70,6 +105,27 @@ def progress(total: int | None, title: str, *, hidden: bool = False) -> Generato
         yield Bar(lambda done: shown.advance(task, done))
 
 
+def inert(text: str) -> str:
+    """A text that does nothing to the terminal it is printed on; `\\n` and `\\t` stay."""
+    return _COMMANDS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+# By status, or the last word of a kind of transition.
+COLOURS = {
+    **dict.fromkeys(("completed", "acknowledged", "succeeded", "approved", "ok", "resumed", "released"), "green"),
+    **dict.fromkeys(("faulted", "failed", "dead", "rejected", "expired", "refused", "cancelled", "denied"), "red"),
+    **dict.fromkeys(("started", "running", "waiting", "pending", "asked", "intended", "returned"), "yellow"),
+    **dict.fromkeys(("suspended", "held", "stuck", "open"), "magenta"),
+}
+
+
+def colour(status: str, text: str | None = None) -> str:
+    """A text in its status's colour, where standard output is a terminal that shows colours."""
+    shown = inert(status if text is None else text)
+    plain = "NO_COLOR" in os.environ or status not in COLOURS or not sys.stdout.isatty()
+    return shown if plain else click.style(shown, fg=COLOURS[status])
+
+
 def as_text(name: str, value: object) -> str:
     """A field's value for people. Names that end in `_ms` are moments, milliseconds since the epoch."""
     if value is None:
@@ -77,8 +133,36 @@ def as_text(name: str, value: object) -> str:
     if name.endswith("_ms") and isinstance(value, int):
         return datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, list):
-        return ", ".join(str(item) for item in cast("list[object]", value))
-    return value if isinstance(value, str) else to_json(value).decode()
+        return inert(", ".join(str(item) for item in cast("list[object]", value)))
+    return inert(value if isinstance(value, str) else to_json(value).decode())
+
+
+def _title(name: str) -> str:
+    return name.removesuffix("_ms").replace("_", " ")
+
+
+def _is_whole(name: str) -> bool:
+    return name in WHOLE or name.endswith(("_id", "_ms"))
+
+
+def _width(rows: Sequence[Mapping[str, object]], name: str) -> int:
+    return max(len(_title(name)), *(len(as_text(name, row.get(name))) for row in rows))
+
+
+def _fitting(rows: Sequence[Mapping[str, object]], columns: Sequence[str], width: int) -> Sequence[str] | None:
+    """The columns that a table of this width has room for; None where it would make towers of what is folded."""
+    least = {name: _width(rows, name) for name in columns}
+    least = {name: wide if _is_whole(name) else min(wide, LEAST) for name, wide in least.items()}
+    shown = list(columns)
+    for spare in ("", *SPARE):
+        shown = [name for name in shown if name != spare]
+        if sum(least[name] for name in shown) + 2 * (len(shown) - 1) <= width:
+            break
+    else:
+        return None
+    left = width - sum(least[name] + 2 for name in shown) + 2
+    longest = max((_width(rows, name) for name in shown if not _is_whole(name)), default=0)
+    return shown if longest <= 4 * (LEAST + left) else None
 
 
 def rows_of(answer: Mapping[str, object], name: str) -> list[dict[str, object]]:

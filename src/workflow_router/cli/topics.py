@@ -5,7 +5,8 @@ from typing import cast
 
 import click
 
-from workflow_router.cli.client import Client, run_by_default, segment, talks
+from workflow_router.cli.client import Client, segment, talks
+from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer
 from workflow_router.core.errors import InvalidInput
 from workflow_router.utils.codec import from_json
@@ -30,11 +31,9 @@ def headers_of(given: tuple[str, ...]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-@click.group(invoke_without_command=True, epilog="""Example: wr topics publish orders '{"id": 7}' --key c-1""")
-@click.pass_context
-def command(ctx: click.Context) -> None:
+@click.group(cls=Group, default="list", epilog="""Example: wr topics publish orders '{"id": 7}' --key c-1""")
+def command() -> None:
     """List, create and delete topics; publish, peek and send requests."""
-    run_by_default(ctx, list_topics)
 
 
 @command.command("list", epilog="Example: wr topics list --json")
@@ -66,7 +65,7 @@ def create(client: Client, printer: Printer, name: str, **rule: object) -> None:
     printer.say(f"{name} is there.", client.put(f"/api/topics/{segment(name)}", rule))
 
 
-@command.command("delete")
+@command.command("delete", epilog="Example: wr topics delete orders --yes")
 @click.argument("name")
 @click.confirmation_option(prompt="Its messages are deleted with it. Go on?")
 @talks
@@ -106,7 +105,7 @@ def publish(
     printer.say(f"Published {ids[0] if len(ids) == 1 else f'{len(ids)} messages'}.", answer)
 
 
-@command.command("peek")
+@command.command("peek", epilog="Example: wr topics peek orders --limit 1")
 @click.argument("topic")
 @click.option("--after", type=click.IntRange(0), default=0, help="Pass over so many.")
 @click.option("--limit", type=click.IntRange(1, 500), default=10, show_default=True)

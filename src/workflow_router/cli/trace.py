@@ -6,16 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from workflow_router.cli.client import Client, segment, talks
-from workflow_router.cli.terminal import Printer, as_text, rows_of
+from workflow_router.cli.terminal import COLOURS, Printer, as_text, inert, rows_of
 
 if TYPE_CHECKING:
     from rich.tree import Tree
-
-_COLOURS = {
-    **dict.fromkeys(("completed", "acknowledged", "approved", "ok"), "green"),
-    **dict.fromkeys(("faulted", "failed", "dead", "rejected", "expired", "refused"), "red"),
-    **dict.fromkeys(("started", "running", "waiting", "pending", "asked", "intended", "returned"), "yellow"),
-}
 
 
 @click.command("trace", epilog="Example: wr trace 019b76da-a800-7002-93c2-9813b5cc0cec")
@@ -49,8 +43,8 @@ def _hung(above: "Tree", node: Mapping[str, object], wanted: str) -> "Tree":
     from rich.text import Text  # noqa: PLC0415  as above
 
     status = str(node["status"])
-    line = Text(f"{node['kind']} {node['name']} ", style="bold" if node["id"] == wanted else "")
-    line.append(status, style=_COLOURS.get(status, ""))
+    line = Text(inert(f"{node['kind']} {node['name']} "), style="bold" if node["id"] == wanted else "")
+    line.append(status, style=COLOURS.get(status, ""))
     line.append(f"  {as_text('started_ms', node['started_ms'])}", style="dim")
     line.append(f"  {_lasted(node)}")
     line.append(f"  {node['id']}", style="dim")

@@ -1,0 +1,1 @@
+"""What goes on in a router, on one screen: `wr top`."""
