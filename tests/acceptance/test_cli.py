@@ -215,12 +215,13 @@ def test_workflows_mappings_and_routes_are_shown_and_tried(url: str, tmp_path: P
     event = '{"type": "com.github.issues.opened", "data": {"issue": {}}}'
     assert "triage-issue" in wr("mappings", "test", "-", "--with", file, url=url, given=event).stdout
     assert wr("mappings", "put", file, "--override", url=url).stdout == "triage-issue is now version 2, live.\n"
-    answer(url, "mappings", "delete", "triage-issue", "--override")
+    answer(url, "mappings", "delete", "triage-issue")
     missing = wr("mappings", "show", "triage-issue", "--version", "99", url=url)
     assert (missing.returncode, "wr mappings versions triage-issue" in missing.stderr) == (2, True)
     said = cast("Json", answer(url, "routes", "try", "review-model"))
     assert said["object"] == "chat.completion"
     assert answer(url, "events", "list", "--type", "com.none.") == {"events": [], "next": None}
+    start_review(url, "d-paged")
     newest = cast("dict[str, list[Json]]", answer(url, "runs", "list", "--limit", "1"))["runs"]
     older = cast("dict[str, list[Json]]", answer(url, "runs", "--before", str(newest[0]["id"]), "--limit", "5"))["runs"]
     assert newest[0]["id"] not in {one["id"] for one in older}

@@ -131,6 +131,12 @@ NOT_DONE = {
     "POST /api/subscriptions/{name}/extend": "a consumer's, while it works",
     "POST /api/subscriptions/{name}/reply": "a consumer's, to a request",
     "GET /api/observe/digest": "for whoever shows something and asks anew; `runs watch` and `audit tail` have it whole",
+    **dict.fromkeys(
+        ("GET /api/session", "POST /api/session", "DELETE /api/session"), "a browser's, which has no place for a key"
+    ),
+    **dict.fromkeys(
+        ("GET /api/session/oidc", "GET /api/session/oidc/answer"), "a browser's way to the issuer and back"
+    ),
     "GET /healthz": "for what supervises the process",
     "GET /readyz": "for what supervises the process",
     "GET /metrics": "for Prometheus",
