@@ -137,8 +137,9 @@ class LiveRun:
         self.over = True
         for reference in self.tasks:
             task = reference()
-            if task is not None and not task.done():
+            if task is not None:
                 task.cancel()
+                task.add_done_callback(_heard)  # what it came to is known: it is in the history, or why this one ends
 
     def poke(self) -> None:
         """Make every wait of this run look again at what it waits for."""
@@ -174,6 +175,11 @@ class Branch:
 # Patches may go from the code, and what was ruled of an operation is asked for only where that is done again.
 _UNASKED = frozenset({"patch", "intercept"})
 _current: ContextVar[Branch | None] = ContextVar("workflow_router_branch", default=None)
+
+
+def _heard(task: asyncio.Task[object]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def enter(live: LiveRun, path: str = "") -> None:
