@@ -88,7 +88,9 @@ class _Parser:
         return found
 
     def _member(self, key: str, value: object, where: _Where, *, inside: bool) -> list[Branch]:
-        if key == "$or" and _joins(value):
+        if key == "$or" and (inside or _joins(value)):
+            if not _is_array(value):
+                _refuse("$or must be a list of objects inside $or, $and and $not: no field can have its name", where)
             if len(value) < 2:
                 _refuse("There must be at least 2 objects in $or", where)
             return self.limited([one for branches in self._groups(value, where) for one in branches], where)
