@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,10 +12,17 @@ from workflow_router import Event, Router
 from workflow_router.app import run
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound
 from workflow_router.core.event_mappings.decision import decode_decision, in_share
+from workflow_router.core.event_mappings.living import LivingMappings
+from workflow_router.core.event_mappings.mapping import Mapping as EventMapping
+from workflow_router.core.event_mappings.match import Matcher
+from workflow_router.core.event_mappings.ports import NewVersion
 from workflow_router.core.ports import Transaction
 from workflow_router.core.runtime import Runtime
 from workflow_router.db.open import open_store
 from workflow_router.db.store import SqlStore
+from workflow_router.settings.model import RouterFile, Topic
+from workflow_router.settings.rules import rule_compiler
+from workflow_router.utils.codec import to_canonical_json
 
 TOPICS = ["one", "two", "three"]
 
@@ -144,6 +152,45 @@ def test_the_project_goes_first_unless_overridden(lasting_backend: Backend) -> N
 
     for scenario in (first, second, third):
         lasting_backend.run(scenario)
+
+
+def test_a_name_changed_over_and_over_is_compiled_once_at_the_start(lasting_backend: Backend) -> None:
+    """Else a start would take as long as all changes ever made; there are more of them here than of a page."""
+    names, rounds = 30, 40
+
+    async def fill(store: SqlStore) -> None:
+        async def change(tx: Transaction) -> None:
+            for at in range(names * rounds):
+                specification = to_canonical_json(rule(f"kind {at}"))
+                name = f"m{at % names}"
+                await tx.mappings.change(
+                    NewVersion(
+                        name=name, specification=specification, author="ann", origin="api", stage="live", reason=""
+                    )
+                )
+
+        await store.commit(change)
+
+    async def again(store: SqlStore) -> None:
+        compiled: list[str] = []
+
+        make = rule_compiler(RouterFile(name="many", topics={"one": Topic()}), [])
+
+        def compile_rule(name: str, given: Mapping[str, object]) -> EventMapping:
+            compiled.append(name)
+            return make(name, given)
+
+        matcher = Matcher()
+        living = LivingMappings(store, matcher, compile_rule)
+        await living.refresh()
+        assert sorted(compiled) == sorted(f"m{at}" for at in range(names))
+        assert living.change == names * rounds
+        last = names * rounds - 1
+        assert matcher.candidates(event(1, f"kind {last}")) == [f"m{names - 1}@{rounds}"]
+        assert matcher.candidates(event(1, "kind 0")) == []
+
+    lasting_backend.run(fill)
+    lasting_backend.run(again)
 
 
 def test_no_event_is_lost_while_mappings_change(backend: Backend) -> None:

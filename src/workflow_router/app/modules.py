@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from workflow_router.core.errors import InvalidInput, InvalidProject, Mistake
+from workflow_router.core.event_mappings.bulk import BULK_MIN, in_bulk, settle_in
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.router import Router
 from workflow_router.settings import Project
@@ -21,9 +22,11 @@ def load_routers(project: Project) -> list[Router]:
     """
     routers: list[Router] = []
     for path in project.python:
-        module = _import(path)
+        with in_bulk(BULK_MIN):  # a module may declare very many mappings
+            module = _import(path)
         found = [value for value in vars(module).values() if isinstance(value, Router)]
         routers.extend(router for router in found if router not in routers)
+    settle_in(sum(len(router.mappings) for router in routers))
     return routers
 
 

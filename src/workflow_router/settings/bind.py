@@ -10,6 +10,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec.structs import FieldInfo
 
 from workflow_router.core.errors import Mistake
 from workflow_router.settings.document import Node, Where, plain
@@ -22,12 +23,12 @@ _WORDS: dict[object, str] = {str: "text", int: "a whole number", float: "a numbe
 _FOUND: dict[type, str] = {NoneType: "empty", dict: "a map", list: "a list", str: "text", bool: "true or false"}
 
 
-def bind(node: Node, kind: type[S], file: str, mistakes: list[Mistake]) -> S:
-    """The struct that the node describes.
+def bind(node: Node, kind: type[S], file: str, mistakes: list[Mistake], *, where: Where = ()) -> S:
+    """The struct that the node describes, which stands at `where` in its document.
 
     Where mistakes were added it serves only to find more of them: a required field missing or wrong is None in it.
     """
-    return cast("S", _Binder(file, mistakes).bind(node, kind, ()))
+    return cast("S", _Binder(file, mistakes).bind(node, kind, where))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -47,6 +48,11 @@ def dotted(where: Where) -> str:
 @cache
 def _hints(kind: type[msgspec.Struct]) -> dict[str, Kind]:
     return get_type_hints(kind, include_extras=True)
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
+    return msgspec.structs.fields(kind)
 
 
 class _Binder:
@@ -81,7 +87,7 @@ class _Binder:
             place = f" in `{dotted(where)}`" if where else ""
             self._mistake(node.key_lines[key], f"The key `{key[:80]}` is not known{place}.", did_you_mean(key, hints))
         values: dict[str, object] = {}
-        for field in msgspec.structs.fields(kind):
+        for field in _fields(kind):
             below = fields.get(field.name)
             if below is not None:
                 before = len(self._mistakes)

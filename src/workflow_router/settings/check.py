@@ -3,37 +3,25 @@
 Refuses to judge what only the running system can know: whether a variable is set is a warning here.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import cast
 from urllib.parse import urlsplit
-
-import msgspec
 
 from workflow_router.core.dispatch_route import model as dispatch
 from workflow_router.core.dispatch_route.steer import Steering
-from workflow_router.core.errors import InvalidExpression, InvalidInput, InvalidPattern, Mistake
-from workflow_router.core.event_mappings.joining import join_mappings
-from workflow_router.core.event_mappings.target import compile_target
-from workflow_router.core.expressions import compile_condition, compile_template
-from workflow_router.core.patterns import Pattern
-from workflow_router.core.patterns.filters import translated
+from workflow_router.core.errors import InvalidInput, Mistake
 from workflow_router.settings import bridges, model, routes, values
 from workflow_router.settings.bind import did_you_mean, dotted
+from workflow_router.settings.check_mappings import MappingChecker
 from workflow_router.settings.classes import Classes, check_classes
-from workflow_router.settings.convert import SEEN
-from workflow_router.settings.document import Node, Where, find, last_line, line_of
+from workflow_router.settings.document import Node, Where, find
 from workflow_router.settings.modules import modules_of
 from workflow_router.settings.names import check_names
 from workflow_router.settings.references import References
 from workflow_router.settings.schedules import Schedule, schedule_of
 from workflow_router.settings.sources import Source, check_source
-from workflow_router.settings.steps import known, names_of, steps_of
-from workflow_router.settings.targets import MappingTarget, target_fields
+from workflow_router.settings.steps import known, names_of
 
-_FILE = "router.yaml"
-_ANY_TARGET = compile_target({"start": "x"})
 _ANY_URL = "http://localhost"
 
 
@@ -53,7 +41,7 @@ def check(
     return _Checker(folder, document, environ, mistakes, warnings).router(router)
 
 
-class _Checker:
+class _Checker(MappingChecker):
     """One pass over a project."""
 
     def __init__(
@@ -64,13 +52,10 @@ class _Checker:
         mistakes: list[Mistake],
         warnings: list[Mistake],
     ) -> None:
+        super().__init__(model.RouterFile(name="x"), document, mistakes, warnings)
         self._folder = folder
-        self._document = document
-        self._mistakes = mistakes
-        self._warnings = warnings
         self._references = References(folder, environ, (), self._mistake, self._warn)
         self._environ = environ
-        self._router = model.RouterFile(name="x")
 
     def router(self, router: model.RouterFile) -> tuple[Path, ...]:
         self._router = router
@@ -80,10 +65,10 @@ class _Checker:
             self._source(name, source, ("sources", name))
         self._unique("mappings", names_of(router.mappings))
         for at, mapping in known(enumerate(router.mappings)):
-            self._mapping(mapping, ("mappings", at))
+            self.mapping(mapping, ("mappings", at))
         self._unique("joins", names_of(router.joins))
         for at, join in known(enumerate(router.joins)):
-            self._join(join, ("joins", at))
+            self.join(join, ("joins", at))
         for name, route in known(router.routes.items()):
             self._route(route, ("routes", name), router.routes)
         self._unique("limits", names_of(router.limits))
@@ -150,83 +135,6 @@ class _Checker:
             routes=self._router.routes,
             mistaken=lambda at, message, remedy: self._mistake((*where, *at), message, remedy),
         )
-
-    def _mapping(self, mapping: model.Mapping, where: Where) -> None:
-        given = [name for name in ("on", "filters") if find(self._document, (*where, name)) is not None]
-        if len(given) != 1:
-            self._mistake(where, f"The mapping has {' and '.join(given) or 'no `on`'}.", "Write `on` or `filters`.")
-        self._pattern(mapping.on, (*where, "on"))
-        self._pattern(mapping.filters, (*where, "filters"), translated)
-        if mapping.when is not None:
-            self._expression(lambda: compile_condition(mapping.when or "", variables=SEEN), (*where, "when"))
-        self._targets(mapping, where, mapping.targets)
-        self._template(mapping.share_key, (*where, "share_key"), *SEEN)
-
-    def _join(self, join: model.Join, where: Where) -> None:
-        for name, part in known((join.parts or {}).items()):
-            at = (*where, "parts", name)
-            self._pattern(part.on, (*at, "on"))
-            if part.when is not None:
-                self._expression(lambda text=part.when: compile_condition(text, variables=SEEN), (*at, "when"))
-            self._template(part.key, (*at, "key"), *SEEN)
-            self._template(part.keep, (*at, "keep"), *SEEN)
-        self._template(join.key, (*where, "key"), *SEEN)
-        self._targets(join, where, join.targets)
-        if self._fine(where):
-            fields = ("kind", "parts", "within", "key", "count")
-            rule = {name: msgspec.to_builtins(getattr(join, name)) for name in fields}
-            self._engine(lambda: join_mappings(join.name or "x", rule, [_ANY_TARGET], None, variables=SEEN), where)
-
-    def _targets(self, own: MappingTarget, where: Where, others: list[MappingTarget] | None) -> None:
-        """The target that stands in the mapping itself, and those in its list."""
-        listed = list(known(enumerate(others or [])))
-        itself = target_fields(own)
-        if itself is not None or not listed:
-            self._target_of_mapping(own, where)
-        for at, target in listed:
-            self._target_of_mapping(target, (*where, "targets", at))
-
-    def _target_of_mapping(self, target: MappingTarget, where: Where) -> None:
-        does = [
-            name for name in ("start", "publish", "signal", "dispatch", "emit") if getattr(target, name) is not None
-        ]
-        if len(does) != 1:
-            several = f"both `{'` and `'.join(does)}`" if does else "no target"
-            self._mistake(where, f"The mapping has {several}.", "Write one of them, or a list of `targets`.")
-            return
-        if does != ["start"] and find(self._document, (*where, "input")) is not None:
-            field = {"publish": "body", "signal": "value", "dispatch": "body", "emit": "data"}[does[0]]
-            self._mistake((*where, "input"), "`input` is for `start` only.", f"Move it to `{does[0]}.{field}`.")
-        self._template(target.input, (*where, "input"), *SEEN)
-        for name in ("publish", "signal", "dispatch", "emit", "debounce", "throttle", "batch"):
-            below = getattr(target, name)
-            for field in ("key", "body", "value", "subject", "data"):
-                self._template(getattr(below, field, None), (*where, name, field), *SEEN)
-        self._template(target.once, (*where, "once"), *SEEN)
-        if target.publish is not None:
-            self._topic(target.publish.topic, (*where, "publish", "topic"), self._router.topics)
-        route = getattr(target.dispatch, "route", None)
-        if route is not None and route not in self._router.routes:
-            remedy = did_you_mean(route, self._router.routes)
-            self._mistake((*where, "dispatch", "route"), f"There is no route `{route}`.", remedy)
-        fields = target_fields(target)
-        if fields is not None and self._fine(where):
-            self._engine(lambda: compile_target(fields, variables=SEEN), where)
-
-    def _fine(self, where: Where) -> bool:
-        """Whether nothing was noted of what stands there, so that all parts of it are what their types say."""
-        node = find(self._document, where)
-        if node is None:
-            return True
-        first, last = line_of(self._document, where), last_line(node)
-        return not any(first <= (one.line or first) <= last for one in self._mistakes)
-
-    def _engine(self, make: Callable[[], object], where: Where) -> None:
-        """Let the engine judge what is left, so that what passes here is accepted there."""
-        try:
-            make()
-        except InvalidInput as error:
-            self._mistake(where, error.message, error.remedy)
 
     def _schedule(self, schedule: Schedule, where: Where) -> None:
         try:
@@ -341,46 +249,3 @@ class _Checker:
                 remedy
                 or ("Write it as in https://HOST/PATH." if where[-1] == "url" else "Write names such as x-api-key."),
             )
-
-    def _pattern(self, pattern: object, where: Where, parse: Callable[[object], object] = Pattern.parse) -> None:
-        if pattern is None:
-            return
-        try:
-            parse(pattern)
-        except InvalidPattern as error:
-            at = (*where, *steps_of(pattern, error.path))
-            self._mistake(
-                at, f"`{dotted(at)}`: {error.reason.removesuffix('.')}.", error.remedy or "See docs/patterns.md."
-            )
-
-    def _template(self, template: object, where: Where, *variables: str) -> None:
-        self._expression(lambda: compile_template(template, variables=variables), where)
-
-    def _expression(self, compiler: Callable[[], object], where: Where) -> None:
-        try:
-            compiler()
-        except InvalidExpression as error:
-            inner = error.context.get("where")
-            steps = cast("Where", inner) if isinstance(inner, tuple) else ()
-            self._mistake((*where, *steps), error.message, error.remedy)
-
-    def _topic(self, topic: str | None, where: Where, topics: Mapping[str, model.Topic]) -> None:
-        if topic is not None and topic not in topics:
-            self._mistake(where, f"There is no topic `{topic}`.", did_you_mean(topic, topics))
-
-    def _unique(self, section: str | Where, names: list[str | None]) -> None:
-        where = (section,) if isinstance(section, str) else section
-        for name, count in Counter(name for name in names if name is not None).items():
-            if count > 1:
-                second = [at for at, other in enumerate(names) if other == name][1]
-                self._mistake(
-                    (*where, second, "name"), f"The name `{name}` stands twice in `{dotted(where)}`.", "Rename one."
-                )
-
-    def _mistake(self, where: Where, message: str, remedy: str) -> None:
-        line = line_of(self._document, where)
-        self._mistakes.append(Mistake(file=_FILE, line=line, message=message, remedy=remedy))
-
-    def _warn(self, where: Where, message: str, remedy: str) -> None:
-        line = line_of(self._document, where)
-        self._warnings.append(Mistake(file=_FILE, line=line, message=message, remedy=remedy))

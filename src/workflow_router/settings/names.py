@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 def check_names(router: "RouterFile", mistaken: Callable[[Where, str, str], None]) -> None:
     """Tell of every mapping that has the name of another, where both are made of different parts of the file."""
     first: dict[str, tuple[Where, str]] = {}
-    for name, where, whose in _names(router):
+    for name, where, whose in names_in(router):
         before = first.setdefault(name, (where, whose))
         if before[0][0] != where[0]:  # within one section it is told there
             mistaken(where, f"`{name}` is the name of {whose}, and of {before[1]}.", "Name one of them otherwise.")
 
 
-def _names(router: "RouterFile") -> Iterable[tuple[str, Where, str]]:
+def names_in(router: "RouterFile") -> Iterable[tuple[str, Where, str]]:
     """Names of mappings as they will be in force, where they come from, and what they are. Wrong parts are None."""
     for at, mapping in known(enumerate(router.mappings or [])):
         yield mapping.name, ("mappings", at), "a mapping"

@@ -9,14 +9,16 @@ from typing import cast
 
 import msgspec
 
-from workflow_router.core.errors import InvalidInput, Mistake
+from workflow_router.core.errors import InvalidInput, Mistake, RouterError
 from workflow_router.core.event_mappings import mapping as events
+from workflow_router.settings import model
 from workflow_router.settings.bind import bind
-from workflow_router.settings.check import check
+from workflow_router.settings.check_mappings import check_mapping
 from workflow_router.settings.convert import mapping_of
 from workflow_router.settings.document import Node, plain, read_document
 from workflow_router.settings.load import check_references
 from workflow_router.settings.model import Project, RouterFile
+from workflow_router.settings.names import names_in
 
 Compile = Callable[[str, Mapping[str, object]], events.Mapping]
 
@@ -27,25 +29,52 @@ def rule_compiler(router: RouterFile, workflows: Collection[str], folder: Path |
     The function it returns raises InvalidInput with every mistake in one message.
     """
     where = folder or Path()
-    bare = msgspec.structs.replace(router, mappings=[], subscriptions=[], python=[])
+    taken = {name: whose for name, _, whose in names_in(msgspec.structs.replace(router, mappings=[]))}
+    alone = msgspec.structs.replace(router, mappings=[], joins=[], schedules=[], subscriptions=[], python=[])
 
     def compile_rule(name: str, rule: Mapping[str, object]) -> events.Mapping:
         mistakes: list[Mistake] = []
         file = f"mapping {name}"
-        document = node_of({"name": router.name, "mappings": [{**_written(rule), "name": name}]})
-        bound = bind(document, RouterFile, file, mistakes)
-        given = msgspec.structs.replace(bare, mappings=bound.mappings)
+        written = {**_written(rule), "name": name}
+        mapping, made = _quickly(written)
+        node = _outline(written) if made is not None else node_of(written)
+        document = Node(1, {"mappings": Node(1, [node])}, {"mappings": 1})
+        if mapping is None:
+            mapping = bind(node, model.Mapping, file, mistakes, where=("mappings", 0))
+        if name in taken:
+            message = f"`{name}` is the name of a mapping, and of {taken[name]}."
+            mistakes.append(Mistake(file=file, line=1, message=message, remedy="Name one of them otherwise."))
         if not mistakes:
-            check(where, given, document, environ={}, mistakes=mistakes, warnings=[])
+            check_mapping(alone, mapping, document, mistakes, compiled=made is not None)
         if not mistakes:
+            given = msgspec.structs.replace(alone, mappings=[mapping])
             project = Project(folder=where, router=given, python=(), warnings=(), document=document)
             mistakes.extend(check_references(project, workflows))
         if mistakes:
             problems = " ".join(one.message.replace("mappings[0].", "") for one in mistakes)
             raise InvalidInput(f"The mapping {name[:100]} cannot be used: {problems}", remedy=mistakes[0].remedy)
-        return mapping_of(given.mappings[0])
+        return made or mapping_of(mapping)
 
     return compile_rule
+
+
+def _quickly(written: dict[str, object]) -> tuple[model.Mapping | None, events.Mapping | None]:
+    """The mapping as it is written, and compiled; None where a mistake is in the way, which the long way tells of."""
+    try:
+        mapping = msgspec.convert(written, model.Mapping)
+        return mapping, mapping_of(mapping)
+    except (msgspec.ValidationError, RouterError):
+        return None, None
+
+
+def _outline(written: Mapping[str, object]) -> Node:
+    """Which keys stand in a mapping and in its targets, for checks that ask no more: the whole would cost as much."""
+    fields = {key: Node(1, None) for key in written}
+    targets = written.get("targets")
+    if isinstance(targets, list):
+        listed = cast("list[dict[str, object]]", targets)
+        fields["targets"] = Node(1, [Node(1, {key: Node(1, None) for key in one}) for one in listed])
+    return Node(1, fields)
 
 
 def _written(rule: Mapping[str, object]) -> dict[str, object]:

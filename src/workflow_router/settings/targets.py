@@ -111,11 +111,8 @@ class Join(MappingTarget, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 def target_fields(mapping: MappingTarget) -> dict[str, object] | None:
     """The target that stands in a mapping itself, as its own map; None where there is none."""
-    fields = {
-        field.name: getattr(mapping, field.name)
-        for field in msgspec.structs.fields(MappingTarget)
-        if getattr(mapping, field.name) is not None
-    }
+    given = ((name, getattr(mapping, name)) for name in MappingTarget.__struct_fields__)
+    fields = {name: value for name, value in given if value is not None}
     if fields.keys() == {"input"}:
         return None
     if mapping.start is None:

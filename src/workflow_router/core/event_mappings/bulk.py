@@ -13,8 +13,12 @@ BULK_MIN = 1_000
 
 
 @contextlib.contextmanager
-def in_bulk(count: int) -> Generator[None, None, None]:
-    """Until the block ends, which makes so many mappings, nothing is collected. The block waits for nothing."""
+def in_bulk(count: int, *, lasting: bool = False) -> Generator[None, None, None]:
+    """Until the block ends, which makes so many mappings, nothing is collected. The block waits for nothing.
+
+    Args:
+        lasting: take what there is at its end out of later collections, before the first of them.
+    """
     if count < BULK_MIN or not gc.isenabled():
         yield
         return
@@ -22,6 +26,8 @@ def in_bulk(count: int) -> Generator[None, None, None]:
     try:
         yield
     finally:
+        if lasting:
+            gc.freeze()
         gc.enable()
 
 

@@ -12,7 +12,7 @@ from typing import cast
 import msgspec
 
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound, RouterError
-from workflow_router.core.event_mappings.bulk import in_bulk, settle_in
+from workflow_router.core.event_mappings.bulk import in_bulk
 from workflow_router.core.event_mappings.mapping import Mapping as EventMapping
 from workflow_router.core.event_mappings.match import Matcher
 from workflow_router.core.event_mappings.overlay import Overlay, folded, resolved
@@ -85,7 +85,7 @@ class LivingMappings:
         number = await self._store.commit(lambda tx: tx.mappings.keep_set(members)) if members else 0
         await self.refresh()
         before = self._declared
-        with in_bulk(len(given)):
+        with in_bulk(len(given), lasting=True):
             self._declared = {
                 mapping.name: _declared(mapping, version, rank, before.get(mapping.name))
                 for rank, (mapping, version) in enumerate(zip(given, versions, strict=True))
@@ -95,23 +95,32 @@ class LivingMappings:
             gone = before.keys() - self._declared.keys()
             for name in (*changed, *gone):
                 self._settle(name)
-        settle_in(len(changed))
         self.declared_set = number
 
     async def refresh(self) -> None:
         """Put in force what was changed since the last time, in the order in which it was committed."""
         async with self._refreshing:
+            after, touched = self.change, dict[str, None]()
             while True:
-                after = self.change
                 found = await self._store.read(
                     lambda tx, a=after: tx.mappings.changes(after=a, until=1 << 62, limit=PAGE)
                 )
                 for version in found:
                     self._fold(version)
-                    self._settle(version.name)
-                    self.change = version.change
+                    touched[version.name] = None
+                    after = version.change
                 if len(found) < PAGE:
-                    return
+                    break
+            # A name is compiled once, however often it was changed; between the pages others have their turn.
+            names = list(touched)
+            for at in range(0, len(names), PAGE):
+                if at:
+                    await asyncio.sleep(0)
+                page = names[at : at + PAGE]
+                with in_bulk(len(page), lasting=True):
+                    for name in page:
+                        self._settle(name)
+            self.change = after
 
     def _fold(self, version: MappingVersion) -> None:
         overlay = folded(self._overlays.get(version.name), version)

@@ -5,6 +5,7 @@ it: text as it is, everything else as JSON. `$${` stands for a literal `${`.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from typing import TypeAlias, cast
 
 from workflow_router.core.errors import ExpressionFailed, InvalidExpression
@@ -72,9 +73,18 @@ def compile_template(
         InvalidExpression: an expression does not compile, or the template breaks a limit; `context["where"]` is the
             path of the leaf.
     """
+    if isinstance(value, str) and engine is None:
+        return _of_text(value, tuple(variables))
     compiler = _Compiler(variables, engine)
     render = compiler.node(value, ())
     return Template(value, render, compiler.expressions)
+
+
+@lru_cache(maxsize=1_024)
+def _of_text(text: str, variables: tuple[str, ...]) -> Template:
+    """Very many mappings say the same few texts, `${ event.data }` above all; a template never changes."""
+    compiler = _Compiler(variables, None)
+    return Template(text, compiler.node(text, ()), compiler.expressions)
 
 
 class _Compiler:
