@@ -1,9 +1,10 @@
 """Owns the measure of event mapping: events a second of CPU time, JSON bytes in, decode included.
 
 Ours is `PatternIndex`; the loop over `Pattern.matches` and the Python peers that are installed run the same rules on
-the same events in turn, and their verdicts are compared with ours before anything is measured.
+the same events in turn, and their verdicts are compared with ours before anything is measured. Intake over HTTP and the
+start of a router with very many mappings are measured on `wr serve` itself, in a process of its own.
 
-    .venv/bin/python -m benchmarks.mapping [--quick]
+    .venv/bin/python -m benchmarks.mapping [--quick] [--only kinds,intake]
 """
 
 import argparse
@@ -15,7 +16,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar, cast
 
 from benchmarks import _mapping_data as data
-from benchmarks._mapping_peers import peers
+from benchmarks._mapping_intake import intake, start_up
+from benchmarks._mapping_live import live_changes
+from benchmarks._mapping_peers import JOBS, peers
 from workflow_router.core.event_mappings.bulk import in_bulk
 from workflow_router.core.patterns import Pattern, PatternIndex
 
@@ -31,8 +34,25 @@ GOALS = {
     "rules_100k_payloads_eps": 20_000,
     "index_vs_loop_1000": 100,
     "hostile_eps": 1_000,
+    "intake_batches_eps": 10_000,
+    "intake_singles_eps": 3_000,
 }
-CEILINGS = {"slowdown_10_to_100k": 6, "change_p99_ms": 1, "change_new_path_p99_ms": 1}
+CEILINGS = {"slowdown_10_to_100k": 6, "change_p99_ms": 1, "change_new_path_p99_ms": 1, "live_change_p99_ms": 1}
+
+
+class Scale(NamedTuple):
+    """How much is measured."""
+
+    rounds: int
+    events: int
+    big: int
+    changes: int
+    batches: int
+    singles: int
+
+
+FULL = Scale(rounds=5, events=20_000, big=100_000, changes=2_000, batches=500, singles=30_000)
+QUICK = Scale(rounds=3, events=2_000, big=20_000, changes=300, batches=50, singles=3_000)
 
 
 class Speed(NamedTuple):
@@ -40,6 +60,14 @@ class Speed(NamedTuple):
 
     median: float
     best: float
+
+
+class Found(NamedTuple):
+    """What a part of the benchmark found: speeds, the figures that have goals (or stand beside them), and facts."""
+
+    speeds: dict[str, Speed]
+    figures: dict[str, float]
+    facts: dict[str, float]
 
 
 def speeds(matches: dict[str, tuple[Match[T], Sequence[T]]], rounds: int) -> dict[str, Speed]:
@@ -81,27 +109,42 @@ def same(ours: Match[T], other: Match[T], events: Sequence[T]) -> None:
         assert sorted(ours(event)) == sorted(other(event)), event
 
 
-def by_kind(rounds: int, count: int) -> dict[str, Speed]:
+def by_kind(scale: Scale) -> Found:
     """event-ruler's rule sets, five rules each, and all of them together."""
     sets = data.rule_sets()
     if not sets:
         print("rules-70.json is not beside the checkout: the kinds of rule are not measured")
-        return {}
+        return Found({}, {}, {})
     sets["ALL_70"] = [rule for rules in sets.values() for rule in rules]
-    events = data.records(count)
+    events = data.records(scale.events)
     engines = {name: index_of(rules).matching_json for name, rules in sets.items()}
     for name, match in engines.items():
         same(match, loop_of(sets[name]), events[:100])
-    return speeds({name: (match, events) for name, match in engines.items()}, rounds)
+    kinds = speeds({name: (match, events) for name, match in engines.items()}, scale.rounds)
+
+    def slowest(*begins: str) -> float:
+        return min(speed.median for name, speed in kinds.items() if name.startswith(begins))
+
+    return Found(
+        kinds,
+        {
+            "exact_prefix_suffix_eps": slowest("EXACT", "PREFIX", "SUFFIX", "EQUALS"),
+            "numeric_anythingbut_wildcard_eps": slowest("NUMERIC", "ANYTHING", "WILDCARD"),
+            "complex_arrays_eps": kinds["COMPLEX_ARRAYS"].median,
+            "all70_eps": kinds["ALL_70"].median,
+        },
+        {},
+    )
 
 
-def scaling(rounds: int, count: int, sizes: Sequence[int]) -> tuple[dict[str, Speed], dict[str, float]]:
+def scaling(scale: Scale) -> Found:
     """Mixed rules on records and webhooks: the index at each size, the loop where it ends in time."""
+    rounds, count, big = scale.rounds, scale.events, scale.big
     found: dict[str, Speed] = {}
     facts: dict[str, float] = {}
     records, webhooks = data.records(count), data.webhooks(count)
     documents = [json.dumps({**one.attributes, "data": json.loads(one.data)}).encode() for one in webhooks]
-    for size in sizes:
+    for size in (10, 1_000, big):
         rules, hooks = data.record_rules()(size), data.webhook_rules()(size)
         started = time.process_time()
         index = index_of(rules)
@@ -122,11 +165,19 @@ def scaling(rounds: int, count: int, sizes: Sequence[int]) -> tuple[dict[str, Sp
         found |= speeds({f"records {size}": (index.matching_json, records), f"loop {size}": (loop, few)}, rounds)
         found |= speeds({f"payloads {size}": (match_hook, webhooks)}, rounds)
         gc.unfreeze()
-    return found, facts
+    slowdowns = [found[f"{kind} 10"].median / found[f"{kind} {big}"].median for kind in ("records", "payloads")]
+    figures = {
+        f"rules_{big // 1000}k_eps": found[f"records {big}"].median,
+        f"rules_{big // 1000}k_payloads_eps": found[f"payloads {big}"].median,
+        f"slowdown_10_to_{big // 1000}k": max(slowdowns),
+        "index_vs_loop_1000": found["records 1000"].median / found["loop 1000"].median,
+    }
+    return Found(found, figures, facts)
 
 
-def changes(size: int, times: int) -> dict[str, float]:
+def changes(scale: Scale) -> Found:
     """One rule changed among many, with the match that follows it: known paths, then a path that no rule had."""
+    size, times = scale.big, scale.changes
     rules = data.record_rules()(size + times)
     index = index_of(rules[:size])
     event = data.records(1)[0]
@@ -150,81 +201,94 @@ def changes(size: int, times: int) -> dict[str, float]:
         found |= {f"{wall}_p50_ms": statistics.median(waited), f"{wall}_max_ms": max(waited)}
         found[f"{wall}_p99_ms"] = statistics.quantiles(waited, n=100)[98]
     gc.unfreeze()
-    return found
+    return Found({}, {name: value for name, value in found.items() if name in CEILINGS}, found)
 
 
-def against_peers(rounds: int) -> dict[str, Speed]:
-    """A thousand exact rules: the index and each peer in turn."""
+def against_peers(scale: Scale) -> Found:
+    """The rules that every peer can say: the index and each peer in turn."""
     events = data.records(60)
-    lots = [cast(str, json.loads(event)["properties"]["MAPBLKLOT"]) for event in events[:20]]
-    lots += [f"lot {at}" for at in range(980)]
-    ours = index_of([{"properties": {"MAPBLKLOT": [lot]}} for lot in lots]).matching_json
-    engines: dict[str, tuple[Match[bytes], Sequence[bytes]]] = {"exact 1000, ours": (ours, events * 200)}
-    for name, peer in peers(lots).items():
-        same(ours, peer, events[:5] + events[-5:])
-        engines[f"exact 1000, {name}"] = (peer, events[:15])
-    return speeds(engines, rounds)
+    found: dict[str, Speed] = {}
+    for job in JOBS:
+        rules = job.rules(events)
+        ours = index_of([rule.pattern for rule in rules]).matching_json
+        engines: dict[str, tuple[Match[bytes], Sequence[bytes]]] = {f"{job.name}, ours": (ours, events * 200)}
+        for name, peer in peers(rules).items():
+            same(ours, peer, events[:5] + events[-5:])
+            engines[f"{job.name}, {name}"] = (peer, events[:15])
+        found |= speeds(engines, scale.rounds)
+    return Found(found, {}, {})
 
 
-def hostile(rounds: int, count: int) -> dict[str, Speed]:
+def hostile(scale: Scale) -> Found:
     """Rule sets meant to be slow, at a size and at twice the size."""
     found: dict[str, Speed] = {}
-    for size in (count // 2, count):
+    for size in (500, 1_000):
         for name, (rules, event) in data.hostile_sets(size).items():
             match = index_of(rules).matching_json
             same(match, loop_of(rules), [event])
-            found |= speeds({f"{name}, {size} rules": (match, [event] * 300)}, rounds)
-    return found
+            found |= speeds({f"{name}, {size} rules": (match, [event] * 300)}, scale.rounds)
+    return Found(found, {"hostile_eps": min(speed.median for speed in found.values())}, {})
 
 
-def summary(kinds: dict[str, Speed], sizes: dict[str, Speed], worst: dict[str, Speed], big: int) -> dict[str, float]:
-    """The figures that have goals."""
-    found: dict[str, float] = {}
+def served(scale: Scale) -> Found:
+    """Intake over HTTP: durable, deduplicated and matched."""
+    found = intake(scale.batches, scale.singles)
+    return Found({}, {name: value for name, value in found.items() if name in GOALS}, found)
 
-    def slowest(wanted: Callable[[str], bool]) -> float:
-        return min(speed.median for name, speed in kinds.items() if wanted(name))
 
-    if kinds:
-        plain = ("EXACT", "PREFIX", "SUFFIX", "EQUALS")
-        found["exact_prefix_suffix_eps"] = slowest(lambda name: name.startswith(plain))
-        others = ("NUMERIC", "ANYTHING", "WILDCARD")
-        found["numeric_anythingbut_wildcard_eps"] = slowest(lambda name: name.startswith(others))
-        found["complex_arrays_eps"] = kinds["COMPLEX_ARRAYS"].median
-        found["all70_eps"] = kinds["ALL_70"].median
-    found[f"rules_{big // 1000}k_eps"] = sizes[f"records {big}"].median
-    found[f"rules_{big // 1000}k_payloads_eps"] = sizes[f"payloads {big}"].median
-    slowdowns = [sizes[f"{kind} 10"].median / sizes[f"{kind} {big}"].median for kind in ("records", "payloads")]
-    found[f"slowdown_10_to_{big // 1000}k"] = max(slowdowns)
-    found["index_vs_loop_1000"] = sizes["records 1000"].median / sizes["loop 1000"].median
-    found["hostile_eps"] = min(speed.median for speed in worst.values())
-    return found
+PARTS: dict[str, Callable[[Scale], Found]] = {
+    "peers": against_peers,
+    "kinds": by_kind,
+    "scaling": scaling,
+    "hostile": hostile,
+    "changes": changes,
+    "live": lambda scale: Found({}, live_changes(scale.big, scale.changes), {}),
+    "intake": served,
+    "start": lambda scale: Found({}, start_up(scale.big), {}),
+}
+
+
+def compared(speeds: dict[str, Speed]) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """The peers' speeds, by peer and job, and ours as a multiple of each."""
+    others: dict[str, dict[str, float]] = {}
+    ratios: dict[str, float] = {}
+    for name, speed in speeds.items():
+        job, comma, engine = name.partition(", ")
+        if comma and engine != "ours" and f"{job}, ours" in speeds:
+            others.setdefault(engine, {})[f"{job} eps"] = speed.median
+            ratios[f"{engine}, {job}"] = speeds[f"{job}, ours"].median / speed.median
+    if "loop 1000" in speeds:
+        others["loop"] = {"rules_1000_eps": speeds["loop 1000"].median}
+        ratios["loop"] = speeds["records 1000"].median / speeds["loop 1000"].median
+    return others, ratios
 
 
 def main() -> None:
     """Measure, print the table, and as the last line one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer events and rounds; 20,000 rules instead of 100,000")
-    quick = cast(bool, parser.parse_args().quick)
-    rounds, count, big = (3, 2_000, 20_000) if quick else (5, 20_000, 100_000)
-    rivals = against_peers(rounds)
-    kinds = by_kind(rounds, count)
-    sizes, facts = scaling(rounds, count, (10, 1_000, big))
-    worst = hostile(rounds, 1_000)
-    ours = summary(kinds, sizes, worst, big) | changes(big, 300 if quick else 2_000)
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts, with commas between: {', '.join(PARTS)}")
+    given = parser.parse_args()
+    scale = QUICK if cast(bool, given.quick) else FULL
+    wanted = cast(str, given.only).split(",")
+    if unknown := set(wanted) - PARTS.keys():
+        parser.error(f"no part is named {min(unknown)}; there are {', '.join(PARTS)}")
+    every = [PARTS[name](scale) for name in PARTS if name in wanted]
     print(f"{'what':<34}{'median/s':>12}{'best/s':>12}")
-    for name, speed in {**kinds, **sizes, **worst, **rivals}.items():
+    ours: dict[str, float] = {}
+    all_speeds: dict[str, Speed] = {}
+    for found in every:
+        all_speeds |= found.speeds
+        ours |= found.figures
+    for name, speed in all_speeds.items():
         print(f"{name:<34}{speed.median:>12,.0f}{speed.best:>12,.0f}")
-    for name, value in facts.items():
-        print(f"{name:<34}{value:>12,.2f}")
+    for found in every:
+        for name, value in found.facts.items():
+            print(f"{name:<34}{value:>12,.2f}")
     for name, value in ours.items():
         goal = GOALS.get(name) or CEILINGS.get(name)
         print(f"{name:<34}{value:>12,.2f}" + (f"   goal {'≤' if name in CEILINGS else '≥'} {goal:,}" if goal else ""))
-    others = {"loop": {"rules_1000_eps": sizes["loop 1000"].median}}
-    ratios = {"loop": sizes["records 1000"].median / sizes["loop 1000"].median}
-    for name, speed in rivals.items():
-        if not name.endswith("ours"):
-            others[name] = {"eps": speed.median}
-            ratios[name] = rivals["exact 1000, ours"].median / speed.median
+    others, ratios = compared(all_speeds)
     print(json.dumps({"benchmark": "mapping", "ours": ours, "peers": others, "ratios": ratios}))
 
 
