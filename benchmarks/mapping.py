@@ -11,6 +11,7 @@ import argparse
 import gc
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar, cast
@@ -263,6 +264,16 @@ def compared(speeds: dict[str, Speed]) -> tuple[dict[str, dict[str, float]], dic
     return others, ratios
 
 
+def show(found: Found) -> None:
+    """Print what a part found, as soon as it has."""
+    for name, speed in found.speeds.items():
+        print(f"{name:<34}{speed.median:>12,.0f}{speed.best:>12,.0f}")
+    for name, value in {**found.facts, **found.figures}.items():
+        goal = GOALS.get(name) or CEILINGS.get(name)
+        print(f"{name:<34}{value:>12,.2f}" + (f"   goal {'≤' if name in CEILINGS else '≥'} {goal:,}" if goal else ""))
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Measure, print the table, and as the last line one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -273,21 +284,15 @@ def main() -> None:
     wanted = cast(str, given.only).split(",")
     if unknown := set(wanted) - PARTS.keys():
         parser.error(f"no part is named {min(unknown)}; there are {', '.join(PARTS)}")
-    every = [PARTS[name](scale) for name in PARTS if name in wanted]
     print(f"{'what':<34}{'median/s':>12}{'best/s':>12}")
     ours: dict[str, float] = {}
     all_speeds: dict[str, Speed] = {}
-    for found in every:
-        all_speeds |= found.speeds
-        ours |= found.figures
-    for name, speed in all_speeds.items():
-        print(f"{name:<34}{speed.median:>12,.0f}{speed.best:>12,.0f}")
-    for found in every:
-        for name, value in found.facts.items():
-            print(f"{name:<34}{value:>12,.2f}")
-    for name, value in ours.items():
-        goal = GOALS.get(name) or CEILINGS.get(name)
-        print(f"{name:<34}{value:>12,.2f}" + (f"   goal {'≤' if name in CEILINGS else '≥'} {goal:,}" if goal else ""))
+    for part in PARTS:
+        if part in wanted:
+            found = PARTS[part](scale)
+            show(found)
+            all_speeds |= found.speeds
+            ours |= found.figures
     others, ratios = compared(all_speeds)
     print(json.dumps({"benchmark": "mapping", "ours": ours, "peers": others, "ratios": ratios}))
 

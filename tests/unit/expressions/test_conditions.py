@@ -113,6 +113,13 @@ def test_what_does_not_compile_is_refused_in_one_sentence(text: str, said: str) 
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize("text", ["event.a and event.b", "event.a or event.b", "not event.a"])
+def test_words_of_other_languages_are_recognised(text: str) -> None:
+    with pytest.raises(InvalidExpression) as refused:
+        compile_condition(text)
+    assert "CEL writes && for and" in refused.value.remedy
+
+
 def test_a_place_can_offer_fewer_variables() -> None:
     with pytest.raises(InvalidExpression, match=r"nothing is called 'event'|no `event` here"):
         compile_condition("event.type == 'x'", variables=("message",))

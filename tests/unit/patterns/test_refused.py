@@ -112,6 +112,17 @@ def test_refused(source: object, path: str, reason: str) -> None:
     assert reason in refused.value.reason
 
 
+def test_a_value_without_its_list_is_shown_with_one() -> None:
+    for value, listed in (("gold", '["gold"]'), (5, "[5]"), (None, "[null]"), (True, "[true]")):
+        with pytest.raises(InvalidPattern) as refused:
+            Pattern.parse({"tier": value})
+        assert listed in refused.value.remedy
+    for value in ("x" * 41, "\ud800", 10**30, 1.5):
+        with pytest.raises(InvalidPattern) as refused:
+            Pattern.parse({"tier": value})
+        assert refused.value.remedy == ""
+
+
 def test_too_deep() -> None:
     source: dict[str, Any] = {"a": ["x"]}
     for _ in range(10_000):

@@ -106,6 +106,9 @@ class CelProgram:
         return ExpressionFailed(f"Expression {quote(self._text)}: {problem}.", remedy=remedy)
 
 
+_WORDS = re.compile(r"\b(and|or|not)\b")
+
+
 def _compile_error(text: str, detail: str, variables: Collection[str]) -> InvalidExpression:
     if _RECURSION.search(detail):
         return InvalidExpression(
@@ -122,6 +125,8 @@ def _compile_error(text: str, detail: str, variables: Collection[str]) -> Invali
         remedy = f"Use {', '.join(sorted(variables))} and the functions of CEL."
     elif problem.startswith("Syntax error: "):
         problem = problem.removeprefix("Syntax error: ").partition(" expecting ")[0].replace("<EOF>", "end")
+        if _WORDS.search(text):
+            remedy = "CEL writes && for and, || for or, ! for not."
     elif problem.startswith("found no matching overload for "):
         problem = "no operation " + problem.removeprefix("found no matching overload for ").replace("_", "")
         remedy = "Convert one side: double(), int() or string()."

@@ -57,9 +57,9 @@ def _is_object(value: object) -> TypeGuard[Mapping[object, object]]:
     return isinstance(value, Mapping)
 
 
-def _refuse(reason: str, where: _Where) -> NoReturn:
+def _refuse(reason: str, where: _Where, remedy: str = "") -> NoReturn:
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in where).removeprefix(".")
-    raise InvalidPattern(reason, path=path or "$")
+    raise InvalidPattern(reason, path=path or "$", remedy=remedy)
 
 
 class _Parser:
@@ -111,7 +111,8 @@ class _Parser:
             return [one.under(key) for one in inner]
         if _is_array(value):
             return [Branch(fields=(((key,), self._field(value, where)),))]
-        return _refuse(f'"{key}" must be an object or an array', where)
+        listed = f"Write the values it may have as a list: [{_text(value)}]." if _is_short(value) else ""
+        return _refuse(f'"{key}" must be an object or an array', where, listed)
 
     def _groups(self, several: Iterable[object], where: _Where) -> list[list[Branch]]:
         groups: list[list[Branch]] = []
@@ -252,6 +253,13 @@ def _joins(value: object) -> TypeGuard[Sequence[object]]:
     if not _is_array(value):
         return False
     return any(_is_array(one) or (_is_object(one) and not _EXPRESSIONS & one.keys()) for one in value)
+
+
+def _is_short(value: object) -> bool:
+    """Whether the value can be shown as an example of itself."""
+    if isinstance(value, str):
+        return len(value) <= 40 and value.isprintable()
+    return value is None or (isinstance(value, int) and abs(value) < 2**53)
 
 
 def _text(value: object) -> str:
