@@ -287,9 +287,9 @@ def main() -> None:
     print(f"{'what':<34}{'median/s':>12}{'best/s':>12}")
     ours: dict[str, float] = {}
     all_speeds: dict[str, Speed] = {}
-    for part in PARTS:
+    for part, measure in PARTS.items():
         if part in wanted:
-            found = PARTS[part](scale)
+            found = measure(scale)
             show(found)
             all_speeds |= found.speeds
             ours |= found.figures
