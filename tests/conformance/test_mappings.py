@@ -111,10 +111,16 @@ def test_a_new_version_is_tried_beside_the_live_one(backend: Backend) -> None:
             for number, labels in seen.items():
                 assert labels == (["m@3"] if in_share("m", f"s{number % 20}", 30) else ["m@1"])
             assert {label for labels in seen.values() for label in labels} == {"m@1", "m@3"}
+            await living.put(
+                "m", rule(topic="two", stage="canary", share=30, share_key="k${ event.data.n }"), author="a"
+            )
+            for number in range(80):  # now the key says it, whatever the subject is
+                labels = await matched(runtime, 200 + number, subject="s1")
+                assert labels == (["m@4"] if in_share("m", f"k{200 + number}", 30) else ["m@1"])
             await living.set_stage("m", "live", author="ann")
-            assert await matched(runtime, 2) == ["m@4"]
+            assert await matched(runtime, 2) == ["m@5"]
             counts = await store.read(lambda tx: tx.topics.counts())
-            assert counts["one"]["published"] + counts["two"]["published"] == 82
+            assert counts["one"]["published"] + counts["two"]["published"] == 162
 
     backend.run(scenario)
 

@@ -6,7 +6,9 @@ from workflow_router.core.errors import Mistake
 from workflow_router.core.event_mappings.joining import join_mappings
 from workflow_router.core.event_mappings.target import compile_target
 from workflow_router.core.expressions import compile_condition
+from workflow_router.core.expressions.reads import reads_of
 from workflow_router.core.patterns.filters import translated
+from workflow_router.core.runtime_state.context import MEMBERS
 from workflow_router.settings import model
 from workflow_router.settings.bind import did_you_mean
 from workflow_router.settings.convert import SEEN
@@ -51,6 +53,17 @@ class MappingChecker(Judge):
             self._expression(lambda: compile_condition(mapping.when or "", variables=SEEN), (*where, "when"))
         self._targets(mapping, where, mapping.targets)
         self._template(mapping.share_key, (*where, "share_key"), *SEEN)
+        self._state_read(mapping, where)
+
+    def _state_read(self, mapping: model.Mapping, where: Where) -> None:
+        """Warn of members that `state` never has: such an expression compiles, and then fails for each event."""
+        rule = msgspec.json.encode(mapping)
+        if self._compiled or b"state" not in rule:
+            return
+        read = reads_of("state", [mapping.when] if mapping.when is not None else [], msgspec.json.decode(rule))
+        for name in sorted((read or {}).keys() - set(MEMBERS)):
+            at = (*where, "when") if mapping.when is not None and name in mapping.when else where
+            self._warn(at, f"`state` has no `{name}`.", did_you_mean(name, MEMBERS))
 
     def join(self, join: model.Join, where: Where) -> None:
         """Judge a join, which stands there in the document."""

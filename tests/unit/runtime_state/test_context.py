@@ -7,6 +7,7 @@ from workflow_router.core.dispatch_route.inside import Function
 from workflow_router.core.dispatch_route.model import Call, Caller, Route, Target
 from workflow_router.core.dispatch_route.options import Rule
 from workflow_router.core.runtime import Runtime
+from workflow_router.core.runtime_state.context import MEMBERS
 
 
 def test_python_sees_what_conditions_see() -> None:
@@ -21,7 +22,7 @@ def test_python_sees_what_conditions_see() -> None:
             await runtime.state.sample()
             assert router.state["queues"]["orders"]["published"] == 1
             assert router.state["backlog"] == 0
-            assert runtime.ingest.matcher.state().keys() == router.state.keys()
+            assert runtime.ingest.matcher.state().keys() == router.state.keys() == set(MEMBERS)
 
     asyncio.run(main())
 

@@ -313,6 +313,28 @@ def test_all_mistakes_come_at_once_in_the_order_of_lines(tmp_path: Path) -> None
     assert str(caught.value).splitlines()[0].startswith("router.yaml:2: The key `bogus` is not known.")
 
 
+def test_what_state_never_has_is_a_warning(tmp_path: Path) -> None:
+    text = """
+name: shop
+topics: {orders: {}}
+mappings:
+  - name: one
+    on: {type: [a]}
+    when: state.topics.orders.ready < 10 && state.queues.orders.ready < 10
+    publish: {topic: orders}
+  - name: two
+    on: {type: [a]}
+    publish: {topic: orders, body: "${ state.target.x }"}
+  - name: fine
+    on: {type: [a]}
+    when: size(state) > 0 && state.backlog < 5 && event.data.state == "x"
+    publish: {topic: orders, body: "${ state }"}
+"""
+    found = [(one.line, one.message, one.remedy) for one in load(tmp_path, text).warnings]
+    assert [one[:2] for one in found] == [(7, "`state` has no `topics`."), (9, "`state` has no `target`.")]
+    assert found[1][2] == "Did you mean `targets`?"
+
+
 def test_what_is_missing_here_is_a_warning(tmp_path: Path) -> None:
     project = load(tmp_path, FULL.replace("postgresql://db", "postgresql://u:pw@db"), environ={})
     assert [(warning.line, warning.message.partition(" ")[0]) for warning in project.warnings] == [

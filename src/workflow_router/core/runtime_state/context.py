@@ -18,6 +18,7 @@ from workflow_router.utils.codec import from_json
 
 SAMPLE_S = 1.0
 PUBLISHED_MAX = 1_000
+MEMBERS = ("backlog", "events", "mappings", "published", "queues", "runs", "targets")
 
 Live = Callable[[], Mapping[str, object]]
 
