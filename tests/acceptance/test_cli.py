@@ -125,6 +125,7 @@ def test_runs_are_paused_forked_compared_and_cancelled_by_filter(url: str) -> No
     run_in_status(url, forked, "waiting")
     compared = cast("list[Json]", answer(url, "runs", "diff", run, forked))
     assert compared[0]["what"] == "same"
+    assert " completed: " in wr("runs", "diff", run, forked, url=url).stdout.splitlines()[1]
     assert wr("runs", "retry", forked, url=url).returncode == 2  # it did not fault
     for one in (run, forked):
         assert wr("runs", "pause", one, url=url).returncode == 0

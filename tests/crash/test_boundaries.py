@@ -49,3 +49,8 @@ def test_a_schedule_that_catches_up_with_a_night_of_25_hours_meets_each_moment_o
     *wrong, kills = killed("summer_time", tmp_path, STRIDE)
     assert not wrong
     assert int(kills) >= 6
+
+
+def test_a_schedule_that_moves_on_before_its_moments_are_met_is_caught(tmp_path: Path) -> None:
+    *wrong, _ = killed("summer_time", tmp_path, "3", "hasty")
+    assert wrong

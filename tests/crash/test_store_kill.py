@@ -65,7 +65,7 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, rounds: Callable[[int, int
     path, dice = tmp_path / "store.db", random.Random(8)
     acknowledged: set[int] = set()
     there: set[int] = set()
-    for _ in range(rounds(25, 1_000)):
+    for _ in range(rounds(25, 7_500)):
         acknowledged |= _write_and_kill(f"sqlite:///{path}", max(there, default=0) + 1, dice)
         there = _inspect(path)
         assert acknowledged <= there

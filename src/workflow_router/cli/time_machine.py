@@ -1,11 +1,15 @@
 """Owns the commands of `wr runs` that fork and compare. Refuses to touch a store: they ask the server."""
 
+from typing import cast
+
 import click
 
 from workflow_router.cli.client import Client, segment, talks
 from workflow_router.cli.terminal import Printer
 from workflow_router.core.errors import InvalidInput
-from workflow_router.utils.codec import from_json
+from workflow_router.utils.codec import from_json, to_json
+
+TOLD_MAX = 60  # characters
 
 
 def _json(option: str, text: str) -> object:
@@ -50,7 +54,19 @@ def fork(
 def diff(client: Client, printer: Printer, run: str, other: str) -> None:
     """Compare the steps of the runs RUN and OTHER."""
     answer = client.list(f"/api/runs/{segment(run)}/diff/{segment(other)}")
-    printer.table(answer, ("key", "what", "first", "second"), empty="No steps.", value=answer)
+    rows = [{**one, "first": _told(one.get("first")), "second": _told(one.get("second"))} for one in answer]
+    printer.table(rows, ("key", "what", "first", "second"), empty="No steps.", value=answer)
+
+
+def _told(step: object) -> str:
+    """A step in a few words; `--json` has all of it."""
+    if not isinstance(step, dict):
+        return ""
+    told = cast("dict[str, object]", step)
+    came_to = to_json(told.get("error") or told.get("output")).decode()
+    return (
+        f"{told.get('name')} {told.get('status')}: {came_to if len(came_to) <= TOLD_MAX else came_to[:TOLD_MAX] + '…'}"
+    )
 
 
 COMMANDS = (fork, diff)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.conformance.support import HandClock, accepted
-from workflow_router.core.errors import CommitUnknown, StoreUnavailable
+from workflow_router.core.errors import CommitUnknown, StoreError, StoreUnavailable
 from workflow_router.core.ports import Transaction
 from workflow_router.db.migrate import load_migrations, migrate
 from workflow_router.db.sqlite.connection import SqliteDatabase
@@ -24,6 +24,8 @@ class FailingFile(apsw.VFSFile):
         self._vfs = vfs
 
     def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802  SQLite named it
+        if self._vfs.full and self._vfs.silent:
+            return
         if self._vfs.full:
             raise apsw.FullError
         super().xWrite(data, offset)  # pyright: ignore[reportUnknownMemberType]  its stub leaves the data's type open
@@ -35,11 +37,11 @@ class FailingFile(apsw.VFSFile):
 
 
 class FailingDisk(apsw.VFS):
-    """A file system that is full, or cannot sync, when told."""
+    """A file system that is full, or cannot sync, when told; a silent one does not say so."""
 
     def __init__(self, name: str) -> None:
         self.name, self.base = name, ""
-        self.full = self.broken = False
+        self.full = self.broken = self.silent = False
         super().__init__(name, self.base)
 
     def xOpen(self, name: apsw.URIFilename | str | None, flags: list[int]) -> FailingFile:  # noqa: N802  SQLite named it
@@ -133,3 +135,27 @@ def test_a_disk_that_fills_up_within_a_unit(tmp_path: Path, disk: FailingDisk) -
         await store.close()
 
     asyncio.run(main())
+
+
+def test_a_disk_that_is_full_and_does_not_say_so_is_caught(tmp_path: Path, disk: FailingDisk) -> None:
+    """A control: what was acknowledged is looked for after a restart, not in a cache."""
+
+    async def main() -> list[int]:
+        store = await _opened(SqliteDatabase(tmp_path / "store.db", vfs=disk.name))
+        await _take(store, 1)
+        await store.close()
+        store = await _opened(SqliteDatabase(tmp_path / "store.db", vfs=disk.name))
+        disk.full = disk.silent = True
+        await _take(store, 2)
+        await store.close()
+        disk.full = False
+        try:
+            store = await _opened(SqliteDatabase(tmp_path / "store.db", vfs=disk.name))
+        except (StoreError, apsw.Error):
+            return []
+        try:
+            return await _taken(store)
+        finally:
+            await store.close()
+
+    assert asyncio.run(main()) in ([], [1])
