@@ -1,6 +1,5 @@
 """Owns `wr approvals`. Refuses to touch a store: it asks the server."""
 
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ import click
 
 from workflow_router.cli.client import Client, segment, talks
 from workflow_router.cli.group import Group
-from workflow_router.cli.terminal import Printer, as_text, rows_of
+from workflow_router.cli.terminal import Printer, as_text, inert, rows_of
 from workflow_router.core.durations import seconds
 from workflow_router.core.errors import InvalidInput
 from workflow_router.utils.codec import from_json
@@ -36,7 +35,16 @@ DECISION_COLUMNS = ("by", "seat", "approved", "time_ms", "via", "reason", "value
 
 def _caller(client: Client, by: str | None) -> str:
     """Who acts: as said, else the API key's name, which the server knows, else the user who types."""
-    return by if by is not None else "" if client.has_key else os.environ.get("USER", "")
+    return by if by is not None else "" if client.has_key else _user()
+
+
+def _user() -> str:
+    import getpass  # noqa: PLC0415  only who decides needs it
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""
 
 
 @click.group(cls=Group, default="list", epilog="Example: wr approvals decide ID --approve --by ada --role maintainer")
@@ -64,7 +72,12 @@ def show(client: Client, printer: Printer, approval: str) -> None:
         printer.data(found)
         return
     for name in FACTS:
-        click.echo(f"{name.removesuffix('_ms')}: {as_text(name, found.get(name))}")
+        if name == "context" and isinstance(found.get(name), dict):
+            click.echo("context:")  # what people decide by, so it is spread out
+            for part, value in cast("dict[str, object]", found[name]).items():
+                click.echo(f"  {inert(part)}: {as_text('', value)}")
+        elif found.get(name) not in (None, []):
+            click.echo(f"{name.removesuffix('_ms')}: {as_text(name, found.get(name))}")
     decisions = rows_of(found, "decisions")
     if decisions:
         printer.table(decisions, DECISION_COLUMNS, empty="", value=found)

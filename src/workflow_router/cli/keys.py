@@ -68,4 +68,5 @@ def revoke(client: Client, printer: Printer, name: str) -> None:
 def rotate(client: Client, printer: Printer, name: str, grace_s: float) -> None:
     """Replace the key NAME by a new one and show it, this once."""
     made = client.post(f"/api/keys/{segment(name)}/rotate", {"grace_s": grace_s})
-    printer.say(f"{made['key']}\nKeep it: it is not shown again.", made)
+    old = f" The old one counts for {grace_s:g} s more." if grace_s else " The old one counts no more."
+    printer.say(f"{made['key']}\nKeep it: it is not shown again.{old}", made)

@@ -14,9 +14,11 @@ from workflow_router.utils.codec import to_json
 
 UNBOUNDED = 100_000
 # Columns whose values are copied from the screen: half an id is none.
-WHOLE = frozenset({"id", "run", "event", "position", "status"})
+WHOLE = frozenset({"id", "run", "event", "position", "status", "token"})
 # Columns that a narrow terminal can do without, those first that are missed least.
 SPARE = ("updated_ms", "version", "run", "actor", "source", "due_ms")
+GAP = 2  # between columns
+TOWER = 4  # lines that a folded value may take
 LEAST = 10  # columns that a folded value needs at least to be read
 
 # Control characters, and those that turn the direction of what follows: in a terminal they are commands, and what came
@@ -59,8 +61,8 @@ class Printer:
             self._cards(found, columns)
             return
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in shown:
-            table.add_column(_title(name), overflow="fold", min_width=_width(found, name) if _is_whole(name) else None)
+        for name, wide in shown.items():
+            table.add_column(_title(name), overflow="fold", width=wide)
         for row in found:
             table.add_row(*(Text(as_text(name, row.get(name))) for name in shown))
         console.print(table)
@@ -149,20 +151,22 @@ def _width(rows: Sequence[Mapping[str, object]], name: str) -> int:
     return max(len(_title(name)), *(len(as_text(name, row.get(name))) for row in rows))
 
 
-def _fitting(rows: Sequence[Mapping[str, object]], columns: Sequence[str], width: int) -> Sequence[str] | None:
-    """The columns that a table of this width has room for; None where it would make towers of what is folded."""
-    least = {name: _width(rows, name) for name in columns}
-    least = {name: wide if _is_whole(name) else min(wide, LEAST) for name, wide in least.items()}
+def _fitting(rows: Sequence[Mapping[str, object]], columns: Sequence[str], width: int) -> dict[str, int] | None:
+    """How wide each column is, of those that there is room for; None where it would make towers of what is folded."""
+    natural = {name: _width(rows, name) for name in columns}
+    least = {name: wide if _is_whole(name) else min(wide, LEAST) for name, wide in natural.items()}
     shown = list(columns)
     for spare in ("", *SPARE):
         shown = [name for name in shown if name != spare]
-        if sum(least[name] for name in shown) + 2 * (len(shown) - 1) <= width:
+        if sum(least[name] + GAP for name in shown) - GAP <= width:
             break
     else:
         return None
-    left = width - sum(least[name] + 2 for name in shown) + 2
-    longest = max((_width(rows, name) for name in shown if not _is_whole(name)), default=0)
-    return shown if longest <= 4 * (LEAST + left) else None
+    given = {name: natural[name] for name in shown}
+    while sum(given.values()) + GAP * (len(given) - 1) > width:
+        widest = max((name for name in given if given[name] > least[name]), key=given.__getitem__)
+        given[widest] -= 1
+    return given if all(natural[name] <= TOWER * wide for name, wide in given.items()) else None
 
 
 def rows_of(answer: Mapping[str, object], name: str) -> list[dict[str, object]]:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 
+WIDE = 400
+
+
 @click.command("trace", epilog="Example: wr trace 019b76da-a800-7002-93c2-9813b5cc0cec")
 @click.argument("some_id", metavar="ID")
 @click.option("--limit", default=1_000, show_default=True, type=click.IntRange(1, 10_000), help="How many nodes.")
@@ -34,7 +37,9 @@ def command(client: Client, printer: Printer, some_id: str, limit: int) -> None:
         node, above = todo.pop(0)
         below = _hung(above, node, some_id)
         todo += [(child, below) for child in rows_of(node, "children")]
-    Console(highlight=False, soft_wrap=True).print(tree)
+    console = Console(highlight=False, soft_wrap=True)
+    console.width = max(console.width, WIDE)  # ids are to be copied, so the terminal folds, and nothing is cut off
+    console.print(tree)
     if found["cut"]:
         click.echo(f"Only {found['count']} nodes are shown; see more with --limit.")
 

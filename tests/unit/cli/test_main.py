@@ -41,6 +41,11 @@ def test_help_lists_every_command_with_a_sentence(
     ("arguments", "code", "says"),
     [
         (["nonsense"], 2, "No such command"),
+        (["rnus"], 2, "Did you mean `wr runs`?"),
+        (["mappings", "lisst"], 2, "list"),
+        (["runs", "--stattus", "waiting"], 2, "--status"),
+        (["runs", "watch", "x", "--status", "waiting"], 2, "RUN is one already"),
+        (["top", "--url", "http://127.0.0.1:1"], 3, "wr serve"),
         (["runs", "list", "--limit", "0"], 2, "--limit"),
         (["runs", "--bad"], 2, "No such option"),
         (["runs", "list", "--url", "http://127.0.0.1:1"], 3, "wr serve"),
@@ -97,9 +102,16 @@ class _Problems(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         problem = b'{"title":"Not found","status":404,"detail":"There is no run x. List them with `wr runs`."}'
-        is_run = self.path.startswith("/api/runs")
-        content = problem if is_run else b"<html>"
-        self.send_response(404 if is_run else 200)
+        known = {
+            "/api/runs": (404, problem),
+            "/api/keys": (404, b'{"detail":"There is no key x.","remedy":"List them with GET /api/access/keys."}'),
+            "/api/holds": (401, b'{"detail":"There is no such key.","remedy":"Send the header Authorization."}'),
+            "/api/events": (403, b'{"detail":"This needs the scope events:read.","remedy":"Use another."}'),
+            "/api/state": (500, b"oh \x1b[2J"),
+        }
+        begun = (answer for path, answer in known.items() if self.path.startswith(path))
+        status, content = next(begun, (200, b"<html>"))
+        self.send_response(status)
         self.send_header("content-length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -122,6 +134,40 @@ def test_a_servers_problem_is_told_as_it_is(
     code, _, err = wr(capsys, monkeypatch, "runs", "show", "x", "--url", problems)
     assert code == 2
     assert err == "Error: There is no run x. List them with `wr runs`.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["keys"], "There is no key x. List them with `wr access keys list`."),
+        (["holds"], "There is no such key. Give a key with --token or WR_TOKEN; `wr access keys create NAME"),
+        (["events"], "This needs the scope events:read. Use another. `wr access me` tells what you may do."),
+        (["top", "--once"], "The server answered 500."),
+    ],
+)
+def test_a_refusal_says_what_to_type_next(
+    arguments: list[str],
+    says: str,
+    problems: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code, out, err = wr(capsys, monkeypatch, *arguments, "--url", problems)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"Error: {says}")
+    assert "GET /api" not in err
+    assert "\x1b" not in err
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_a_project_that_is_no_yaml_is_told_with_its_line(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "router.yaml").write_text("name: x\nmappings: [\n  - {a: b\n", encoding="utf-8")
+    code, out, err = wr(capsys, monkeypatch, command, str(tmp_path))
+    assert code == (1 if command == "check" else 2)
+    assert "router.yaml:3: This is not YAML" in out + err
+    assert "Check indentation and quotes." in out + err
 
 
 def test_another_kind_of_server_is_told_from_ours(

@@ -250,7 +250,7 @@ class LivingMappings:
         if name in self._declared and not override:
             raise Conflict(
                 f"The project declares the mapping {name}.",
-                remedy="Change it there, or ask for an override, which goes before the project until it is deleted.",
+                remedy="Change it there, or override it (`--override`), which goes before that until it is deleted.",
             )
         origin = "override" if name in self._declared else "api"
         new = NewVersion(
