@@ -11,6 +11,7 @@ import uvloop
 
 from benchmarks import _durable_work as work
 from benchmarks import _harness as harness
+from benchmarks import audit
 from benchmarks._durable_ours import engine, router
 from workflow_router import embed
 from workflow_router.core.model import AuditEntry, Transition
@@ -139,6 +140,7 @@ VERBS = {
     "by_name": partial(intercepted, by="name"),
     "by_data": partial(intercepted, by="data"),
     "approved": approved,
+    "audit": audit.measure,
 }
 
 
