@@ -61,6 +61,21 @@ def test_a_stale_owner_loses_to_the_one_that_took_over(postgres_backend: Backend
     asyncio.run(main())
 
 
+def test_two_processes_grow_one_tree_of_audit_entries(postgres_backend: Backend) -> None:
+    """Each takes the leaves of a tile from memory only where it wrote all of them."""
+
+    async def main() -> None:
+        async with two_stores(postgres_backend) as (first, second):
+            for turn in range(12):
+                store = (first, first, second)[turn % 3]
+                events = [accepted(turn * 100 + number) for number in range(100)]
+                await asyncio.gather(*(store.commit(lambda tx, e=event: tx.events.take_in(e)) for event in events))
+            verdict = await second.verify_audit()
+            assert (verdict.entries, verdict.intact) == (1_200, True)
+
+    asyncio.run(main())
+
+
 def test_shards_that_are_given_up_need_no_waiting(postgres_backend: Backend) -> None:
     async def main() -> None:
         async with two_stores(postgres_backend) as (first, second):

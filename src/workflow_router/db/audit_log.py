@@ -48,11 +48,34 @@ def entry_of(row: Row) -> AuditEntry:
     )
 
 
-async def append(session: Session, transitions: Sequence[Transition], now_ms: int) -> list[AuditEntry]:
+class Leaves:
+    """The leaves that are in no tile yet, as this process has last written them.
+
+    The tree's frontier stands for all leaves before it, so it tells whether they are those of the store: another
+    process may have appended since, or what was written here was undone.
+    """
+
+    def __init__(self) -> None:
+        self._end = (0, b"")
+        self._hashes: list[bytes] = []
+
+    def upto(self, position: int, frontier: bytes) -> list[bytes]:
+        """Hashes of the last leaves of the tree; none where they are not known."""
+        return self._hashes if (position, frontier) == self._end else []
+
+    def keep(self, position: int, frontier: bytes, hashes: list[bytes]) -> None:
+        """Remember what was written, `hashes` being those of the tree's last leaves."""
+        count = position % TILE
+        self._end = position, frontier
+        self._hashes = hashes[len(hashes) - count :] if len(hashes) >= count else []
+
+
+async def append(session: Session, transitions: Sequence[Transition], now_ms: int, leaves: Leaves) -> list[AuditEntry]:
     """Append entries for these transitions, in order; part of the session's transaction."""
     if not transitions:
         return []
     ((position, stored),) = await session.fetch("lock_audit_head")
+    known = leaves.upto(position, stored)
     tree = Frontier.from_bytes(position, stored)
     salts = os.urandom(SALT_BYTES * len(transitions))
     entries: list[AuditEntry] = []
@@ -88,18 +111,29 @@ async def append(session: Session, transitions: Sequence[Transition], now_ms: in
             )
         )
     await session.execute_many("insert_audit_entry", rows)
-    await session.execute("move_audit_head", position=position, frontier=tree.to_bytes())
+    frontier = tree.to_bytes()
+    await session.execute("move_audit_head", position=position, frontier=frontier)
+    known = [*known, *[entry.hash for entry in entries]]
     if position % TILE < len(entries):
-        await _grow_tiles(session, position - len(entries), position)
+        await _grow_tiles(session, position - len(entries), position, known)
+    leaves.keep(position, frontier, known)
     return entries
 
 
-async def _grow_tiles(session: Session, before: int, now: int) -> None:
-    """Store the tiles that became complete between two sizes of the tree, lowest level first."""
-    level = 0
+async def _grow_tiles(session: Session, before: int, now: int, leaves: list[bytes]) -> None:
+    """Store the tiles that became complete between two sizes of the tree, lowest level first.
+
+    Args:
+        leaves: hashes of the last leaves, so far as they are known.
+    """
+    level, known_from = 0, now - len(leaves)
     while now // TILE > before // TILE:
         for number in range(before // TILE, now // TILE):
-            hashes = await _hashes(session, level, number * TILE, (number + 1) * TILE)
+            start, end = number * TILE, (number + 1) * TILE
+            if level == 0 and start >= known_from:
+                hashes = leaves[start - known_from : end - known_from]
+            else:
+                hashes = await _hashes(session, level, start, end)
             await session.execute(
                 "insert_audit_tile",
                 level=level,

@@ -62,6 +62,7 @@ class Writer:
         self._clock = clock
         self._ownership = ownership
         self._homes = homes
+        self._leaves = audit_log.Leaves()
         self._on_commit = on_commit
         self.admission: Controls | None = None
         self.on_written: OnWritten | None = None
@@ -164,7 +165,7 @@ class Writer:
                 outcomes = await _run_all(session, work, batch)
             if work.transitions and not synced:
                 raise _ToBeSyncedError
-            entries = await audit_log.append(session, work.transitions, now_ms)
+            entries = await audit_log.append(session, work.transitions, now_ms, self._leaves)
             await session.flush()
         except BaseException:
             await self._database.rollback()

@@ -72,7 +72,6 @@ def test_rows_that_are_put_off_together_are_one_statement() -> None:
     )
     delete = Query("DELETE FROM t WHERE a = :a")
     assert delete.over(["text"]) == "DELETE FROM t USING unnest($1::text[]) AS given (v1) WHERE a = given.v1"
-    assert Query("INSERT INTO t (a, b) VALUES (:a, :b)").columns == ["a", "b"]
     one_by_one = [
         "UPDATE t SET a = :a WHERE b = :b",
         "INSERT INTO t (a) VALUES (:a) ON CONFLICT (a) DO UPDATE SET a = 1",

@@ -1,8 +1,9 @@
 """Owns named queries on one PostgreSQL connection: values by position, errors in the domain's words, few round trips.
 
-What `execute` puts off is kept by table and sent at once for each run of equal queries: plain rows by COPY, others
-with one statement whose values are arrays, so that the server binds and executes once for all of them. A query put off
-touches one table and reads no other, so those of different tables may change places; on each they keep their order.
+What `execute` puts off is kept by table: equal queries become one whose values are arrays, and those of different
+tables the parts of one statement, so that a commit takes few round trips and the server binds and executes once for all
+of it. A query put off touches one table and reads no other, so those of different tables may change places, or be done
+at once; on each table they keep their order.
 """
 
 import re
@@ -21,11 +22,10 @@ _TABLE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
 
 # How queries are told apart that may run over many rows.
 _INSERT = re.compile(r"((?:INSERT INTO) \w+ \([^()]*\)\s)VALUES \(((?:[^()]|\([^()]*\))*)\)(.*)", re.DOTALL)
-_PLAIN = re.compile(r"(?:INSERT INTO) \w+ \(([^()]*)\)\s+VALUES \(([^()]*)\)")
 _CHANGE = re.compile(r"((?:UPDATE|DELETE FROM) \w+.*?)(\sWHERE\s.*)", re.DOTALL)
 
-# COPY takes two round trips more than a statement.
-COPIED_FROM = 16
+# How many statements of several parts a connection keeps; a dozen are common.
+TOGETHER_MAX = 100
 
 
 def _for_many(text: str, names: Sequence[str]) -> str | None:
@@ -54,27 +54,30 @@ class Query:
 
     Attributes:
         many: the query for many rows at once, to be completed by `over`; None where there is none.
-        columns: those it fills with its values as they are, which COPY does best; None where it does more.
+        alone: it reads, so that it has to be a statement by itself.
     """
 
-    __slots__ = ("columnar", "columns", "many", "names", "sql", "table")
+    __slots__ = ("_text", "alone", "columnar", "many", "names", "sql", "table")
 
     def __init__(self, text: str) -> None:
         self.names = tuple(dict.fromkeys(_VALUE.findall(text)))
-        numbers = {name: f"${number}" for number, name in enumerate(self.names, 1)}
-        self.sql = _VALUE.sub(lambda found: numbers[found[1]], text)
+        self._text = text
+        self.sql = self.one()
         written = _TABLE.match(text)
         self.table = written[1] if written else ""
         # Takes all rows at once, as one list for each column, which costs the server a fraction of row after row.
         self.columnar = "unnest(" in text
         self.many = _for_many(text, self.names) if written else None
-        plain = _PLAIN.fullmatch(text)
-        bare = plain is not None and _VALUE.sub("", plain[2]).strip(", \n") == ""
-        self.columns = [name.strip() for name in plain[1].split(",")] if plain and bare else None
+        self.alone = not written or re.search(r"\b(SELECT|USING|JOIN)\b", text) is not None
 
-    def over(self, types: Sequence[str]) -> str:
-        """The query for many rows, given the types of its values: each value is an array."""
-        arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, 1))
+    def one(self, first: int = 1) -> str:
+        """The query for one row, whose values have numbers from `first` on."""
+        numbers = {name: f"${number}" for number, name in enumerate(self.names, first)}
+        return _VALUE.sub(lambda found: numbers[found[1]], self._text)
+
+    def over(self, types: Sequence[str], first: int = 1) -> str:
+        """The same for many rows, given the types of its values: each value is an array."""
+        arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, first))
         columns = ", ".join(f"v{number}" for number in range(1, len(types) + 1))
         return (self.many or "").format(given=f"unnest({arrays}) AS given ({columns})")
 
@@ -109,9 +112,6 @@ class Connection(Protocol):
 
     async def execute(self, query: str) -> str: ...
     async def prepare(self, query: str) -> Statement: ...
-    async def copy_records_to_table(
-        self, table_name: str, *, records: Sequence[Sequence[Value]], columns: Sequence[str]
-    ) -> str: ...
     def is_closed(self) -> bool: ...
     async def close(self, *, timeout: float) -> None: ...  # noqa: ASYNC109  asyncpg named it
     def terminate(self) -> None: ...
@@ -145,15 +145,39 @@ class Link:
         self.queries = queries
         self._statements: dict[str, Statement] = {}
         self._many: dict[str, Statement] = {}
+        self._together: dict[tuple[tuple[str, bool], ...], Statement] = {}
 
     async def many(self, query: str) -> Statement | None:
         """The query for many rows, prepared at its first use; None where it has to run row by row."""
         found = self._many.get(query)
         if found is None and self.queries[query].many is not None:
-            one = await self.statement(query)  # the server tells the types
-            sql = self.queries[query].over([kind.name for kind in one.get_parameters()])
+            sql = self.queries[query].over(await self._types(query))
             found = self._many[query] = await self.connection.prepare(sql)
         return found
+
+    async def together(self, parts: tuple[tuple[str, bool], ...]) -> Statement:
+        """One statement of several queries, each for one row or for many; it tells how many rows each returned."""
+        found = self._together.get(parts)
+        if found is None:
+            first, queries = 1, list[str]()
+            for name, many in parts:
+                query = self.queries[name]
+                queries.append(query.over(await self._types(name), first) if many else query.one(first))
+                first += len(query.names)
+            named = ", ".join(f"p{number} AS ({sql})" for number, sql in enumerate(queries))
+            counts = ", ".join(
+                f"(SELECT count(*) FROM p{number})" if "RETURNING" in sql else "0"  # noqa: S608  named queries alone
+                for number, sql in enumerate(queries)
+            )
+            found = await self.connection.prepare(f"WITH {named} SELECT {counts}")
+            if len(self._together) >= TOGETHER_MAX:
+                self._together.pop(next(iter(self._together)))
+            self._together[parts] = found
+        return found
+
+    async def _types(self, query: str) -> list[str]:
+        """Of the values of a query, as the server tells."""
+        return [kind.name for kind in (await self.statement(query)).get_parameters()]
 
     async def statement(self, query: str) -> Statement:
         """The query, prepared at its first use."""
@@ -240,18 +264,35 @@ class PostgresSession:
 
     async def _send(self) -> None:
         put_off, self._put_off = self._put_off, {}
-        for groups in put_off.values():
-            for query, rows, assumed in groups:
-                await self._send_group(query, rows, assumed=assumed)
+        together: dict[str, _Group] = {}  # by table: no part of a statement sees what another has written
+        for table, groups in put_off.items():
+            for group in groups:
+                query = self._link.queries[group.query]
+                alone = query.alone or (len(group.rows) > 1 and query.many is None)
+                if alone or table in together:
+                    await self._send_together(list(together.values()))
+                    together = {}
+                if alone:
+                    await self._send_group(*group)
+                else:
+                    together[table] = group
+        await self._send_together(list(together.values()))
 
-    async def _send_group(self, query: str, rows: list[tuple[Value, ...]], *, assumed: bool) -> None:
+    async def _send_together(self, groups: list[_Group]) -> None:
+        if len(groups) < 2:
+            for group in groups:
+                await self._send_group(*group)
+            return
+        parts = tuple([(query, len(rows) > 1) for query, rows, _ in groups])
+        values = [value for _, rows, _ in groups for value in (zip(*rows, strict=True) if len(rows) > 1 else rows[0])]
+        (landed,) = await (await self._link.together(parts)).fetch(*values)
+        for (query, rows, assumed), count in zip(groups, landed, strict=True):
+            if assumed and count < len(rows):
+                raise AssumedError(query)
+
+    async def _send_group(self, query: str, rows: list[tuple[Value, ...]], assumed: bool) -> None:
         if self._link.queries[query].columnar:
             await (await self._link.statement(query)).fetch(*map(list, zip(*rows, strict=True)))
-            return
-        columns = self._link.queries[query].columns
-        if columns is not None and len(rows) >= COPIED_FROM:
-            table = self._link.queries[query].table
-            await self._link.connection.copy_records_to_table(table, records=rows, columns=columns)
             return
         many = await self._link.many(query) if len(rows) > 1 else None
         if many is not None:
