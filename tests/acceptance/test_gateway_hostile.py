@@ -1,6 +1,7 @@
 """Hostile callers at the gateway's doors, byte by byte over real sockets: nothing that can be read two ways goes on."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -68,6 +69,34 @@ TWO_WAYS = {
     "a zero byte in a value": (LENGTH + b"X-A: b\0c\r\n", BODY),
     "a folded line": (LENGTH + b"X-A: b\r\n c\r\n", BODY),
     "a name with a space": (LENGTH + b"X A: b\r\n", BODY),
+    "chunks after another coding": (b"Transfer-Encoding: gzip, chunked\r\n", CHUNKS),
+    "two lines of codings": (b"Transfer-Encoding: identity\r\n" + CHUNKED, CHUNKS),
+    "a second host": (LENGTH + b"Host: localhost\r\n", BODY),
+    "a size that ends in a line feed": (CHUNKED, b"%x\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)),
+    "an extension with a line feed": (CHUNKED, b"%x;a\nb\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)),
+    "a piece without its end": (CHUNKED, b"%x\r\n%b0\r\n\r\n" % (len(BODY), BODY)),
+    "a length in hexadecimals": (b"Content-Length: 0x1b\r\n", BODY),
+    "a length below zero": (b"Content-Length: -1\r\n", BODY),
+    "a length without end": (b"Content-Length: %b\r\n" % (b"9" * 40), BODY),
+    "a wish to upgrade, and a body": (LENGTH + b"Connection: Upgrade\r\nUpgrade: h2c\r\n", BODY),
+    "a wish to upgrade, and chunks": (CHUNKED + b"Connection: Upgrade\r\nUpgrade: websocket\r\n", CHUNKS),
+    "two keys": (LENGTH + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\nConnection: close\r\n", BODY),
+    "two types": (LENGTH + b"Content-Type: text/plain\r\nConnection: close\r\n", BODY),
+}
+TARGETS = {
+    "dots": b"POST /dispatch/m/../admin HTTP/1.1",
+    "encoded dots": b"POST /dispatch/m/%2e%2E/admin HTTP/1.1",
+    "encoded slashes": b"POST /dispatch/m/a/..%2f..%2Fadmin HTTP/1.1",
+    "encoded backslashes": b"POST /dispatch/m/a/..%5c..%5Cadmin HTTP/1.1",
+    "a backslash": b"POST /dispatch/m/a\\..\\admin HTTP/1.1",
+    "a space": b"POST /dispatch/m/a HTTP/1.1 b HTTP/1.1",
+    "a tab": b"POST /dispatch/m/a\tb HTTP/1.1",
+    "no ASCII": b"POST /dispatch/m/\xff HTTP/1.1",
+    "a fragment": b"POST /dispatch/m/a#b HTTP/1.1",
+    "a method nobody knows": b"SPLICE /dispatch/m/a HTTP/1.1",
+    "a method that is not dispatched": b"TRACE /dispatch/m/a HTTP/1.1",
+    "a tunnel": b"CONNECT elsewhere:443 HTTP/1.1",
+    "a version nobody knows": b"POST /dispatch/m/a HTTP/3.7",
 }
 
 
@@ -81,6 +110,112 @@ def test_what_can_be_read_two_ways_is_refused_at_every_door_and_never_sent_on(wh
                 assert said.count(b"HTTP/1.1") == 1
             assert not upstream.requests
             assert (await door.call("POST", "/v1/chat/completions", json.loads(BODY))).status == 200
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("what", TARGETS)
+def test_a_path_or_method_that_two_servers_could_take_differently_is_never_sent_on(what: str) -> None:
+    async def main() -> None:
+        async with gateway() as (upstream, door):
+            head = b"\r\nHost: localhost\r\nConnection: close\r\n" + LENGTH + b"\r\n"
+            assert (await exchange(door, TARGETS[what] + head + BODY)).startswith(b"HTTP/1.1 400")
+            assert not upstream.requests
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("head", [b" HTTP/1.1\r\n" + LENGTH, b" HTTP/1.0\r\nHost: localhost\r\n" + CHUNKED])
+def test_no_host_and_chunks_of_an_old_client_are_refused(head: bytes) -> None:
+    """RFC 9112 sections 3.2 and 6.1."""
+
+    async def main() -> None:
+        async with gateway() as (upstream, door):
+            body = CHUNKS if CHUNKED in head else BODY
+            said = await exchange(door, b"POST /dispatch/m/a" + head + JSON + b"\r\n" + body)
+            assert said.startswith(b"HTTP/1.1 400"), said
+            assert not upstream.requests
+
+    asyncio.run(main())
+
+
+def test_trailers_are_no_headers_and_are_bounded() -> None:
+    """Else a key, or the target's idempotency key, would come from what no proxy in front has judged."""
+
+    async def main() -> None:
+        async with gateway() as (upstream, door):
+            trailers = b"Idempotency-Key: t\r\nContent-Type: text/plain\r\nTraceparent: x\r\n"
+            chunks = CHUNKS.removesuffix(b"\r\n")
+            said = await exchange(door, post(DOORS[2], CHUNKED + b"Connection: close\r\n", chunks + trailers + b"\r\n"))
+            assert b" 200 " in said
+            (request,) = upstream.requests
+            assert request.body == BODY
+            assert request.header("content-type") == "application/json"
+            assert request.header("idempotency-key") is request.header("traceparent") is None
+            upstream.requests.clear()
+            for filler in (b"X-A: b\r\n" * 4_000, b"X-A: " + b"b" * 40_000):
+                said = await exchange(door, post(DOORS[2], CHUNKED, chunks), *([filler] * 50))
+                assert said[:12] in {b"", b"HTTP/1.1 431"}
+            said = await exchange(door, post(DOORS[2], CHUNKED, b"1b;a="), *([b"x" * 40_000] * 50))
+            assert said[:12] in {b"", b"HTTP/1.1 431"}
+            assert not upstream.requests
+
+    asyncio.run(main())
+
+
+def test_very_many_headers_are_refused() -> None:
+    async def main() -> None:
+        async with gateway() as (upstream, door):
+            assert (await exchange(door, post(DOORS[0], LENGTH + b"a:\r\n" * 5_000, BODY))).startswith(b"HTTP/1.1 431")
+            assert not upstream.requests
+            assert b" 200 " in await exchange(
+                door, post(DOORS[0], LENGTH + b"a:\r\n" * 200 + b"Connection: close\r\n", BODY)
+            )
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 1000\r\n", CHUNKED])
+def test_an_upload_that_is_given_up_reaches_no_target_and_leaves_nothing(framing: bytes) -> None:
+    async def main() -> None:
+        async with gateway() as (upstream, door):
+            for _ in range(20):
+                for path in DOORS:
+                    _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+                    writer.write(post(path, framing, b"1b\r\n" + BODY[:9]))
+                    await writer.drain()
+                    writer.transport.abort()
+            assert (await door.call("POST", "/v1/chat/completions", json.loads(BODY))).status == 200
+            assert len(upstream.requests) == 1
+            await door.runtime.recorder.close()
+            assert len(await door.get("/api/dispatches")) == 1
+
+    asyncio.run(main())
+
+
+def test_a_body_without_end_is_refused_when_it_is_too_long() -> None:
+    async def main() -> None:
+        async with gateway() as (upstream, door):
+            piece = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+            said = await exchange(door, post(DOORS[0], CHUNKED), *([piece] * 400))
+            assert said[:12] in {b"", b"HTTP/1.1 413"}
+            assert not upstream.requests
+            assert (await door.call("POST", "/v1/chat/completions", json.loads(BODY))).status == 200
+
+    asyncio.run(main())
+
+
+def test_a_compressed_body_goes_on_as_one_and_is_not_read_as_json() -> None:
+    async def main() -> None:
+        async with serving(AT_ONCE) as upstream:
+            target = Target(name="a", kind="http", url=upstream.url, allow_private=True)
+            async with served(Router("t"), routes=[Route(name="m", targets=(target,))]) as door:
+                zipped = {"content-encoding": "gzip", "content-type": "application/json"}
+                assert (await door.call("POST", "/dispatch/m/", gzip.compress(BODY), zipped)).status == 200
+                assert upstream.requests[0].header("content-encoding") == "gzip"
+                assert gzip.decompress(upstream.requests[0].body) == BODY
+                assert (await door.call("POST", "/v1/chat/completions", BODY, zipped)).status == 415
+                assert len(upstream.requests) == 1
 
     asyncio.run(main())
 

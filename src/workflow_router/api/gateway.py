@@ -35,6 +35,7 @@ BODY_MAX_BYTES = 16 * 1024 * 1024
 _MODEL_DOORS = frozenset({"/v1/chat/completions", "/v1/responses", "/v1/embeddings", "/v1/messages"})
 _MODELS = "/v1/models"
 _DISPATCH = "/dispatch/"
+_ONCE = frozenset({"authorization", "content-encoding", "content-type", "idempotency-key", "traceparent", "x-api-key"})
 _SERVERS_OWN = frozenset({"date", "server"})  # the server in front writes its own
 
 
@@ -170,6 +171,8 @@ class Gateway:
     async def _serve(self, exchange: "_Exchange", door: _Door) -> None:
         if door.allow and exchange.method != door.allow:
             raise _MethodNotAllowed(f"This path takes {door.allow} only.")
+        if len(exchange.named) < len(exchange.headers):
+            _check_once(exchange.headers)
         caller = self._identify(exchange.headers, exchange.identity)
         if exchange.path == _MODELS:
             await exchange.whole(200, (("content-type", "application/json"),), self._models())
@@ -326,10 +329,20 @@ def _door(path: str) -> _Door:
     return _PROBLEM if path.startswith(_DISPATCH) else _DOORS.get(path, _OPENAI)
 
 
+def _check_once(headers: Headers) -> None:
+    """Raise InvalidInput where two servers could go by different ones of two headers of one name."""
+    names = [name for name, _ in headers]
+    for name in _ONCE:
+        if names.count(name) > 1:
+            raise InvalidInput(f"The header {name} is there twice.", remedy="Send it once.")
+
+
 def _read(exchange: _Exchange, body: bytes) -> _Asked:
     kind = exchange.named.get("content-type", "application/json")
     if kind != "application/json" and kind.partition(";")[0].strip().lower() != "application/json":
         raise Unsupported(f"{kind[:60]!r} is not read here.", remedy="Send application/json.")
+    if exchange.named.get("content-encoding", "identity").lower() != "identity":
+        raise Unsupported("Compressed bodies are not read here.", remedy="Send it as it is.")
     try:
         return _asked.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:

@@ -1,7 +1,7 @@
-"""Owns what a caller's connection may cost before there is a request: the size of its head, and how long it may take.
+"""Owns what a caller's connection may cost beside its body, and that where a request ends can be read in one way only.
 
-The server underneath bounds neither: one that drips a header each minute, or sends headers without end, would be kept.
-Refuses to judge requests: what is whole goes on to the application.
+The server underneath bounds neither time nor size of a head, takes trailers for headers, and leaves the body behind a
+wish to upgrade for the next request. Refuses to judge what is asked: that is the application's.
 """
 
 import asyncio
@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-HEAD_MAX_BYTES = 64 * 1024
+HEAD_MAX_BYTES = 64 * 1024  # of a head, and of all that comes between two pieces of a body: extensions, trailers
+HEADERS_MAX = 256
 HEAD_S = 20.0  # from its first byte, or from the connection's beginning, until its last
 IDLE_S = 30.0  # between two pieces of a body
 BODY_S = 600.0  # for a whole body
@@ -19,6 +20,17 @@ _REASONS = {408: b"Request Timeout", 431: b"Request Header Fields Too Large"}
 
 class _TooLargeError(Exception):
     """Stops the parser."""
+
+
+class _TwoWaysError(Exception):
+    """Stops the parser, upon which the server answers 400."""
+
+
+class _Dropped(list[tuple[bytes, bytes]]):
+    """Trailers, which nobody has judged as headers are (RFC 9110 section 6.5.1)."""
+
+    def append(self, object: tuple[bytes, bytes], /) -> None:  # noqa: A002  as the list names it
+        del object
 
 
 class Guarded(HttpToolsProtocol):
@@ -51,16 +63,42 @@ class Guarded(HttpToolsProtocol):
             self._head_s = now_s
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._head_s is not None and self._head_bytes > HEAD_MAX_BYTES:
+        if self._head_bytes > HEAD_MAX_BYTES:
             self._refuse(431)
 
     def on_headers_complete(self) -> None:
-        if self._head_bytes > HEAD_MAX_BYTES and _size(self.url, self.headers) > HEAD_MAX_BYTES:
+        too_long = self._head_bytes > HEAD_MAX_BYTES and _size(self.url, self.headers) > HEAD_MAX_BYTES
+        if too_long or len(self.headers) > HEADERS_MAX:
             self._refuse(431)
             raise _TooLargeError
+        chunked = self._framed()
         self._head_s = None
         self._body_s = self._heard_s
         super().on_headers_complete()
+        if chunked:
+            self.headers = _Dropped()  # those of the request are in its scope
+
+    def _framed(self) -> bool:
+        """Whether the body comes in chunks. Raises where another server could see another end, host or path."""
+        named = dict(self.headers)
+        coding = named.get(b"transfer-encoding")
+        names = [name for name, _ in self.headers]
+        parser = self.parser
+        assert parser is not None  # it calls this
+        old = parser.get_http_version() == "1.0"
+        if (
+            names.count(b"host") != 1 - (old and b"host" not in named)
+            or b"#" in self.url
+            or (coding is not None and (old or coding.lower() != b"chunked" or names.count(b"transfer-encoding") > 1))
+            # The parser takes what follows for another protocol, the next request for the rest of this one.
+            or (parser.should_upgrade() and (coding is not None or named.get(b"content-length", b"0") != b"0"))
+        ):
+            raise _TwoWaysError
+        return coding is not None
+
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._head_bytes = 0

@@ -23,6 +23,7 @@ PASSED_ON = frozenset(
         "accept-language",
         "anthropic-beta",
         "anthropic-version",
+        "content-encoding",
         "content-language",
         "content-type",
         "if-match",
@@ -62,6 +63,7 @@ _OURS = frozenset({"accept-encoding", "authorization", "idempotency-key"})
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all of them but the tab (RFC 9110 section 5.5)
 _PATH = re.compile(r"/[\x21\x22\x24-\x5b\x5d-\x7e]*")  # visible ASCII without # and backslash
+_SLASHES = re.compile(r"[/\\]")  # some servers decode before they split, and split at both
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -72,7 +74,7 @@ def check_call(call: Call) -> None:
             f"The method {call.method[:20]!r} is not dispatched.", remedy=f"Use {', '.join(sorted(METHODS))}."
         )
     path = call.path.partition("?")[0]
-    dotted = ("." in path or "%" in path) and any(unquote(segment) in {".", ".."} for segment in path.split("/"))
+    dotted = ("." in path or "%" in path) and any(part in {".", ".."} for part in _SLASHES.split(unquote(path)))
     if dotted or not _PATH.fullmatch(call.path):
         raise InvalidInput(
             "The path is not one that can be appended to a target's address.",
