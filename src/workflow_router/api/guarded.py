@@ -84,7 +84,7 @@ class Guarded(HttpToolsProtocol):
         coding = named.get(b"transfer-encoding")
         names = [name for name, _ in self.headers]
         parser = self.parser
-        assert parser is not None  # it calls this
+        assert parser is not None  # noqa: S101  it is what calls this
         old = parser.get_http_version() == "1.0"
         if (
             names.count(b"host") != 1 - (old and b"host" not in named)
