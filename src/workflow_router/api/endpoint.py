@@ -22,6 +22,7 @@ Guard: TypeAlias = Callable[[Context, str, Mapping[str, str]], Awaitable[None]]
 Tenants: TypeAlias = Literal["refused", "shared", "own"] | Guard
 PARAMETER = re.compile(r"\{(\w+)\}")
 PUBLIC = None  # the scope of operations that are open to callers without a credential
+_NO_BODY: frozenset[object] = frozenset({None, type(None), Response})  # nothing to describe in the schemas
 
 
 class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,7 +79,7 @@ class Endpoint:
             raise TypeError(f"{self.name} takes {sorted(hints)}, but its path names {sorted(self.parameters)}.")
         self._decoder: msgspec.json.Decoder[Any] | None = None if body is None else msgspec.json.Decoder(body)
         self.consumes: Mapping[str, object] = consumes or ({} if body is None else {JSON: body})
-        self.produces: Mapping[str, object] = produces or ({} if answer in {None, type(None)} else {JSON: answer})
+        self.produces: Mapping[str, object] = produces or ({} if answer in _NO_BODY else {JSON: answer})
 
     @property
     def public(self) -> bool:
