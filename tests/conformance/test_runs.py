@@ -230,5 +230,18 @@ def test_runs_are_listed_newest_first_and_filtered(backend: Backend) -> None:
         assert await ids(RunFilter(workflow="other")) == []
         assert await ids(RunFilter(tenant="t", workflow="other", status=RunStatus.RUNNING)) == ["r9"]
         assert await ids(RunFilter(status=RunStatus.COMPLETED)) == []
+        for number in range(4, 8):  # of two workflows in turns, of which every other has ended
+            await store.commit(
+                lambda tx, number=number: tx.runs.start(NewRun(id=f"r{number}", workflow=f"w{number % 2}"))
+            )
+            run = await store.read(lambda tx, number=number: tx.runs.find(f"r{number}"))
+            assert run is not None
+            if number < 6:
+                await store.commit(lambda tx, run=run: tx.runs.change_status(run, fence(store, run), RunStatus.FAULTED))
+        assert await ids(RunFilter(status=RunStatus.FAULTED)) == ["r5", "r4"]
+        assert await ids(RunFilter(status=RunStatus.RUNNING, limit=3)) == ["r7", "r6", "r3"]
+        assert await ids(RunFilter(status=RunStatus.RUNNING, limit=3, before="r3")) == ["r2", "r1", "r0"]
+        assert await ids(RunFilter(workflow="w0")) == ["r6", "r4"]
+        assert await ids(RunFilter(workflow="w1", status=RunStatus.FAULTED)) == ["r5"]
 
     backend.run(scenario)

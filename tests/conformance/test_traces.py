@@ -102,6 +102,7 @@ def test_one_id_leads_to_the_whole_tree(lasting_backend: Backend) -> None:
             }
             assert by_id[run].parent == f"{event}:busy.place@1"
             assert by_id[approval].detail["answers"] == ["ada: approved"]
+            assert by_id[approval].parent in {node.id for node in by_id.values() if node.kind == "step"}
             assert by_id[message].parent == run
             assert by_id[f"{message}:busy.listener"].parent == message
             (child,) = [node for node in by_id.values() if node.kind == "run" and node.name == "part"]

@@ -103,12 +103,30 @@ def test_each_thing_of_a_cause_tells_all_that_is_known_of_it(browser: Browser, r
         ]:
             page.locator(".graph .node", has_text=name).last.click()
             expect(detail).to_contain_text(said)
-        page.locator(".graph .node", has_text="echo").first.click()
-        expect(detail).to_contain_text("was picked")
+        page.locator(".graph .node", has=page.locator(".kind[title=dispatch]")).click()
+        expect(detail).to_contain_text("first: picked, drawn by weight")
         detail.get_by_role("tab", name="Audit").click()
         expect(detail.locator("li").first).to_contain_text("dispatch.")
         detail.get_by_role("tab", name="JSON").click()
-        expect(detail).to_contain_text('"dispatch"')
+        expect(detail).to_contain_text('"route": "echo"')
+
+
+def test_a_cause_grows_before_the_eyes_as_a_tree_and_as_a_graph(browser: Browser, router: str) -> None:
+    send(router, "grows", "speak", "Grow")
+    run = the_run(router, "speak", latest=True)
+    with opened(browser) as page:
+        page.goto(f"{router}/#/trace/{run}?view=graph")
+        nodes = page.locator(".graph .node")
+        expect(nodes.filter(has_text="go")).to_contain_text("waiting")
+        nodes.filter(has_text="speak").last.click()
+        page.locator(".detail").get_by_role("tab", name="Streams").click()
+        expect(page.get_by_label("Stream tokens")).to_contain_text("Hear: Grow")
+        post(router, f"/api/runs/{run}/signals/go", {"value": 1})
+        expect(nodes.filter(has_text="go")).to_contain_text("completed")
+        expect(nodes.filter(has_text="speak").last).to_contain_text("completed")
+        expect(page.get_by_label("Stream tokens")).to_have_text("Hear: Grow, and this.")
+        page.get_by_role("tab", name="Timeline").click()
+        expect(page.locator(".waterfall .step", has_text="speak").last).to_contain_text("completed")
 
 
 def test_an_interceptor_is_made_of_a_transition_that_was_seen(browser: Browser, router: str) -> None:
@@ -141,11 +159,18 @@ def test_a_mapping_goes_from_draft_over_shadow_to_live_and_back(browser: Browser
         expect(page.locator(".difference .added").first).to_be_visible()
         page.get_by_role("button", name="Over the archive").click()
         expect(page.get_by_text(re.compile(r"Of \d+ events \d+ matched before"))).to_be_visible()
+        page.get_by_role("spinbutton", name="Share of events, percent").fill("25")
+        page.get_by_role("button", name="Publish as canary").click()
+        expect(page.get_by_text("is-careful is tried as canary.")).to_be_visible()
+        (canary,) = [one for one in get(router, "/api/mappings") if one["stage"] == "canary"]
+        assert (canary["name"], canary["rule"]["share"]) == ("is-careful", 0.25)
+        page.get_by_role("button", name="Change").click()
         page.get_by_role("button", name="Publish as shadow").click()
+        expect(page.get_by_text("is-careful is tried as shadow.")).to_be_visible()
         page.get_by_role("button", name="Make it live").click()
-        expect(page.locator(".head .sub")).to_contain_text("version 3")
-        page.locator(".version", has_text="project").get_by_role("button", name="Roll back to it").click()
         expect(page.locator(".head .sub")).to_contain_text("version 4")
+        page.locator(".version", has_text="project").get_by_role("button", name="Roll back to it").click()
+        expect(page.locator(".head .sub")).to_contain_text("version 5")
     assert {one["stage"] for one in get(router, "/api/mappings")} == {"live"}
 
 
@@ -218,6 +243,7 @@ def test_the_keyboard_leads_to_pages_and_to_what_an_id_belongs_to(browser: Brows
         expect(page.get_by_role("dialog")).to_contain_text("Messages")
         page.keyboard.press("Escape")
         page.keyboard.press("/")
+        expect(page.get_by_role("dialog").get_by_role("textbox")).to_be_focused()
         page.keyboard.type(the_run(router, "fail"))
         page.keyboard.press("Enter")
         expect(page.locator(".waterfall .step", has_text="break_off").first).to_be_visible()

@@ -1,5 +1,6 @@
 """The console in a real browser: what people come for, on every page, in light and dark, on a desk and on a phone."""
 
+import json
 import os
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
+from tests.fixtures.serving import request, wr
 from tests.ui.kit import HOSTILE, get, opened, send, the_run
 
 PAGES = ["home", "approvals", "events", "mappings", "runs", "routes", "broker", "holds", "trace", "audit"]
@@ -144,6 +146,44 @@ def test_an_entry_is_proved_in_the_browser(browser: Browser, router: str) -> Non
             page.goto(f"{router}/#/audit/{position}")
             page.get_by_role("button", name="Prove it").click()
             expect(page.get_by_text("The entry is in the log.")).to_be_visible()
+
+
+def test_the_log_is_held_against_a_checkpoint_kept_elsewhere(browser: Browser, router: str) -> None:
+    kept = request(router, "POST", "/api/audit/checkpoint", b"{}", {"content-type": "application/json"})[1]
+    note = json.loads(kept)["note"]
+    send(router, "after-the-checkpoint", "fail", "Later")
+    first, size, _, *rest = note.split("\n")
+    false = "\n".join((first, size, "A" * 43 + "=", *rest))
+    with opened(browser) as page:
+        page.goto(f"{router}/#/audit")
+        page.get_by_role("button", name="Verify against a checkpoint").click()
+        pasted = page.get_by_role("textbox", name="Checkpoint")
+        for text, said in [
+            (note, f"The first {size} of"),
+            (false, "The log is not what the checkpoint covered."),
+            ("no checkpoint", "A checkpoint has the log's name"),
+        ]:
+            pasted.fill(text)
+            page.get_by_role("button", name="Verify", exact=True).click()
+            expect(page.get_by_role("dialog")).to_contain_text(said)
+
+
+def test_the_log_is_searched_and_what_is_found_saved(browser: Browser, router: str, tmp_path: Path) -> None:
+    with opened(browser) as page:
+        page.goto(f"{router}/#/audit")
+        page.get_by_label("kind").fill("run.faulted")
+        page.get_by_role("button", name="Search").click()
+        expect(page.locator("tbody tr", has_text="run.started")).to_have_count(0)
+        for kind in ("run.faulted", ""):
+            page.goto(f"{router}/#/audit?kind={kind}")
+            expect(page.locator("tbody tr").first).to_be_visible()
+            with page.expect_download() as saved:
+                page.get_by_role("button", name="Export").click()
+            saved.value.save_as(tmp_path / f"found{kind}.jsonl")
+    found = [json.loads(line) for line in (tmp_path / "foundrun.faulted.jsonl").read_text().splitlines()]
+    assert found and {one["transition"]["kind"] for one in found} == {"run.faulted"}
+    verified = wr("audit", "verify", "--export", tmp_path / "found.jsonl")
+    assert verified.returncode == 0, verified.stderr
 
 
 def test_a_false_proof_does_not_hold(browser: Browser, router: str) -> None:

@@ -4,9 +4,9 @@
 import { Empty, html, useMemo, useRef, useState } from "./ui.js";
 import { LETTERS, toneOf } from "./waterfall.js";
 
-const WIDE = 178;
+const WIDE = 164;
 const HIGH = 44;
-const GAP_X = 34;
+const GAP_X = 24;
 const GAP_Y = 10;
 const MANY = 12; // of one parent and kind are shown before they fold
 const EDGE = 24;

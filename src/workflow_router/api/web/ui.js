@@ -12,7 +12,7 @@ export { may };
 export { useMemo } from "./vendor/preact-htm.js";
 
 const FRESH_MS = 300; // transitions come in bursts; a page asks again once for all of them
-const CALM_MS = 4_000; // while they do not end, it asks ever less often, down to once in this time
+const CALM_MS = 5_000; // while they do not end, it asks ever less often, down to once in this time
 
 /**
  * The JSON at a path, asked for again when a transition comes whose kind begins with one of `kinds`; with `run`, only when
@@ -147,14 +147,32 @@ export function Table({ columns, rows, keyOf = (row) => row.id, hrefOf, label })
 
 const WHOLE = 20_000; // characters of a value that are shown at first
 
+const PARTS = /("(?:[^"\\]|\\.)*")(\s*:)?|-?\b\d[\d.eE+-]*|\b(?:true|false|null)\b/g;
+const PAINTED = 2_000; // parts that get a colour, so that a large value costs no more than its text
+
+/** JSON with names, texts and other values told apart by colour. Each piece stays text. */
+function painted(text) {
+  const pieces = [];
+  let from = 0;
+  for (const found of text.matchAll(PARTS)) {
+    if (pieces.length > 2 * PAINTED) break;
+    const kind = found[2] ? "name" : found[1] ? "text" : "other";
+    const part = found[1] ?? found[0];
+    pieces.push(text.slice(from, found.index), html`<span class=${kind}>${part}</span>`);
+    from = found.index + part.length;
+  }
+  return [...pieces, text.slice(from)];
+}
+
 /** A JSON value, as text. A long one is cut until it is asked for. */
 export function Json({ of, label = "Value" }) {
   const [whole, setWhole] = useState(false);
   const text = typeof of === "string" ? of : JSON.stringify(of, null, 2) ?? "";
   const cut = !whole && text.length > WHOLE;
+  const shown = cut ? text.slice(0, WHOLE) : text;
   return html`<div class="json">
     <${Copy} text=${text} />
-    <pre tabindex="0" aria-label=${label}>${cut ? text.slice(0, WHOLE) : text}</pre>
+    <pre tabindex="0" aria-label=${label}>${typeof of === "string" ? shown : painted(shown)}</pre>
     ${cut && html`<button type="button" class="link" onClick=${() => setWhole(true)}>Show all ${text.length} characters</button>`}
   </div>`;
 }

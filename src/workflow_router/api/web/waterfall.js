@@ -14,6 +14,7 @@ const BAD = ["faulted", "failed", "dead", "rejected", "refused"];
 /** The colour of a bar: what failed, what still goes on, what only waited, and the rest. */
 export function toneOf({ kind, status, open }) {
   if (BAD.includes(status)) return "bad";
+  if (open && ["waiting", "open", "asked"].includes(status)) return "wait";
   if (open) return "busy";
   return WAITS.some((one) => kind.startsWith(one)) ? "wait" : "";
 }

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -46,6 +47,9 @@ async def _demo(folder: Path, *, count: int, seed: int, port: int, as_json: bool
     from workflow_router.utils.clock import SystemClock  # noqa: PLC0415  as above
 
     console, clock = Console(stderr=as_json, highlight=False), SystemClock()
+    main = asyncio.current_task()
+    if main is not None:  # whoever ends it with SIGTERM is not to be left with its router
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, main.cancel)
     async with staged(folder, seed=seed, port=port, clock=clock) as stage:
         console.print(f"Router on {EXAMPLE}, ready after {stage.ready_s:.2f} s: {stage.router.address}")
         console.print(f"Stand-in for a model provider, which is no model: {stage.model_url}\n")

@@ -1,8 +1,9 @@
 """Owns what changed since a moment ago, in sums that all who watch share.
 
 A console that followed every transition would cost the router more the busier it is, and fifty of them fifty times so.
-So one reader sums up what came since its last look, at most each `DIGEST_S`, and all who watch get the same few lines.
-Refuses to read while nobody watches, and to read more than `READ_MAX` entries at once.
+So one reader sums up what came since its last look, at most each `DIGEST_S`, and while changes do not end ever less
+often, down to each `BUSY_S`; all who watch get the same few lines. Refuses to read while nobody watches, and to read
+more than `READ_MAX` entries at once.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.runtime_state.observe import Observation
 
 DIGEST_S = 0.3
+BUSY_S = 1.0  # while changes do not end, looks become as rare as this
 ALONE_S = 2.0  # other processes' commits wake nobody here, so a look is taken this often without being woken
 READ_MAX = 20_000
 RUNS_MAX = 100
@@ -81,17 +83,20 @@ class Changes:
     async def _read(self) -> None:
         try:
             self.position = await self._observation.head()
+            pause = DIGEST_S
             while self._watchers:
                 news = self._observation.news()
                 digest = await self._look(self.position)
                 if digest is None:
+                    pause = DIGEST_S
                     await asyncio.wait((news,), timeout=ALONE_S)
                     continue
                 self.position = digest.position
                 self._made += 1
                 self._kept.append((self._made, digest))
                 self._wake()
-                await asyncio.sleep(DIGEST_S)
+                await asyncio.sleep(pause)
+                pause = min(BUSY_S, pause * 1.2)
         finally:
             self.position = None
             self._wake()

@@ -168,6 +168,13 @@ class StepTime(msgspec.Struct, frozen=True):
     finished_ms: int
 
 
+class CallOf(msgspec.Struct, frozen=True):
+    """The step that a call was made in, if one did, and its attempts."""
+
+    step_key: str | None
+    attempts: list[dict[str, object]]
+
+
 class TraceReads(Protocol):
     """Storage verbs of traces."""
 
@@ -179,6 +186,10 @@ class TraceReads(Protocol):
         """When the steps of these runs ran."""
         ...
 
-    async def calls(self, dispatches: Sequence[str]) -> Mapping[str, list[dict[str, object]]]:
-        """The attempts of these dispatches."""
+    async def calls(self, dispatches: Sequence[str]) -> Mapping[str, CallOf]:
+        """Steps and attempts of these dispatches."""
+        ...
+
+    async def asked(self, approvals: Sequence[str]) -> Mapping[str, str]:
+        """The keys of the steps that these approvals were asked in."""
         ...

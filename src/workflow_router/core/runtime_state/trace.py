@@ -96,8 +96,11 @@ async def trace(
         fold.take(entry)
     for step in await tx.traces.steps(fold.of_kind("run"), limit=limit):
         fold.time(step)
-    for dispatch, attempts in (await tx.traces.calls(fold.of_kind("dispatch"))).items():
-        fold.attempts(dispatch, attempts)
+    for dispatch, call in (await tx.traces.calls(fold.of_kind("dispatch"))).items():
+        fold.attempts(dispatch, call.attempts)
+        fold.hang(dispatch, call.step_key)
+    for approval, key in (await tx.traces.asked(fold.of_kind("approval"))).items():
+        fold.hang(approval, key)
     cut = fold.cut or more
     return Trace(id=some_id, correlation=correlation, count=len(fold.nodes), cut=cut, roots=fold.roots())
 
@@ -221,6 +224,13 @@ class _Fold:
                 run=self.nodes[dispatch].run,
                 detail=detail,
             )
+
+    def hang(self, some_id: str, step_key: str | None) -> None:
+        """Hang a call or an approval below the step that made it, where the journal has that step already."""
+        node = self.nodes[some_id]
+        step = f"{node.run}:{step_key}"
+        if step in self.nodes:
+            node.parent = step
 
     def roots(self) -> list[TraceNode]:
         """The nodes as trees: those first whose cause is not among them."""

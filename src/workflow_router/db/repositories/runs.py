@@ -245,12 +245,17 @@ class Runs:
         return [Timer(*row) for row in rows]
 
     async def list_runs(self, wanted: RunFilter) -> list[Run]:
+        before = wanted.before or _AFTER_ALL_IDS
+        if wanted.workflow is None and wanted.status is None:
+            rows = await self._session.fetch("list_runs", tenant=wanted.tenant, before=before, limit=wanted.limit)
+            return await self.read(rows)
+        statuses = list(RunStatus) if wanted.status is None else [wanted.status]
         rows = await self._session.fetch(
-            "list_runs",
+            "list_some_runs",
             tenant=wanted.tenant,
             workflow=wanted.workflow,
-            status=wanted.status,
-            before=wanted.before or _AFTER_ALL_IDS,
+            statuses=to_json(statuses).decode(),
+            before=before,
             limit=wanted.limit,
         )
         return await self.read(rows)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from workflow_router.core.runtime_state.ports import StepTime
+from workflow_router.core.runtime_state.ports import CallOf, StepTime
 from workflow_router.db.database import Session
 from workflow_router.utils.codec import from_json, to_json
 
@@ -22,6 +22,9 @@ class Traces:
         rows = await self._session.fetch("trace_steps", runs=to_json(runs).decode(), limit=limit)
         return [StepTime(*row) for row in rows]
 
-    async def calls(self, dispatches: Sequence[str]) -> Mapping[str, list[dict[str, object]]]:
+    async def calls(self, dispatches: Sequence[str]) -> Mapping[str, CallOf]:
         rows = await self._session.fetch("trace_calls", dispatches=to_json(dispatches).decode())
-        return {row[0]: cast("list[dict[str, object]]", from_json(row[1].encode())) for row in rows}
+        return {row[0]: CallOf(row[2], cast("list[dict[str, object]]", from_json(row[1].encode()))) for row in rows}
+
+    async def asked(self, approvals: Sequence[str]) -> Mapping[str, str]:
+        return dict(await self._session.fetch("trace_asked", approvals=to_json(approvals).decode()))

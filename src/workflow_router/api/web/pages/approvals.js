@@ -10,9 +10,9 @@ const STATUSES = ["open", "approved", "rejected", "expired", "withdrawn"];
 
 const COLUMNS = [
   { name: "Status", of: (one) => html`<${Status} of=${one.status} />`, kind: "short" },
-  { name: "Asked", of: (one) => html`<a href="#/approvals/${one.id}">${one.name}</a>` },
+  { name: "Asked", of: (one) => html`<a href="#/approvals/${one.id}">${one.name}</a>`, kind: "name" },
   { name: "About", of: (one) => html`<span class="quiet-text">${gist(one.context, 140)}</span>`, kind: "wide" },
-  { name: "Of", of: (one) => one.roles.join(", ") || "anybody" },
+  { name: "Of", of: (one) => one.roles.join(", ") || "anybody", kind: "name" },
   { name: "Votes", of: (one) => `${one.decisions.filter((other) => other.approved).length} of ${one.quorum}`, kind: "number" },
   { name: "Due", of: (one) => (one.due_ms ? html`<${Time} ms=${one.due_ms} />` : "–"), kind: "number" },
 ];
@@ -67,23 +67,24 @@ function Decide({ approval, reload }) {
 
 function One({ id }) {
   const { data: approval, error, reload } = useData(`/api/approvals/${id}`, ["approval."]);
-  const run = useData(approval && `/api/runs/${approval.run}`, ["run."]).data;
+  const run = useData(approval?.run ? `/api/runs/${approval.run}` : null, ["run."]).data;
   const now = useNow(1_000);
   if (approval === null) return error ? html`<${Failure} error=${error} retry=${reload} />` : html`<${Skeleton} />`;
   const yes = approval.decisions.filter((one) => one.approved).length;
   return html`<div class="head"><p class="crumb"><a href="#/approvals">Approvals</a></p><h1>${approval.name}</h1><${Status} of=${approval.status} />
       <p class="sub">asked <${Time} ms=${approval.created_ms} /> by run <${Id} of=${approval.run} href="#/runs/${approval.run}" />${approval.due_ms && approval.status === "open"
         ? html` · ${approval.due_ms > now ? `expires in ${span(approval.due_ms - now)}` : "expired"}` : ""}</p></div>
-    <div class="split"><div class="stack">
-        <section class="panel"><header><h2>What is asked</h2></header><div class="body"><${Context} of=${approval.context} /></div></section>
-        ${run && html`<section class="panel"><header><h2>The run that waits</h2><${Status} of=${run.status} /><a class="more" href="#/runs/${run.id}">Open</a></header><div class="body"><${Json} of=${run.input} label="Input of the run" /></div></section>`}
-      </div><div class="stack">
+    <div class="split asked">
+      <section class="panel"><header><h2>What is asked</h2></header><div class="body"><${Context} of=${approval.context} /></div></section>
+      <div class="stack">
         <section class="panel"><header><h2>${approval.status === "open" ? "Your decision" : "Decided"}</h2></header><div class="body">${approval.status === "open" && may("approvals:decide")
           ? html`<${Decide} approval=${approval} reload=${reload} />` : html`<${Status} of=${approval.status} />`}</div></section>
         <section class="panel"><header><h2>Who has decided</h2><span class="more">${yes} of ${approval.quorum}</span></header>${approval.decisions.length === 0
           ? html`<p class="body quiet-text">Nobody yet${approval.roles.length ? `; asked are: ${approval.roles.join(", ")}` : ""}.</p>`
           : html`<ul class="feed">${approval.decisions.map((one) => html`<li key=${one.by + one.time_ms}><${Status} of=${one.approved ? "approved" : "rejected"} /><b>${one.by}</b> ${one.reason || inline(one.values)}<${Time} ms=${one.time_ms} /></li>`)}</ul>`}</section>
-      </div></div>`;
+      </div>
+      ${run && html`<section class="panel"><header><h2>The run that waits</h2><${Status} of=${run.status} /><a class="more" href="#/runs/${run.id}">Open</a></header><div class="body"><${Json} of=${run.input} label="Input of the run" /></div></section>`}
+    </div>`;
 }
 
 export const Approvals = ({ rest, parameters }) => (rest[0] ? html`<${One} id=${rest[0]} />` : html`<${List} parameters=${parameters} />`);

@@ -2,10 +2,12 @@
 
 import { get, query } from "../api.js";
 import { inline } from "../format.js";
-import { Button, Dialog, Empty, Facts, Failure, html, Id, Json, Skeleton, Table, Time, useAction, useData, useState } from "../ui.js";
+import { Button, Dialog, Empty, Facts, Failure, html, Id, Json, notify, Skeleton, Table, Time, useAction, useData, useState } from "../ui.js";
 import { foldsTo, onlyGrew, readCheckpoint } from "../proof.js";
 
 const PAGE = 100;
+const EXPORT_PAGE = 1_000;
+const EXPORT_MAX = 200_000; // a browser holds no more of them well; `wr audit export` writes all
 
 const COLUMNS = [
   { name: "Entry", of: (one) => html`<a href="#/audit/${one.position}">${one.position}</a>`, kind: "number" },
@@ -50,6 +52,27 @@ function Against({ onClose }) {
       ? `The first ${verdict.kept.size} of ${verdict.now.position} entries are those that the checkpoint covered.` : "The log is not what the checkpoint covered."}</p>`}<//>`;
 }
 
+/** Saves what the search finds, or the whole log, as JSON Lines: what `wr audit export` writes. */
+function Export({ filters, head }) {
+  const [save, busy, error] = useAction(async () => {
+    const lines = [];
+    let after = Math.max(Number(filters.after) || 0, head.pruned);
+    while (lines.length < EXPORT_MAX) {
+      const found = await get(query("/api/audit", { ...filters, after, limit: EXPORT_PAGE }));
+      for (const one of found) lines.push(`${JSON.stringify(one)}\n`);
+      if (found.length < EXPORT_PAGE || filters.correlation) break; // of one cause all come at once
+      after = found.at(-1).position;
+    }
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob(lines, { type: "application/jsonl" }));
+    link.download = "audit.jsonl";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    return lines.length;
+  }, (count) => notify(count < EXPORT_MAX ? `${count} entries are saved.` : `The first ${count} entries are saved; \`wr audit export\` writes all.`));
+  return html`<${Button} busy=${busy} onClick=${() => save()}>Export<//><${Failure} error=${error} />`;
+}
+
 function One({ position }) {
   const { data, error } = useData(`/api/audit?after=${Number(position) - 1}&limit=1`);
   const entry = data && (Array.isArray(data) ? data : data.entries)[0];
@@ -76,7 +99,7 @@ export function Audit({ rest, parameters }) {
     location.hash = query("#/audit", draft);
   };
   const field = (name, hint) => html`<label key=${name}>${name}<input value=${draft[name]} placeholder=${hint} onInput=${(event) => setDraft({ ...draft, [name]: event.target.value })} /></label>`;
-  return html`<div class="head"><h1>Audit</h1><div class="actions"><${Button} onClick=${() => setVerifies(true)}>Verify against a checkpoint<//></div>${head && html`<p class="sub">${head.position} entries, root <code>${head.root}</code></p>`}</div>
+  return html`<div class="head"><h1>Audit</h1><div class="actions">${head && html`<${Export} filters=${{ ...filters, after }} head=${head} />`}<${Button} onClick=${() => setVerifies(true)}>Verify against a checkpoint<//></div>${head && html`<p class="sub">${head.position} entries, root <code>${head.root}</code></p>`}</div>
     <form class="filters" onSubmit=${submit}>${field("kind", "run.completed")}${field("actor", "ada")}${field("run", "id")}${field("correlation", "id of an event")}<${Button} type="submit">Search<//></form>
     <${Failure} error=${error} retry=${reload} />
     <section class="panel">${rows === null || rows === undefined ? !error && html`<${Skeleton} rows=${8} />` : rows.length === 0 ? html`<${Empty} title="No entries" />`

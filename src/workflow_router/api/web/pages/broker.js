@@ -10,9 +10,9 @@ const goesTo = (one) => (one.start ? `starts ${one.start}` : one.signal ? `signa
 
 const SUBSCRIPTIONS = [
   { name: "State", of: (one) => html`<${Status} of=${state(one)} />`, kind: "short" },
-  { name: "Subscription", of: (one) => html`<a href="#/broker/${one.name}">${one.name}</a>` },
-  { name: "Topic", of: (one) => one.topic },
-  { name: "Goes to", of: goesTo },
+  { name: "Subscription", of: (one) => html`<a href="#/broker/${one.name}">${one.name}</a>`, kind: "name" },
+  { name: "Topic", of: (one) => one.topic, kind: "name" },
+  { name: "Goes to", of: goesTo, kind: "name" },
   { name: "Lag", of: (one) => number(one.progress.lag), kind: "number" },
   { name: "Oldest", of: (one) => (one.progress.age_ms ? span(one.progress.age_ms) : "–"), kind: "number" },
   { name: "Leased", of: (one) => number(one.progress.leased), kind: "number" },
@@ -21,7 +21,7 @@ const SUBSCRIPTIONS = [
 ];
 
 const TOPICS = [
-  { name: "Topic", of: (one) => html`<a href="#/broker?topic=${one.name}">${one.name}</a>` },
+  { name: "Topic", of: (one) => html`<a href="#/broker?topic=${one.name}">${one.name}</a>`, kind: "name" },
   { name: "Published", of: (one) => exact(one.counts.published ?? 0), kind: "number" },
   { name: "Readers", of: (one) => one.subscriptions.join(", ") || "nobody" },
   { name: "Kept for", of: (one) => (one.rule.keep_s ? span(one.rule.keep_s * 1000) : "ever") },
@@ -30,7 +30,7 @@ const TOPICS = [
 
 const MESSAGES = [
   { name: "Message", of: (one) => html`<${Id} of=${one.message_id ?? one.id} />`, kind: "short" },
-  { name: "Key", of: (one) => one.key ?? "–" },
+  { name: "Key", of: (one) => one.key ?? "–", kind: "name" },
   { name: "Body", of: (one) => html`<code>${inline(one.body, 160)}</code>`, kind: "wide" },
   { name: "Published", of: (one) => html`<${Time} ms=${one.published_ms} />`, kind: "number" },
 ];

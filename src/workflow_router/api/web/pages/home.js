@@ -123,15 +123,13 @@ export function Home() {
       <${Tile} value=${sum(messages, "published")} name="messages published" href="#/broker" />
     </div>
     ${events.accepted === 0 && sum(runs, "completed") === 0 && html`<${Begin} />`}
+    <section class="panel"><header><h2>Needs a person</h2></header>
+      ${wanted.length === 0
+        ? html`<p class="body well">All is well: nobody is waited for, and nothing has failed.</p>`
+        : html`<div class="need">${wanted.map((one) => html`<a key=${one.href + one.tone} href=${one.href}>
+            <${Status} of=${one.tone} /><b>${one.name}</b><span class="why">${one.why}</span>${one.ms && html`<${Time} ms=${one.ms} />`}</a>`)}</div>`}
+    </section>
     ${hour && events.accepted + sum(runs, "completed") > 0 && html`<${LastHour} hour=${hour} />`}
-    <div class="split">
-      <div class="stack"><section class="panel"><header><h2>Needs a person</h2></header>
-        ${wanted.length === 0
-          ? html`<${Empty} title="All is well">Nobody is waited for, and nothing has failed.<//>`
-          : html`<div class="need">${wanted.map((one) => html`<a key=${one.href + one.tone} href=${one.href}>
-              <${Status} of=${one.tone} /><b>${one.name}</b><span class="why">${one.why}</span></a>`)}</div>`}
-      </section>${hour && html`<${Changed} rules=${hour.rules} />`}</div>
-      <${Feed} />
-    </div>
+    <div class="even">${hour && html`<${Changed} rules=${hour.rules} />`}<${Feed} /></div>
   </div>`;
 }

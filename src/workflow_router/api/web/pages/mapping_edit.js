@@ -69,14 +69,15 @@ function Backtest({ rule }) {
       ${one.failed > 0 && html`<p class="notice bad">On ${exact(one.failed)} events it fails.</p>`}`}</div></section>`;
 }
 
-export function Edit({ mapping, onDone }) {
+/** @param last the latest version that was seen: another one that came meanwhile is not written over. */
+export function Edit({ mapping, last, onDone }) {
   const first = JSON.stringify(mapping.rule, null, 2);
   const [text, setText] = useState(first);
   const [share, setShare] = useState(10);
   const verdict = useCheck(text);
   const save = (stage) => call("PUT", `/api/mappings/${mapping.name}`, {
-    rule: { ...verdict.rule, stage, ...(stage === "canary" ? { share: share / 100 } : {}) }, override: mapping.origin === "project",
-    expected: mapping.origin === "project" ? undefined : mapping.version,
+    rule: { ...verdict.rule, stage, ...(stage === "canary" ? { share: share / 100 } : {}) }, override: mapping.origin !== "api",
+    expected: mapping.origin === "project" && last === mapping.version ? undefined : last, // what the project declares has versions of its own
   });
   const [put, busy, error] = useAction(save, (found) => {
     notify(found.stage === "live" ? `${mapping.name} is in force.` : `${mapping.name} is tried as ${found.stage}.`);

@@ -12,10 +12,10 @@ const does = (rule) => ["start", "publish", "signal", "dispatch", "emit"].filter
   || `${(rule.targets || []).length} targets`;
 
 const COLUMNS = [
-  { name: "Mapping", of: (one) => html`<a href="#/mappings/${one.name}">${one.name}</a>` },
+  { name: "Mapping", of: (one) => html`<a href="#/mappings/${one.name}">${one.name}</a>`, kind: "name" },
   { name: "Stage", of: (one) => html`<${Status} of=${one.stage} />`, kind: "short" },
   { name: "Takes", of: (one) => html`<code>${inline(one.rule.on ?? one.rule.filters, 110)}</code>`, kind: "wide" },
-  { name: "Does", of: (one) => does(one.rule) },
+  { name: "Does", of: (one) => does(one.rule), kind: "name" },
   { name: "Version", of: (one) => one.version, kind: "number" },
   { name: "From", of: (one) => one.origin },
 ];
@@ -44,7 +44,7 @@ function Try({ event, onClose }) {
 function Versions({ mapping, reload }) {
   const { data } = useData(`/api/mappings/${mapping.name}/versions`, ["mapping."]);
   const [open, setOpen] = useState(null);
-  const [change, busy, error] = useAction((body) => post(`/api/mappings/${mapping.name}/change`, { override: mapping.origin === "project", ...body }), () => {
+  const [change, busy, error] = useAction((body) => post(`/api/mappings/${mapping.name}/change`, { override: mapping.origin !== "api", ...body }), () => {
     notify("Changed.");
     reload();
   });
@@ -60,7 +60,7 @@ function Versions({ mapping, reload }) {
 
 /** A version that is tried beside the one in force. */
 function Tried({ one, mapping, reload }) {
-  const [change, busy, error] = useAction((body) => post(`/api/mappings/${mapping.name}/change`, { override: mapping.origin === "project", ...body }), reload);
+  const [change, busy, error] = useAction((body) => post(`/api/mappings/${mapping.name}/change`, { override: mapping.origin !== "api", ...body }), reload);
   return html`<div class="notice wait row"><span>Version ${one.version} is tried as <b>${one.stage}</b>${one.rule.share ? ` for ${Math.round(one.rule.share * 100)} % of events` : ""}.</span><span class="grow"></span>
     <${May} do="mappings:write"><${Button} busy=${busy} onClick=${() => change({ action: "stage", stage: "live" })}>Make it live<//>
     <${Button} busy=${busy} onClick=${() => change({ action: "rollback", version: mapping.version })}>Take it back<//><//><${Failure} error=${error} /></div>`;
@@ -68,7 +68,7 @@ function Tried({ one, mapping, reload }) {
 
 function One({ mapping, tried, reload }) {
   const [edits, setEdits] = useState(false);
-  const [change, busy, error] = useAction((action) => post(`/api/mappings/${mapping.name}/change`, { action, override: mapping.origin === "project" }), reload);
+  const [change, busy, error] = useAction((action) => post(`/api/mappings/${mapping.name}/change`, { action, override: mapping.origin !== "api" }), reload);
   const rests = mapping.stage === "disabled" || mapping.rule.disabled;
   const done = () => {
     setEdits(false);
@@ -80,7 +80,7 @@ function One({ mapping, tried, reload }) {
       <p class="sub">version ${mapping.version}, from ${mapping.origin}: ${does(mapping.rule)}</p></div>
     <div class="stack"><${Failure} error=${error} />${mapping.problem && html`<p class="notice bad">${mapping.problem}</p>`}
     ${tried.map((one) => html`<${Tried} key=${one.version} one=${one} mapping=${mapping} reload=${reload} />`)}
-    ${edits ? html`<${Edit} mapping=${mapping} onDone=${done} />`
+    ${edits ? html`<${Edit} mapping=${mapping} last=${Math.max(mapping.version, ...tried.map((one) => one.version))} onDone=${done} />`
       : html`<div class="even"><section class="panel"><header><h2>Rule</h2></header><div class="body"><${Json} of=${mapping.rule} label="Rule" /></div></section><div class="stack"><${Versions} mapping=${mapping} reload=${reload} /></div></div>`}</div>`;
 }
 

@@ -5,10 +5,15 @@ import { get, query } from "../api.js";
 import { money, span } from "../format.js";
 import { Button, Empty, Facts, Failure, html, Id, Json, Skeleton, Status, Tabs, Time, useAction, useData, useEffect, useState } from "../ui.js";
 import { Explained } from "./events.js";
+import { Streams } from "./streams.js";
 
 const LIVE = ["run.", "step.", "dispatch.", "approval.", "message"];
 const PAGES = { event: "events", run: "runs", approval: "approvals", mapping: "mappings" };
 const AUDIT_MAX = 1_000;
+const WRITES = ["run", "step"]; // what may have written logs and tokens
+
+/** The key of a step: its id is its run's, a colon and the key. */
+const keyOf = (node) => node.id.slice(node.id.indexOf(":") + 1);
 
 /** Where a kind of thing is shown in full, and what the API says of it. */
 function doorOf(node) {
@@ -60,7 +65,7 @@ function Values({ node, of }) {
 }
 
 function Step({ node, run }) {
-  const key = node.id.slice(node.id.indexOf(":") + 1);
+  const key = keyOf(node);
   const step = run.steps.find((one) => one.key === key);
   if (!step) return html`<p class="quiet-text">It has no result yet.</p>`;
   return html`<${Facts} of=${{ kind: step.kind, key: step.key, attempts: step.attempts, took: span(step.finished_ms - step.started_ms) }} />
@@ -73,7 +78,7 @@ function Step({ node, run }) {
 function tells(one, node) {
   const told = one.transition;
   if (!told) return false;
-  if (node.kind === "step") return told.run === node.run && told.detail?.key === node.id.slice(node.id.indexOf(":") + 1);
+  if (node.kind === "step") return told.run === node.run && told.detail?.key === keyOf(node);
   if (node.kind === "mapping" || node.kind === "attempt") return told.subject === node.parent;
   return told.subject === node.id || (node.kind === "delivery" && told.subject === node.parent);
 }
@@ -103,9 +108,10 @@ export function NodeDetail({ node, known, empty, children }) {
   const { children: below, key, depth, open, note, correlation, ...plain } = node; // what the picture added is none of the router's
   const of = known ?? data;
   return html`<section class="panel detail"><header><h2>${node.name}</h2><${Status} of=${node.status} /></header>
-    <${Tabs} label="Parts of ${node.name}" value=${part} onChange=${setPart} tabs=${["Values", "About", "Audit", "JSON"]} />
+    <${Tabs} label="Parts of ${node.name}" value=${part} onChange=${setPart} tabs=${["Values", ...(WRITES.includes(node.kind) ? ["Streams"] : []), "About", "Audit", "JSON"]} />
     <div class="body stack">
       ${part === "Values" && html`<${Failure} error=${error} />${door === null && !known ? html`<p class="quiet-text">${node.kind === "message" ? html`The topic has it: <a href="#/broker?topic=${node.name}">${node.name}</a>.` : "There is nothing more of it than the picture shows."}</p>` : !error && html`<${Values} node=${node} of=${of} />`}${children}`}
+      ${part === "Streams" && html`<${Streams} run=${node.kind === "run" ? node.id : node.run} step=${node.kind === "step" ? keyOf(node) : null} />`}
       ${part === "About" && html`<${Facts} of=${{ kind: node.kind, id: html`<${Id} of=${node.id} href=${page && `#/${page}/${node.kind === "mapping" ? node.name.split("@")[0] : (node.approval ?? node.id)}`} />`,
         run: node.run && html`<${Id} of=${node.run} href="#/runs/${node.run}" />`, began: html`<${Time} ms=${node.started_ms} />`, "led to": below?.length || null }} />
         <a href="#/holds?at=${node.kind}&subject=${encodeURIComponent(node.name)}">Make an interceptor of it</a>`}

@@ -8,9 +8,9 @@ import { Button, Dialog, Empty, Facts, Failure, html, Id, Json, may, May, notify
 const CALLS = [
   { name: "Status", of: (one) => html`<${Status} of=${one.status} />`, kind: "short" },
   { name: "Call", of: (one) => html`<${Id} of=${one.id} href="#/routes/${one.route}?dispatch=${one.id}" />`, kind: "short" },
-  { name: "Route", of: (one) => one.route },
-  { name: "Target", of: (one) => one.target ?? "–" },
-  { name: "Asked by", of: (one) => (one.run ? html`<a href="#/runs/${one.run}">${one.caller}</a>` : one.caller ?? "–") },
+  { name: "Route", of: (one) => one.route, kind: "name" },
+  { name: "Target", of: (one) => one.target ?? "–", kind: "name" },
+  { name: "Asked by", of: (one) => (one.run ? html`<a href="#/runs/${one.run}">${one.caller}</a>` : one.caller ?? "–"), kind: "name" },
   { name: "Attempts", of: (one) => one.attempts.length, kind: "number" },
   { name: "Tokens", of: (one) => exact((one.facts?.input_tokens ?? 0) + (one.facts?.output_tokens ?? 0)), kind: "number" },
   { name: "Cost", of: (one) => (one.facts?.cost ? money(one.facts.cost) : "–"), kind: "number" },

@@ -11,7 +11,7 @@ const PAGE = 50;
 
 const COLUMNS = [
   { name: "Status", of: (run) => html`<${Status} of=${run.status} />`, kind: "short" },
-  { name: "Workflow", of: (run) => html`<a href="#/runs/${run.id}">${run.workflow}</a>` },
+  { name: "Workflow", of: (run) => html`<a href="#/runs/${run.id}">${run.workflow}</a>`, kind: "name" },
   { name: "Run", of: (run) => html`<${Id} of=${run.id} />`, kind: "short" },
   { name: "About", of: (run) => html`<span class="quiet-text">${inline(run.error?.message ?? run.error ?? run.waits_for ?? "", 110)}</span>`, kind: "wide" },
   { name: "Took", of: (run) => span(run.updated_ms - run.created_ms), kind: "number" },

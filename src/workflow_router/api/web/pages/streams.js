@@ -50,21 +50,23 @@ function useChunks(run, name) {
   return state;
 }
 
-function Stream({ run, name }) {
+function Stream({ run, name, step }) {
   const { chunks, ended, error } = useChunks(run, name);
   const frame = useRef(null);
-  const text = chunks.map((one) => one.text).join("").slice(-SHOWN);
+  const written = step === null ? chunks : chunks.filter((one) => one.step === step);
+  const text = written.map((one) => one.text).join("").slice(-SHOWN);
   useEffect(() => {
     const one = frame.current;
     if (one && one.scrollHeight - one.scrollTop - one.clientHeight < 80) one.scrollTop = one.scrollHeight;
   }, [text]);
-  return html`<section class="panel"><header><h2>${name}</h2><${Status} of=${ended ?? "running"} /><span class="more quiet-text">${number(chunks.length)} chunks</span></header>
+  return html`<section class="panel"><header><h2>${name}</h2><${Status} of=${ended ?? "running"} /><span class="more quiet-text">${number(written.length)} chunks</span></header>
     <div class="body"><${Failure} error=${error} /><pre class="stream" ref=${frame} tabindex="0" aria-label="Stream ${name}" aria-live="off">${text}${!ended && html`<i class="caret" aria-hidden="true"></i>`}</pre></div></section>`;
 }
 
-export function Streams({ run }) {
+/** The streams of a run; with `step`, only what that step wrote. */
+export function Streams({ run, step = null }) {
   const { data, error } = useData(`/api/runs/${run}/streams`, ["run.", "step.", "stream"], run);
   if (data === null) return html`<${Failure} error=${error} />${!error && html`<${Skeleton} rows=${2} />`}`;
   if (data.length === 0) return html`<section class="panel"><${Empty} title="It has streamed nothing">A workflow writes what it has so far with <code>router.stream(…)</code>.<//></section>`;
-  return html`<div class="stack">${data.map((one) => html`<${Stream} key=${one.name} run=${run} name=${one.name} />`)}</div>`;
+  return html`<div class="stack">${data.map((one) => html`<${Stream} key=${one.name} run=${run} name=${one.name} step=${step} />`)}</div>`;
 }

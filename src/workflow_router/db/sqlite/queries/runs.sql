@@ -71,9 +71,22 @@ SELECT t.run_id, t.step_key, t.due_ms FROM timers AS t JOIN runs AS r ON r.id = 
 -- name: list_runs
 SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes, parent
   FROM runs
- WHERE tenant = :tenant AND (:workflow IS NULL OR workflow = :workflow) AND (:status IS NULL OR status = :status)
-   AND id < :before
- ORDER BY id DESC LIMIT :limit;
+ WHERE tenant = :tenant AND id < :before ORDER BY id DESC LIMIT :limit;
+
+-- name: list_some_runs
+-- The latest of each workflow and status that is wanted, and of these the latest: each look is one into the index.
+WITH RECURSIVE names (name) AS (
+  SELECT coalesce(:workflow, (SELECT min(workflow) FROM runs WHERE tenant = :tenant))
+  UNION ALL
+  SELECT (SELECT min(workflow) FROM runs WHERE tenant = :tenant AND workflow > names.name) FROM names
+   WHERE names.name IS NOT NULL AND :workflow IS NULL
+)
+SELECT r.id, r.workflow, r.version, r.status, r.input, r.output, r.error, r.tenant, r.shard, r.cause, r.correlation, r.created_ms, r.updated_ms, r.wakes, r.parent
+  FROM names CROSS JOIN json_each(:statuses) AS s CROSS JOIN runs AS r
+ WHERE r.id IN (
+    SELECT id FROM runs WHERE tenant = :tenant AND workflow = names.name AND status = s.value AND id < :before
+     ORDER BY id DESC LIMIT :limit)
+ ORDER BY r.id DESC LIMIT :limit;
 
 -- name: run_counts
 SELECT workflow, status, count(*) FROM runs WHERE tenant = :tenant GROUP BY workflow, status;
