@@ -242,6 +242,7 @@ def test_the_keyboard_leads_to_pages_and_to_what_an_id_belongs_to(browser: Brows
         page.keyboard.press("?")
         expect(page.get_by_role("dialog")).to_contain_text("Messages")
         page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_have_count(0)
         page.keyboard.press("/")
         expect(page.get_by_role("dialog").get_by_role("textbox")).to_be_focused()
         page.keyboard.type(the_run(router, "fail"))
