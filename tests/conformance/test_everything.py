@@ -5,12 +5,16 @@ from dataclasses import dataclass
 
 from tests.conformance.conftest import Backend
 from workflow_router import Event, Retry, Router, StepFailed, embed
+from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.utils.codec import from_json
 
 
 @dataclass
 class Cart:
     items: int = 0
+
+
+CAME_TO = ["fast", "flaky", ["a", "b", "c"], "right of left x", "compensated", 3, ["packed", "paid"], None, "key"]
 
 
 class Shop:
@@ -48,7 +52,12 @@ class Shop:
                 await stream.write(chunk)
             return number
 
-        plan = router.graph("plan", left, right)
+        self.work, self.undo, self.write = work, undo, write
+        self.plan = router.graph("plan", left, right)
+        self.everything = self._declare()
+
+    def _declare(self) -> Workflow[..., list[object]]:
+        router, work, undo, write = self.router, self.work, self.undo, self.write
 
         @router.on_update()
         async def add(cart: Cart, item: int) -> int:
@@ -74,7 +83,7 @@ class Shop:
                 await work("flaky"),
                 await router.map(work, ["a", "b", "c"], concurrency=2),
             ]
-            seen.append(await router.run(plan, "x"))
+            seen.append(await router.run(self.plan, "x"))
             try:
                 async with router.saga() as saga:
                     saga.compensate(undo, "one")
@@ -92,7 +101,7 @@ class Shop:
 
         paid = {"workflow": "everything", "name": "paid", "key": "${ event.data.key }", "value": "${ event.data.key }"}
         router.on({"type": ["settled"]}, signal=paid)
-        self.everything = everything
+        return everything
 
 
 def test_a_run_of_everything_comes_to_the_same_over_restarts(lasting_backend: Backend) -> None:
@@ -113,9 +122,7 @@ def test_a_run_of_everything_comes_to_the_same_over_restarts(lasting_backend: Ba
             await runtime.accept(Event(id="3", source="/shop", type="settled", data=b'{"key": "key"}'))
             last = await runtime.engine.ended(run_id)
             assert last.id != run_id
-            assert from_json(last.output or b"") == [
-                "fast", "flaky", ["a", "b", "c"], "right of left x", "compensated", 3, ["packed", "paid"], None, "key",
-            ]  # fmt: skip
+            assert from_json(last.output or b"") == CAME_TO
             assert await shop.router.state_of(last.id) == {"items": 3}
         assert shop.calls == calls  # nothing was done again
         assert shop.undone == ["two", "one"]
