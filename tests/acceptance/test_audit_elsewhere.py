@@ -134,7 +134,12 @@ def test_checkpoints_are_kept_in_a_file_a_topic_and_a_webhook_and_show_a_log_gro
             assert 0 < verify_checkpoint(note, key).size <= size
         verified = wr("audit", "verify", "--checkpoint", kept, "--key", key, url=url)
         assert verified.returncode == 0, verified.stdout + verified.stderr
+        assert verified.stdout.endswith(" says.\n")
         assert "as the checkpoint of" in verified.stdout
+        unchecked = wr("audit", "verify", "--checkpoint", kept, url=url)
+        assert "its signature was not checked" in unchecked.stdout, "anybody could have written that file"
+        said = json.loads(wr("audit", "verify", "--checkpoint", kept, "--json", url=url).stdout)
+        assert said["signature_checked"] is False
     assert vault.refused == 1
     assert len(in_file(kept)) > 1
     # Somebody who can write the whole store cuts off its end: only what was kept elsewhere shows it.

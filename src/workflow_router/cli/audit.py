@@ -166,6 +166,7 @@ def verify(
     """Grow the log's tree anew; exits with 1 where an entry does not fit, and names the first.
 
     Whoever can write the whole store can also grow a new tree. That shows only against a checkpoint kept elsewhere.
+    Without --key its signature is not checked: anybody could have written the file.
     """
     kept = None if kept_file is None else _kept(kept_file, key)
     if store is not None:
@@ -174,6 +175,9 @@ def verify(
         verdict = _of_server(client, kept) if exported is None else _of_export(exported, kept)
     if verdict["intact"]:
         against = "" if kept is None else f", as the checkpoint of {kept.size} says"
+        if kept is not None:
+            verdict = {**verdict, "signature_checked": key is not None}
+            against += "" if key is not None else " (its signature was not checked: give --key)"
         sentence = f"Audit log verified: {verdict['entries']} entries, root {verdict['head']}{against}."
         printer.say(sentence, verdict)
         return

@@ -30,6 +30,8 @@ class _Step:
         self.fetch: Callable[[object], object] = attrgetter(self.name)
 
     def member(self, owner: object) -> object:
+        if type(owner) is dict:  # of what is about to happen, which was never bytes
+            return cast(dict[str, object], owner).get(self.key, UNSET)
         if isinstance(owner, Record):
             return cast(object, getattr(owner, self.name, UNSET))
         return cast(Mapping[str, object], owner).get(self.key, UNSET) if isinstance(owner, Mapping) else UNSET
@@ -82,11 +84,12 @@ class Place:
         """All values at the path; the prefixes at which an array stood are added to `arrays`."""
         owners: Collection[object] = (root,)
         kinds: set[type] = set()
+        quick = isinstance(root, Record)
         for at, step in enumerate(self._steps, 1):
             try:
-                owners = list(map(step.fetch, owners))
+                owners = list(map(step.fetch if quick else step.member, owners))
             except AttributeError:
-                owners = [step.member(owner) for owner in owners]
+                owners = list(map(step.member, owners))
             kinds = set(map(type, owners))
             if not kinds.isdisjoint(ARRAYS):
                 arrays.add(self.path[:at])

@@ -84,6 +84,8 @@ def _look_at_present(
 
 def _one_by_one(level: Level[K], places: tuple[Place, ...], root: object) -> list[object]:
     """Fetch what could not be fetched at once, and remember which places were to blame."""
+    if type(root) is dict:
+        return [place.walk(cast(object, root)) for place in places]
     values: list[object] = []
     to_blame: list[Place] = []
     for place in places:

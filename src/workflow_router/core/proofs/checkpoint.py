@@ -104,7 +104,7 @@ def verify_checkpoint(text: str, verifier: str) -> Checkpoint:
             return checkpoint
     raise InvalidInput(
         f"The checkpoint is not signed by {name}.",
-        remedy="Compare the key with what `wr audit key` says, and the text.",
+        remedy="Compare the key with what `wr audit checkpoint --key` says, and the text.",
     )
 
 
@@ -129,7 +129,7 @@ def _take_key(verifier: str) -> tuple[str, bytes]:
     key = _decoded(encoded)
     public = key[1:]
     if key[:1] != _ED25519 or len(public) != _KEY_BYTES or _key_id(name, public).hex() != key_id:
-        raise InvalidInput("This is no checkpoint key.", remedy="It reads name+id+key; `wr audit key` shows it.")
+        raise InvalidInput("This is no checkpoint key.", remedy="It reads name+id+key; `wr audit checkpoint --key` shows it.")
     return name, public
 
 
