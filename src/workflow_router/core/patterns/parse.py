@@ -77,15 +77,17 @@ class _Parser:
             _refuse("Empty objects are not allowed", where)
         if len(where) > DEPTH_MAX:
             _refuse(f"Nested deeper than {DEPTH_MAX} levels", where)
-        found = [Branch()]
+        members: list[list[Branch]] = []
+        combinations = 1
         for key, value in source.items():
             if not isinstance(key, str):
                 _refuse(f"A field name must be a string, not {key!r}", where)
             options = self._member(self._string(key, where), value, (*where, key), inside=inside)
-            if len(found) * len(options) > COMBINATIONS_MAX:
+            combinations *= len(options)
+            if combinations > COMBINATIONS_MAX:
                 _refuse(f"The alternatives multiply to more than {COMBINATIONS_MAX} combinations", (*where, key))
-            found = [one & option for one, option in product(found, options)]
-        return found
+            members.append(options)
+        return members[0] if len(members) == 1 else list(map(Branch.joined, product(*members)))
 
     def _member(self, key: str, value: object, where: _Where, *, inside: bool) -> list[Branch]:
         if key == "$or" and (inside or _joins(value)):

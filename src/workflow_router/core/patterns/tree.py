@@ -7,7 +7,7 @@ something is *not* there (`exists: false`, `$not`) or speaks of all values (`all
 objects that the rest of the pattern settled on. Refuses JSON syntax and the index.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from workflow_router.core.patterns.operators.operator import Key, Operator, Test
@@ -101,13 +101,22 @@ class Branch:
     def under(self, key: str) -> "Branch":
         """The same, asked of the owner of member `key`."""
         return Branch(
-            tuple(((key, *path), one) for path, one in self.fields),
-            tuple(((key, *path), one) for path, one in self.alls),
-            tuple(((key, *path), one) for path, one in self.nots),
+            tuple([((key, *path), one) for path, one in self.fields]),
+            tuple([((key, *path), one) for path, one in self.alls]),
+            tuple([((key, *path), one) for path, one in self.nots]),
         )
 
     def __and__(self, other: "Branch") -> "Branch":
-        return Branch(self.fields + other.fields, self.alls + other.alls, self.nots + other.nots)
+        return Branch.joined((self, other))
+
+    @classmethod
+    def joined(cls, several: "Sequence[Branch]") -> "Branch":
+        """All of these at once."""
+        return cls(
+            tuple([one for branch in several for one in branch.fields]),
+            tuple([one for branch in several for one in branch.alls]),
+            tuple([one for branch in several for one in branch.nots]),
+        )
 
     @property
     def positive(self) -> bool:
