@@ -123,17 +123,23 @@ async def recover(store: str) -> dict[str, float]:
 
 async def history(folder: str, finished: str, count: str, rounds: str) -> dict[str, float]:
     """Runs per second in a store with so many finished runs, and in a fresh one, alternating."""
-    full: list[float] = []
-    fresh: list[float] = []
+    rates: dict[str, list[float]] = {"full": [], "fresh": []}
+    cpu_ms: dict[str, list[float]] = {"full": [], "fresh": []}
     async with opened(f"sqlite:///{folder}/full.db") as runtime:
         await work.each(int(finished), 1_000, engine(runtime).three)
     for at in range(int(rounds)):
-        for store, found in (("full", full), (f"fresh-{at}", fresh)):
+        for name, store in (("full", "full"), ("fresh", f"fresh-{at}")):
             async with opened(f"sqlite:///{folder}/{store}.db") as runtime:
                 await work.each(500, work.IN_FLIGHT, engine(runtime).three)
-                found.append(int(count) / await work.each(int(count), work.IN_FLIGHT, engine(runtime).three))
-    print(f"with history {[round(one) for one in full]}, without {[round(one) for one in fresh]} runs/s")
-    return {"full_per_s": sorted(full)[len(full) // 2], "fresh_per_s": sorted(fresh)[len(fresh) // 2]}
+                begun_s = time.process_time()
+                rates[name].append(int(count) / await work.each(int(count), work.IN_FLIGHT, engine(runtime).three))
+                cpu_ms[name].append((time.process_time() - begun_s) / int(count) * 1000)
+    told = {name: [round(one) for one in found] for name, found in rates.items()}
+    print(f"with history {told['full']}, without {told['fresh']} runs/s")
+    return {
+        **{f"{name}_per_s": sorted(found)[len(found) // 2] for name, found in rates.items()},
+        **{f"{name}_cpu_ms_per_run": sorted(found)[len(found) // 2] for name, found in cpu_ms.items()},
+    }
 
 
 async def share(store: str, processes: str, count: str) -> dict[str, float]:

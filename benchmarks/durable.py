@@ -1,7 +1,8 @@
 """Durable execution against its peers: runs of three steps, fan-outs, one run at a time; long runs, recovery, history.
 
-`python -m benchmarks.durable [--quick]`. Every engine is a process of its own with a fresh store on the same disk, and
-all of them take turns. Before that, each is run once under `strace`, which counts how often it has the disk sync.
+`python -m benchmarks.durable [--quick] [--only NAMES]`. Every engine is a process of its own with a fresh store on the
+same disk, and all of them take turns. Before that, each is run once under `strace`, which counts how often it has the
+disk sync.
 Peers that are not installed are skipped; docs/benchmarks.md says how to install them.
 """
 
@@ -17,20 +18,21 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import _harness as harness
 from benchmarks._durable_ours import HELD, ROWS_PER_RUN, WARMING
+from benchmarks._durable_sharing import several_processes, show_sharing
 from benchmarks._durable_work import Sizes
 from tests.fixtures.postgres import PostgresServer, running_postgres
 from workflow_router.utils.clock import SystemClock
 from workflow_router.utils.ids import Ids
 
 FLOOR_ROWS, FLOOR_COMMITS = 1_000, 60
-PROCESSES, SHARED_RUNS = (1, 2, 3), 6_000
+SHARED_RUNS = 6_000
 AIMS = {
     "w1_vs_dbos_sqlite": "≥ 50",
     "w1_vs_dbos_postgres": "≥ 30",
@@ -279,19 +281,16 @@ def ratios(found: dict[str, list[harness.Measured]]) -> dict[str, float]:
         "w1_vs_temporal_dev": ("ours, SQLite", "Temporal dev server"),
     }
     told = {key: against(*pair, "runs_per_s") for key, pair in rates.items() if set(pair) <= set(found)}
-    if "DBOS, SQLite" in found:
+    if {"ours, SQLite", "DBOS, SQLite"} <= set(found):
         told["latency_vs_dbos_sqlite"] = against("ours, SQLite", "DBOS, SQLite", "single_p50_ms")
-    rows = [
-        {"rows": one["runs_per_s"] * ROWS_PER_RUN / floor["rows_per_s"]}
-        for one, floor in zip(found["ours, SQLite"], found["floor"], strict=True)
-    ]
-    return {
-        **told,
-        "fan100_ms": harness.median(found["ours, SQLite"], "fan100_ms"),
-        "rows_vs_commit_floor": harness.median(rows, "rows"),
-        "step_us_10k_vs_1k": harness.median(found["long runs"], "step_us_10k_vs_1k"),
-        "recover_1000_s": harness.median(found["recovery"], "recover_1000_s"),
-    }
+    if {"ours, SQLite", "floor"} <= set(found):
+        rows = [
+            {"rows": one["runs_per_s"] * ROWS_PER_RUN / floor["rows_per_s"]}
+            for one, floor in zip(found["ours, SQLite"], found["floor"], strict=True)
+        ]
+        told["rows_vs_commit_floor"] = harness.median(rows, "rows")
+    alone = {"fan100_ms": "ours, SQLite", "step_us_10k_vs_1k": "long runs", "recover_1000_s": "recovery"}
+    return told | {key: harness.median(found[name], key) for key, name in alone.items() if name in found}
 
 
 def show(found: dict[str, list[harness.Measured]], syncs: dict[str, float], told: dict[str, float]) -> None:
@@ -315,79 +314,59 @@ def show(found: dict[str, list[harness.Measured]], syncs: dict[str, float], told
         print(f"| `{key}` | {value:g} | {AIMS[key]} |")
 
 
-def sharing(bench: Bench) -> dict[str, harness.Contestant]:
-    """One, two and three processes on PostgreSQL."""
-    return {f"{number} on PostgreSQL": (lambda number=number: bench.processes(number)) for number in PROCESSES}
+async def main(quick: bool, only: list[str]) -> None:
+    """Measure, and print; `only` has parts of the names of what is to be measured."""
 
+    def wanted(name: str) -> bool:
+        return not only or any(part in name.lower() for part in only)
 
-def show_sharing(found: dict[str, list[harness.Measured]]) -> dict[str, float]:
-    """Print what more processes add on this machine and who uses its cores; returns the rates to that of one."""
-    one, *_ = names = [f"{number} on PostgreSQL" for number in PROCESSES]
-    keys = ("runs_per_s", "cpu_ms_per_run", "postgres_cpu_ms_per_run", "cores_used", "postgres_share")
-    print("\n| processes | W1 runs/s | CPU ms per run: ours | PostgreSQL | cores used | of it PostgreSQL |")
-    print("|---|---|---|---|---|---|")
-    for name in names:
-        rate, ours, theirs, cores, share = (harness.median(found[name], key) for key in keys)
-        print(f"| {name} | {rate:,.0f} | {ours:.2f} | {theirs:.2f} | {cores:.2f} of {os.cpu_count()} | {share:.0%} |")
-    return {
-        f"{name} vs 1": harness.median(
-            [
-                {"more": some["runs_per_s"] / alone["runs_per_s"]}
-                for some, alone in zip(found[name], found[one], strict=True)
-            ],
-            "more",
-        )
-        for name in names[1:]
-    }
-
-
-async def only_sharing(quick: bool) -> None:
-    """Measure what more processes add, and print."""
-    with tempfile.TemporaryDirectory(prefix="wr-bench-") as folder, running_postgres() as postgres:
-        rounds = 2 if quick else harness.ROUNDS
-        found = await harness.interleave(sharing(Bench(Path(folder), postgres)), rounds)
-    ratios = show_sharing(found)
-    ours = {name: {key: harness.median(several, key) for key in several[0]} for name, several in found.items()}
-    print(json.dumps({"benchmark": "durable-processes", "ours": ours, "ratios": ratios}))
-
-
-async def main(quick: bool) -> None:
-    """Measure, and print."""
     rounds, finished = (harness.QUICK_ROUNDS, 50_000) if quick else (harness.ROUNDS, 1_000_000)
-    taking_part = dict(installed())
+    taking_part = {name: contestant for name, contestant in installed() if wanted(name)}
     with tempfile.TemporaryDirectory(prefix="wr-bench-") as folder, server() as postgres:
         bench = Bench(Path(folder), postgres)
-        syncs: dict[str, float] = {}
-        if shutil.which("strace") is None:
-            print("Syncs are not counted: strace is not installed.")
-        else:
-            for name, contestant in taking_part.items():
-                syncs[name] = await bench.syncs_per_run(contestant)
-                print(f"{name} syncs the disk {syncs[name]:g} times for a run of three steps, one at a time")
-                assert syncs[name] >= 1, f"{name} does not make its steps durable"
-        work: dict[str, Callable[[], Awaitable[harness.Measured]]] = {
+        syncs = await count_syncs(bench, taking_part)
+        work: dict[str, harness.Contestant] = {
             name: (lambda contestant=contestant: bench.give(contestant, contestant.sizes))
             for name, contestant in taking_part.items()
         }
         work |= {"floor": bench.floor, "recovery": bench.recover, "long runs": bench.long_runs}
-        found = await harness.interleave(work, rounds)
-        shared = await harness.interleave(sharing(bench) if postgres is not None else {}, rounds)
-        past = await bench.history(finished, rounds)
+        found = await harness.interleave({name: one for name, one in work.items() if wanted(name)}, rounds)
+        several = several_processes(bench.processes) if postgres is not None and wanted("processes") else {}
+        shared = await harness.interleave(several, rounds)
+        past: harness.Measured = await bench.history(finished, rounds) if wanted("history") else {}
     told = ratios(found)
-    told["history_1e6_drop"] = harness.significant(past["history_1e6_drop"])
+    if past:
+        told["history_1e6_drop"] = harness.significant(past["history_1e6_drop"])
     show(found, syncs, told)
     if shared:
         told |= show_sharing(shared)
         found |= shared
     medians = {name: {key: harness.median(found[name], key) for key in found[name][0]} for name in found}
     peers = {name: medians.pop(name) for name in taking_part if not name.startswith("ours")}
-    ours = {**medians, "history": {"finished_runs": finished, **past}}
+    ours = {**medians, "history": {"finished_runs": finished, **past}} if past else medians
     print(json.dumps({"benchmark": "durable", "ours": ours, "peers": peers, "syncs": syncs, "ratios": told}))
+
+
+async def count_syncs(bench: Bench, taking_part: dict[str, Contestant]) -> dict[str, float]:
+    """How often each has the disk sync; one that never does may not take part."""
+    if shutil.which("strace") is None:
+        print("Syncs are not counted: strace is not installed.")
+        return {}
+    syncs: dict[str, float] = {}
+    for name, contestant in taking_part.items():
+        syncs[name] = await bench.syncs_per_run(contestant)
+        print(f"{name} syncs the disk {syncs[name]:g} times for a run of three steps, one at a time")
+        assert syncs[name] >= 1, f"{name} does not make its steps durable"
+    return syncs
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a history of 50,000 finished runs, and fewer rounds")
-    parser.add_argument("--processes", action="store_true", help="only what more processes on one PostgreSQL add")
+    parser.add_argument(
+        "--only",
+        default="",
+        help="parts of names, with commas: engines, floor, recovery, long, processes, history",
+    )
     given = parser.parse_args()
-    asyncio.run(only_sharing(given.quick) if given.processes else main(given.quick))
+    asyncio.run(main(given.quick, [part.strip() for part in given.only.lower().split(",") if part.strip()]))

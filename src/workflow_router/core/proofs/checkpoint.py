@@ -129,7 +129,9 @@ def _take_key(verifier: str) -> tuple[str, bytes]:
     key = _decoded(encoded)
     public = key[1:]
     if key[:1] != _ED25519 or len(public) != _KEY_BYTES or _key_id(name, public).hex() != key_id:
-        raise InvalidInput("This is no checkpoint key.", remedy="It reads name+id+key; `wr audit checkpoint --key` shows it.")
+        raise InvalidInput(
+            "This is no checkpoint key.", remedy="It reads name+id+key; `wr audit checkpoint --key` shows it."
+        )
     return name, public
 
 
