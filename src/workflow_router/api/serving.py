@@ -5,7 +5,6 @@ Refuses to know what it serves. A second signal does not wait any longer.
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket
 from collections.abc import Awaitable, Callable
@@ -16,6 +15,7 @@ import uvicorn
 from workflow_router.api.asgi import Message, Receive, Send
 from workflow_router.api.guarded import Guarded
 from workflow_router.api.websocket import FRAME_MAX_BYTES, PING_S
+from workflow_router.core.collecting import settle
 from workflow_router.core.errors import Conflict
 
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
@@ -23,9 +23,6 @@ Drain = Callable[[], Awaitable[None]]
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 CALLERS_S = 10
-# Hardly anything here is part of a cycle, so the collector need not look after every few requests: it took 7 % of the
-# CPU time of the gateway.
-COLLECT = (20_000, 50, 50)
 OPERATIONS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -68,7 +65,7 @@ async def until_stopped(on_ready: Callable[[], None], drain: Drain) -> None:
     for number in STOPS:
         loop.add_signal_handler(number, stopped.set)
     on_ready()
-    gc.freeze()
+    settle()
     await stopped.wait()
     await _drained(asyncio.ensure_future(drain()))
 
@@ -127,8 +124,7 @@ async def serve_http(
     if server.started:
         host, port = listener.getsockname()[:2]
         on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        gc.freeze()  # modules and configuration stay, so the collector need not walk them again and again
-        gc.set_threshold(*COLLECT)
+        settle()
     await serving
     for one in draining:
         await _drained(one)

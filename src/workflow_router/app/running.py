@@ -15,6 +15,7 @@ from workflow_router.app.logs import SCRUBBER
 from workflow_router.app.modules import join_workflows
 from workflow_router.core.classification.classifier import Classifier
 from workflow_router.core.classify import classifier_mappings, classifying
+from workflow_router.core.collecting import settled
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
 from workflow_router.core.dispatch_route.inside import Functions, Transports
 from workflow_router.core.dispatch_route.model import Route
@@ -251,4 +252,5 @@ async def embed(*routers: Router, store: str = "sqlite://", **parts: Any) -> Asy
         ```
     """
     async with run(routers, store=store, **parts) as runtime:
-        yield runtime
+        with settled():
+            yield runtime
