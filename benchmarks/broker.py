@@ -233,13 +233,18 @@ def table(rounds: Mapping[str, Sequence[harness.Measured]]) -> None:
         print(f"| {name} | {' | '.join(cells)} |")
 
 
+def is_installed(one: Contestant) -> bool:
+    """Whether its package is there, and its server where that comes from elsewhere."""
+    return importlib.util.find_spec(one.needs) is not None and (one.store != "rabbitmq" or RABBITMQ.exists())
+
+
 async def main(quick: bool, only: str) -> None:
     """Play all that are installed, in turns."""
     playing: dict[str, Contestant] = {}
     for name, one in CONTESTANTS.items():
         if only and not any(part in name for part in only.split(",")):
             continue
-        if importlib.util.find_spec(one.needs) is None or (one.store == "rabbitmq" and not RABBITMQ.exists()):
+        if not is_installed(one):
             print(f"{name} is not installed and is skipped.")
             continue
         playing[name] = one
