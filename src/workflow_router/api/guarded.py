@@ -9,6 +9,8 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from workflow_router.api.gathered import Gathered
+
 HEAD_MAX_BYTES = 64 * 1024  # of a head, and of all that comes between two pieces of a body: extensions, trailers
 HEADERS_MAX = 256
 HEAD_S = 20.0  # from its first byte, or from the connection's beginning, until its last
@@ -45,7 +47,7 @@ class Guarded(HttpToolsProtocol):
         self._look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]  as the server has it
-        super().connection_made(transport)
+        super().connection_made(Gathered(transport, self.loop))
         self._head_s = self.loop.time()
         self._look = self.loop.call_later(min(HEAD_S, IDLE_S), self._looked)
 
