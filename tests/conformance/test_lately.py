@@ -94,6 +94,31 @@ def test_how_long_calls_took_and_what_they_cost_is_told_by_target(backend: Backe
     backend.run(scenario)
 
 
+def test_an_attempt_that_failed_counts_where_it_failed_whoever_answered_after_it(backend: Backend) -> None:
+    tries = b"""[
+        {"target": "broken", "status": null, "error": "connect: refused",
+         "started_ms": 1, "first_byte_ms": null, "total_ms": 2.4},
+        {"target": "primary", "status": 200, "error": null,
+         "started_ms": 3, "first_byte_ms": 8, "total_ms": 9}
+    ]"""
+
+    async def scenario(store: SqlStore) -> None:
+        now = backend.clock.ms
+        record = msgspec.structs.replace(
+            dispatch(1, status=DispatchStatus.SUCCEEDED, attempts=tries),
+            id=f"{id_at(now)}7000-8000-000000000001",
+            created_ms=now,
+            finished_ms=now + 12,
+        )
+        await store.commit(lambda tx: tx.dispatches.finish(record))
+        found = await LastHour(store, backend.clock, id_at).look()
+        broken, primary = found.targets
+        assert (broken.target, broken.failed, broken.took.count, broken.took.p50_ms) == ("broken", 1, 1, 2)
+        assert (primary.target, primary.failed, primary.took.count, primary.took.p50_ms) == ("primary", 0, 1, 12)
+
+    backend.run(scenario)
+
+
 @pytest.mark.parametrize(("times", "ranks"), [([7], (7, 7, 7)), ([1, 2], (1, 2, 2)), ([3, 1, 2], (2, 3, 3))])
 def test_a_spread_names_times_that_were(times: list[int], ranks: tuple[int, int, int]) -> None:
     found = spread(times)

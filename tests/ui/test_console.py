@@ -33,7 +33,7 @@ def test_a_newcomer_finds_why_a_run_waits_and_decides(browser: Browser, router: 
         looked_at(page, "approval")
         page.get_by_role("button", name="Approve").click()
         expect(page.get_by_text("refund is approved.")).to_be_visible()
-        page.get_by_role("link", name="Open", exact=True).click()
+        page.get_by_role("link", name="Open the run").click()
         expect(page.locator(".head .status")).to_have_text("completed")
         page.get_by_role("button", name="answers").click()
         looked_at(page, "run")
@@ -124,7 +124,7 @@ def test_a_breakpoint_holds_until_it_is_released_with_another_value(browser: Bro
     with opened(browser) as page:
         page.goto(f"{router}/#/holds")
         page.get_by_role("button", name="New interceptor").click()
-        page.get_by_role("textbox", name="name", exact=True).fill("slowly")
+        page.get_by_role("textbox", name="Name", exact=True).fill("slowly")
         page.get_by_role("textbox", name="subject").fill("tread")
         page.get_by_role("button", name="Put in force").click()
         expect(page.get_by_text("slowly is in force.")).to_be_visible()

@@ -49,7 +49,7 @@ def test_a_newcomer_finds_why_a_pull_request_waits_approves_it_and_sees_the_run_
         page.get_by_label("Your name").fill("a newcomer")
         page.get_by_text("Approve", exact=True).click()
         expect(page.get_by_text("risky-pull-request is approved.")).to_be_visible()
-        page.get_by_text("Open", exact=True).click()
+        page.get_by_text("Open the run", exact=True).click()
         expect(page.get_by_text("completed").first).to_be_visible()
         expect(page.get_by_text("review_pull_request").first).to_be_visible()
     try:

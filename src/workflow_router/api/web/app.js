@@ -2,39 +2,13 @@
 
 import { connection, listen, start } from "./live.js";
 import { signIn, signOut, waysToSignIn } from "./api.js";
+import { useHere } from "./here.js";
+import { Icon } from "./icons.js";
 import { Keys } from "./keys.js";
 import { learn, signedIn } from "./me.js";
 import { Asking, Button, html, may, Notices, useData, useEffect, useMe, useState } from "./ui.js";
-import { render } from "./vendor/preact-htm.js";
+import { render, useErrorBoundary } from "./vendor/preact-htm.js";
 import { NotFound, PAGES } from "./pages.js";
-
-const ICONS = {
-  home: "M3 11 12 4l9 7M5 10v10h14V10", events: "M13 2 4 14h7l-1 8 9-12h-7z", mappings: "M4 6h6l4 6h6M4 18h6l4-6",
-  runs: "M6 4v16l14-8z", routes: "M5 19V9a4 4 0 0 1 4-4h10m-4-4 4 4-4 4M5 19h14m-4-4 4 4-4 4", broker: "M4 5h16v14H4zM4 9l8 5 8-5",
-  approvals: "M9 12l2 2 4-5M12 3l8 3v6c0 5-3.5 8-8 9-4.500-1-8-4-8-9V6z", audit: "M7 3h10v18H7zM10 8h4M10 12h4M10 16h2", hold: "M8 5v14M16 5v14", trace: "M5 4v16M5 8h6a3 3 0 0 1 3 3v0a3 3 0 0 0 3 3h3M5 16h5",
-};
-
-const Icon = ({ of }) => html`<svg viewBox="0 0 24 24" aria-hidden="true"><path d=${ICONS[of]} /></svg>`;
-
-/** The page of `location.hash`: `#/runs/ID?tab=x` is page `runs`, `["ID"]`, `{tab: "x"}`. */
-function here() {
-  const [path, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const [name, ...rest] = path.split("/").map(decodeURIComponent);
-  return { name: name || "home", rest, parameters: Object.fromEntries(new URLSearchParams(search)) };
-}
-
-function useHere() {
-  const [found, setFound] = useState(here());
-  useEffect(() => {
-    const follow = () => {
-      setFound(here());
-      scrollTo(0, 0);
-    };
-    addEventListener("hashchange", follow);
-    return () => removeEventListener("hashchange", follow);
-  }, []);
-  return found;
-}
 
 function useConnection() {
   const [state, setState] = useState(connection.state);
@@ -112,6 +86,12 @@ function Side({ page, asking }) {
     </div></aside>`;
 }
 
+/** A page that cannot be drawn says so, and the others go on. */
+function Guarded({ children }) {
+  const [error, again] = useErrorBoundary((one) => reportError(one));
+  return error ? html`<div class="head"><h1>This page cannot be shown</h1></div><p class="notice bad" role="alert"><b>${error.message}</b> What it shows is in the API, too. <button type="button" class="link" onClick=${again}>Try again</button></p>` : children;
+}
+
 function App() {
   const { name, rest, parameters } = useHere();
   const [asks, setAsks] = useState(false);
@@ -145,7 +125,7 @@ function App() {
   return html`<div class="frame" key=${session}>
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the page</a>
     <${Side} page=${name} asking=${leave} />
-    <main id="main" tabindex="-1"><${Page} key=${[name, ...rest].join("/")} rest=${rest} parameters=${parameters} /></main>
+    <main id="main" tabindex="-1"><${Guarded} key=${[name, ...rest].join("/")}><${Page} rest=${rest} parameters=${parameters} /><//></main>
     <${Notices} /><${Asking} /><${Keys} />
   </div>`;
 }

@@ -23,8 +23,11 @@ export function defaults(schema) {
   return values;
 }
 
+/** A name as a person would write it above a field. */
+const titled = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " ");
+
 function Field({ name, property, required, value, onChange }) {
-  const title = property.title && property.title !== name ? property.title : name.replaceAll("_", " ");
+  const title = property.title && property.title !== name ? property.title : titled(name);
   const shared = { id: `field-${name}`, required, "aria-describedby": property.description ? `about-${name}` : undefined };
   const about = property.description && html`<small id="about-${name}">${property.description}</small>`;
   const text = (event) => onChange(event.target.value);

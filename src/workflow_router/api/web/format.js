@@ -34,6 +34,23 @@ export function span(ms) {
 /** The part of an id that tells it from others made at the same time. */
 export const short = (id) => (id.length > 20 ? `…${id.slice(-8)}` : id);
 
+/** What is said of something, as names and values rather than as JSON. */
+export function told(detail) {
+  if (detail === null || typeof detail !== "object" || Array.isArray(detail)) return inline(detail ?? "", 400);
+  return Object.entries(detail).map(([name, value]) => `${name.replaceAll("_", " ")} ${inline(value, 120)}`).join(" · ");
+}
+
+const WINDOWS = { 60: "minute", 3600: "hour", 86400: "day", 604800: "week" };
+
+/** The window of a limit in words: "fixed 86400s" is per day. */
+export function within(window) {
+  if (window === "total") return "in all";
+  const [, kind, s] = /^(\w+) (\d+)s$/.exec(window) ?? [];
+  if (!s) return `per ${window}`;
+  const words = `per ${WINDOWS[s] ?? span(Number(s) * 1000)}`;
+  return kind === "fixed" ? words : `${words}, ${kind}`;
+}
+
 /** One line of a JSON value. */
 export function inline(value, length = 120) {
   const text = typeof value === "string" ? value : JSON.stringify(value) ?? "";

@@ -1,15 +1,16 @@
 // Owns the picture of a tree as a graph: a box for each thing, a line from what caused it, from left to right. Only boxes in
 // sight are drawn, and many children of one kind fold into a box that opens. Refuses to know what the things are.
 
+import { Kind } from "./icons.js";
 import { Empty, html, useMemo, useRef, useState } from "./ui.js";
-import { LETTERS, toneOf } from "./waterfall.js";
+import { kindOf, toneOf } from "./waterfall.js";
 
-const WIDE = 164;
+const WIDE = 157;
 const HIGH = 44;
-const GAP_X = 24;
+const GAP_X = 20;
 const GAP_Y = 10;
 const MANY = 12; // of one parent and kind are shown before they fold
-const EDGE = 24;
+const EDGE = 16;
 
 /** Children that are too many fold into one box of their kind, unless it was opened. */
 function folded(node, opened) {
@@ -61,7 +62,7 @@ export function Graph({ roots, chosen, onChoose, empty }) {
       })}</svg>
       ${boxes.filter((one) => within(one.y)).map(({ node, x, y }) => html`<button type="button" key=${node.id} class="node ${node.folds ? "folded" : toneOf(node)}" aria-pressed=${node.id === chosen}
         style=${{ left: `${x + EDGE}px`, top: `${y + EDGE}px` }} onClick=${() => choose(node)}>
-        <span class="kind" title=${node.kind} aria-hidden="true">${LETTERS[node.kind] || node.kind[0].toUpperCase()}</span><span class="visually-hidden">${node.kind}</span>
+        <${Kind} of=${kindOf(node)} /><span class="visually-hidden">${node.kind}</span>
         <span class="words"><b title=${node.name}>${node.name}</b><em>${node.status || "open them"}</em></span></button>`)}
     </div></div>`;
 }

@@ -14,12 +14,12 @@ import { Empty, html } from "./ui.js";
 
 export const PAGES = [
   { name: "home", needs: "state:read", title: "Home", icon: "home", show: Home },
-  { name: "approvals", needs: "approvals:read", title: "Approvals", icon: "approvals", show: Approvals },
-  { name: "events", needs: "events:read", title: "Events", icon: "events", show: Events },
-  { name: "mappings", needs: "mappings:read", title: "Mappings", icon: "mappings", show: Mappings },
-  { name: "runs", needs: "runs:read", title: "Runs", icon: "runs", show: Runs },
-  { name: "routes", needs: "routes:read", title: "Routes", icon: "routes", show: Routes },
-  { name: "broker", needs: "broker:read", title: "Messages", icon: "broker", show: Broker },
+  { name: "approvals", needs: "approvals:read", title: "Approvals", icon: "approval", show: Approvals },
+  { name: "events", needs: "events:read", title: "Events", icon: "event", show: Events },
+  { name: "mappings", needs: "mappings:read", title: "Mappings", icon: "mapping", show: Mappings },
+  { name: "runs", needs: "runs:read", title: "Runs", icon: "run", show: Runs },
+  { name: "routes", needs: "routes:read", title: "Routes", icon: "dispatch", show: Routes },
+  { name: "broker", needs: "broker:read", title: "Messages", icon: "message", show: Broker },
   { name: "holds", needs: "interceptors:read", title: "Interceptors", icon: "hold", show: Holds },
   { name: "trace", needs: "state:read", title: "Trace", icon: "trace", show: Trace },
   { name: "audit", needs: "audit:read", title: "Audit", icon: "audit", show: Audit },

@@ -11,13 +11,17 @@ export { html, useCallback, useEffect, useRef, useState };
 export { may };
 export { useMemo } from "./vendor/preact-htm.js";
 
+/** Whether two paths are the same door, asked for other things. */
+const sameDoor = (one, other) => one !== null && other !== null && one.split("?")[0] === other.split("?")[0];
+
 const FRESH_MS = 300; // transitions come in bursts; a page asks again once for all of them
 const CALM_MS = 5_000; // while they do not end, it asks ever less often, down to once in this time
 
 /**
  * The JSON at a path, asked for again when a transition comes whose kind begins with one of `kinds`; with `run`, only when
  * it may be one of that run.
- * @returns {{data, error, reload}} `data` is what came last, also while it is asked for again.
+ * @returns {{data, error, reload}} `data` is what came last, also while it is asked for again, or for with other parameters:
+ * a list that is filtered does not vanish first.
  */
 export function useData(path, kinds = [], run = null) {
   const [state, setState] = useState({ path: null, data: null, error: null });
@@ -35,7 +39,8 @@ export function useData(path, kinds = [], run = null) {
   }, [path]);
   useEffect(() => void reload(), [reload]);
   useFresh(kinds, reload, run);
-  return { ...(state.path === path ? state : { data: null, error: null }), reload };
+  if (state.path === path) return { ...state, reload };
+  return { data: sameDoor(state.path, path) ? state.data : null, error: null, reload };
 }
 
 const concerns = (digest, kinds, run) =>
@@ -102,7 +107,7 @@ const TONES = {
 };
 
 /** A status: a mark and the word, never colour alone. */
-export const Status = ({ of }) => html`<span class="status ${TONES[of] || "quiet"}"><i aria-hidden="true"></i>${of}</span>`;
+export const Status = ({ of, word = of }) => html`<span class="status ${TONES[of] || "quiet"}"><i aria-hidden="true"></i>${word}</span>`;
 
 /** A time, as an age; the whole of it on hover. */
 export function Time({ ms }) {
@@ -208,10 +213,15 @@ export function Tabs({ value, onChange, tabs, label }) {
 /** A dialog over the page; Escape and a click beside it close it, and focus goes back. */
 export function Dialog({ title, onClose, children }) {
   const dialog = useRef(null);
-  useEffect(() => dialog.current.showModal(), []);
+  useEffect(() => {
+    dialog.current.showModal();
+    if (dialog.current.querySelector("[autofocus]")) return;
+    const field = matchMedia("(pointer: fine)").matches && dialog.current.querySelector("form :is(input, select, textarea)"); // a phone's keyboard comes when it is asked for
+    (field || dialog.current.querySelector("h2")).focus();
+  }, []);
   return html`<dialog ref=${dialog} aria-labelledby="dialog-title" onClose=${onClose}
       onClick=${(event) => event.target === dialog.current && dialog.current.close()}>
-    <div class="sheet"><header><h2 id="dialog-title">${title}</h2>
+    <div class="sheet"><header><h2 id="dialog-title" tabindex="-1">${title}</h2>
       <button type="button" class="close" aria-label="Close" onClick=${() => dialog.current.close()}>×</button></header>${children}</div></dialog>`;
 }
 

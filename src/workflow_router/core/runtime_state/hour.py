@@ -59,7 +59,10 @@ class Minute(msgspec.Struct, kw_only=True):
 
 
 class TargetHour(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the latest calls of a route to a target. `cost` is in billionths of a dollar."""
+    """What became of the latest calls of a route to a target, and of failed attempts at it before another one answered.
+
+    `cost` is in billionths of a dollar.
+    """
 
     route: str
     target: str | None
@@ -232,15 +235,48 @@ def _hour(
     )
 
 
+class _Try(msgspec.Struct, frozen=True):
+    """What is read of an attempt of a call."""
+
+    target: str
+    error: str | None = None
+    status: int | None = None
+    total_ms: float | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.error is not None or (self.status or 0) >= 500
+
+
+_tries = msgspec.json.Decoder(list[_Try])
+
+
+class _Sum(msgspec.Struct):
+    """What is summed up of a target."""
+
+    times: list[int] = msgspec.field(default_factory=list[int])
+    failed: int = 0
+    cost: int = 0
+
+
 def _targets(calls: Sequence[EndedCall]) -> list[TargetHour]:
-    by_target: dict[tuple[str, str | None], list[EndedCall]] = {}
+    """What became of the calls by target; an attempt that failed counts where it failed, whoever answered after it."""
+    sums: dict[tuple[str, str | None], _Sum] = {}
     for one in calls:
-        by_target.setdefault((one.route, one.target), []).append(one)
+        of_target = sums.setdefault((one.route, one.target), _Sum())
+        of_target.times.append(one.finished_ms - one.created_ms)
+        of_target.failed += one.status != "succeeded"
+        of_target.cost += one.cost
+        for attempt in _tries.decode(one.attempts)[:-1] if one.attempts else ():
+            if attempt.failed:
+                before = sums.setdefault((one.route, attempt.target), _Sum())
+                before.times.append(round(attempt.total_ms or 0))
+                before.failed += 1
     found: list[TargetHour] = []
-    for (route, target), of_target in sorted(by_target.items(), key=lambda pair: (pair[0][0], pair[0][1] or "")):
-        took = spread([one.finished_ms - one.created_ms for one in of_target])
-        failed = sum(one.status != "succeeded" for one in of_target)
+    for (route, target), of_target in sorted(sums.items(), key=lambda pair: (pair[0][0], pair[0][1] or "")):
+        took = spread(of_target.times)
         if took is not None:
-            cost = sum(one.cost for one in of_target)
-            found.append(TargetHour(route=route, target=target, failed=failed, cost=cost, took=took))
+            found.append(
+                TargetHour(route=route, target=target, failed=of_target.failed, cost=of_target.cost, took=took)
+            )
     return found

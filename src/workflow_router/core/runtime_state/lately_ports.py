@@ -17,7 +17,10 @@ class MinuteCount(msgspec.Struct, frozen=True):
 
 
 class EndedCall(msgspec.Struct, frozen=True):
-    """A call that has ended; `cost` in billionths of a dollar, 0 where it is not known."""
+    """A call that has ended; `cost` in billionths of a dollar, 0 where it is not known.
+
+    `attempts` is the JSON of all its attempts where there was more than one.
+    """
 
     route: str
     target: str | None
@@ -25,6 +28,7 @@ class EndedCall(msgspec.Struct, frozen=True):
     created_ms: int
     finished_ms: int
     cost: int
+    attempts: str | None = None
 
 
 class EndedRun(msgspec.Struct, frozen=True):

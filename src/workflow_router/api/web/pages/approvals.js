@@ -57,8 +57,8 @@ function Decide({ approval, reload }) {
   const toggle = (role) => setRoles(roles.includes(role) ? roles.filter((one) => one !== role) : [...roles, role]);
   return html`<form onSubmit=${submit}>
     ${!signedIn() && html`<label>Your name<input required maxlength="200" autocomplete="username" value=${by} onInput=${(event) => setBy(event.target.value)} /></label>`}
-    ${approval.roles.length > 0 && html`<fieldset class="choices"><legend class="visually-hidden">You decide as</legend>${approval.roles.map((one) => html`<button key=${one} type="button"
-      aria-pressed=${roles.includes(one)} onClick=${() => toggle(one)}>as ${one}</button>`)}</fieldset>`}
+    ${approval.roles.length > 0 && html`<fieldset class="choices"><legend>You decide as</legend>${approval.roles.map((one) => html`<button key=${one} type="button"
+      aria-pressed=${roles.includes(one)} onClick=${() => toggle(one)}>${one}</button>`)}</fieldset>`}
     ${Object.keys(objectOf(approval.form).properties || {}).length > 0 && html`<${Fields} schema=${approval.form} values=${values} onChange=${setValues} />`}
     <label>Reason <small>kept with the decision</small><textarea rows="2" maxlength="2000" value=${reason} onInput=${(event) => setReason(event.target.value)}></textarea></label>
     <${Failure} error=${error} />
@@ -83,7 +83,8 @@ function One({ id }) {
           ? html`<p class="body quiet-text">Nobody yet${approval.roles.length ? `; asked are: ${approval.roles.join(", ")}` : ""}.</p>`
           : html`<ul class="feed">${approval.decisions.map((one) => html`<li key=${one.by + one.time_ms}><${Status} of=${one.approved ? "approved" : "rejected"} /><b>${one.by}</b> ${one.reason || inline(one.values)}<${Time} ms=${one.time_ms} /></li>`)}</ul>`}</section>
       </div>
-      ${run && html`<section class="panel"><header><h2>The run that waits</h2><${Status} of=${run.status} /><a class="more" href="#/runs/${run.id}">Open</a></header><div class="body"><${Json} of=${run.input} label="Input of the run" /></div></section>`}
+      ${run && html`<section class="panel"><header><h2>${run.status === "waiting" ? "The run that waits" : "The run that asked"}</h2><${Status} of=${run.status} /><a class="more" href="#/runs/${run.id}">Open the run</a></header><div class="body stack">
+        ${run.error && html`<p class="notice bad">${run.error.message ?? inline(run.error, 400)}</p>`}<${Json} of=${run.output ?? run.input} label=${run.output === null ? "Input of the run" : "Output of the run"} /></div></section>`}
     </div>`;
 }
 

@@ -1,7 +1,7 @@
 // Owns the audit log: search, all entries of one cause, one entry's proof, checked here in the browser.
 
 import { get, query } from "../api.js";
-import { inline } from "../format.js";
+import { exact, told } from "../format.js";
 import { Button, Dialog, Empty, Facts, Failure, html, Id, Json, notify, Skeleton, Table, Time, useAction, useData, useState } from "../ui.js";
 import { foldsTo, onlyGrew, readCheckpoint } from "../proof.js";
 
@@ -10,11 +10,11 @@ const EXPORT_PAGE = 1_000;
 const EXPORT_MAX = 200_000; // a browser holds no more of them well; `wr audit export` writes all
 
 const COLUMNS = [
-  { name: "Entry", of: (one) => html`<a href="#/audit/${one.position}">${one.position}</a>`, kind: "number" },
+  { name: "Entry", of: (one) => html`<a href="#/audit/${one.position}">${one.position}</a>`, kind: "short" },
   { name: "What", of: (one) => one.transition?.kind ?? html`<span class="quiet-text">redacted</span>` },
   { name: "Of", of: (one) => one.transition && html`<${Id} of=${one.transition.subject} href=${one.transition.run ? `#/runs/${one.transition.run}` : null} />` },
   { name: "Who", of: (one) => one.transition?.actor ?? "–" },
-  { name: "Details", of: (one) => html`<span class="quiet-text">${inline(one.transition?.detail ?? "", 130)}</span>`, kind: "wide" },
+  { name: "Details", of: (one) => html`<span class="quiet-text" title=${told(one.transition?.detail)}>${told(one.transition?.detail)}</span>`, kind: "line" },
   { name: "When", of: (one) => html`<${Time} ms=${one.time_ms} />`, kind: "number" },
 ];
 
@@ -98,11 +98,11 @@ export function Audit({ rest, parameters }) {
     event.preventDefault();
     location.hash = query("#/audit", draft);
   };
-  const field = (name, hint) => html`<label key=${name}>${name}<input value=${draft[name]} placeholder=${hint} onInput=${(event) => setDraft({ ...draft, [name]: event.target.value })} /></label>`;
-  return html`<div class="head"><h1>Audit</h1><div class="actions">${head && html`<${Export} filters=${{ ...filters, after }} head=${head} />`}<${Button} onClick=${() => setVerifies(true)}>Verify against a checkpoint<//></div>${head && html`<p class="sub">${head.position} entries, root <code>${head.root}</code></p>`}</div>
+  const field = (name, hint) => html`<label key=${name} class=${name === "run" || name === "correlation" ? "grow" : ""}>${name[0].toUpperCase() + name.slice(1)}<input value=${draft[name]} placeholder=${hint} onInput=${(event) => setDraft({ ...draft, [name]: event.target.value })} /></label>`;
+  return html`<div class="head"><h1>Audit</h1><div class="actions">${searched && html`<a class="button" href="#/audit">Show all</a>`}${head && html`<${Export} filters=${{ ...filters, after }} head=${head} />`}<${Button} onClick=${() => setVerifies(true)}>Verify against a checkpoint<//></div>${head && html`<p class="sub">${exact(head.position)} entries, root <code>${head.root}</code></p>`}</div>
     <form class="filters" onSubmit=${submit}>${field("kind", "run.completed")}${field("actor", "ada")}${field("run", "id")}${field("correlation", "id of an event")}<${Button} type="submit">Search<//></form>
     <${Failure} error=${error} retry=${reload} />
-    <section class="panel">${rows === null || rows === undefined ? !error && html`<${Skeleton} rows=${8} />` : rows.length === 0 ? html`<${Empty} title="No entries" />`
+    <section class="panel">${rows === null || rows === undefined ? !error && html`<${Skeleton} rows=${8} />` : rows.length === 0 ? html`<${Empty} title="No entries">${searched ? "None fits the search." : "Whatever happens is written here, and can be proved."}<//>`
       : html`<${Table} label="Audit entries" columns=${COLUMNS} rows=${searched ? rows : [...rows].reverse()} keyOf=${(one) => one.position} hrefOf=${(one) => `#/audit/${one.position}`} />`}</section>
     ${searched && rows?.length === PAGE && html`<a href=${query("#/audit", { ...filters, after: rows.at(-1).position })}>Later →</a>`}
     ${verifies && html`<${Against} onClose=${() => setVerifies(false)} />`}`;

@@ -3,13 +3,15 @@
 import { post } from "../api.js";
 import { JsonField, useJson } from "../form.js";
 import { exact, inline, number, span } from "../format.js";
+import { keep } from "../here.js";
 import { Button, Dialog, Empty, Facts, Failure, html, Id, Json, May, notify, Skeleton, Status, Table, Tabs, Time, useAction, useData, useState } from "../ui.js";
 
 const state = (one) => (one.stuck ? "stuck" : one.progress.dead > 0 ? "dead" : one.progress.lag > 0 ? "pending" : "ready");
+const WORDS = { dead: "dead letters", pending: "messages wait" };
 const goesTo = (one) => (one.start ? `starts ${one.start}` : one.signal ? `signals ${one.signal}` : one.route ? `calls ${one.route}` : one.handler ? `handler ${one.handler}` : "is pulled");
 
 const SUBSCRIPTIONS = [
-  { name: "State", of: (one) => html`<${Status} of=${state(one)} />`, kind: "short" },
+  { name: "State", of: (one) => html`<${Status} of=${state(one)} word=${WORDS[state(one)]} />`, kind: "short" },
   { name: "Subscription", of: (one) => html`<a href="#/broker/${one.name}">${one.name}</a>`, kind: "name" },
   { name: "Topic", of: (one) => one.topic, kind: "name" },
   { name: "Goes to", of: goesTo, kind: "name" },
@@ -38,7 +40,7 @@ const MESSAGES = [
 function Messages({ path, label }) {
   const { data, error } = useData(path, ["message", "delivery."]);
   const rows = Array.isArray(data) ? data : data?.messages;
-  return html`<${Failure} error=${error} />${rows && (rows.length === 0 ? html`<${Empty} title="None" />` : html`<${Table} label=${label} columns=${MESSAGES} rows=${rows} keyOf=${(one) => one.message_id ?? one.id} />`)}`;
+  return html`<${Failure} error=${error} />${rows && (rows.length === 0 ? html`<${Empty} title="Nothing here">Messages appear as they are published.<//>` : html`<${Table} label=${label} columns=${MESSAGES} rows=${rows} keyOf=${(one) => one.message_id ?? one.id} />`)}`;
 }
 
 /** A dead letter in full: what failed when; sent again as it is, or with another body as a new message. */
@@ -99,16 +101,18 @@ function Seek({ name, onClose }) {
     <${Failure} error=${error} /><div class="row"><${Button} type="submit" kind=${to === "now" ? "danger" : "primary"} busy=${busy}>Move<//></div></form><//>`;
 }
 
+const PARTS = ["What comes next", "Dead letters", "About"];
+
 function One({ name, parameters }) {
   const { data, error, reload } = useData("/api/subscriptions", ["message", "delivery.", "subscription."]);
-  const [tab, setTab] = useState(parameters.tab ?? "What comes next");
+  const tab = PARTS.includes(parameters.tab) ? parameters.tab : PARTS[0];
   const [moves, setMoves] = useState(false);
   const one = data?.find((other) => other.name === name);
   if (!one) return data ? html`<${Empty} title="There is no subscription ${name}"><a href="#/broker">All</a><//>` : html`<${Skeleton} />`;
-  return html`<div class="head"><p class="crumb"><a href="#/broker">Messages</a> / ${one.topic}</p><h1>${name}</h1><${Status} of=${state(one)} />
+  return html`<div class="head"><p class="crumb"><a href="#/broker">Messages</a> / ${one.topic}</p><h1>${name}</h1><${Status} of=${state(one)} word=${WORDS[state(one)]} />
       <div class="actions"><${May} do="broker:write"><${Button} onClick=${() => setMoves(true)}>Move…<//><//></div><p class="sub">${goesTo(one)}</p></div>
     <div class="stack"><${Failure} error=${error} /><div class="tiles">${[["lag", "messages wait"], ["leased", "leased"], ["dead", "dead letters"], ["acknowledged", "taken"]].map(([field, words]) => html`<div key=${field} class="tile ${field === "dead" && one.progress.dead ? "bad" : ""}"><b>${number(one.progress[field])}</b><span>${words}</span></div>`)}</div>
-      <${Tabs} label="Parts of the subscription" value=${tab} onChange=${setTab} tabs=${["What comes next", "Dead letters", "About"]} />
+      <${Tabs} label="Parts of the subscription" value=${tab} onChange=${(chosen) => keep({ tab: chosen === PARTS[0] ? "" : chosen })} tabs=${PARTS} />
       <section class="panel">${tab === "What comes next" && html`<${Messages} label="What comes next" path=${`/api/subscriptions/${name}/messages?limit=50`} />`}
         ${tab === "Dead letters" && html`<${Dead} name=${name} onDone=${reload} />`}
         ${tab === "About" && html`<div class="body"><${Facts} of=${{ topic: one.topic, "goes to": goesTo(one), filter: one.filter && html`<${Json} of=${one.filter} />`, "deliveries at most": one.max_deliveries, lease: span(one.lease_ms), "on failure": one.on_failure }} /></div>`}</section></div>
@@ -123,5 +127,5 @@ export function Broker({ rest, parameters }) {
     ${topics.data === null ? html`<${Skeleton} />` : topics.data.length === 0 ? html`<section class="panel"><${Empty} title="No topics">Declare them in router.yaml under topics.<//></section>` : html`
       <section class="panel"><header><h2>Subscriptions</h2></header><${Table} label="Subscriptions" columns=${SUBSCRIPTIONS} rows=${subscriptions.data || []} keyOf=${(one) => one.name} hrefOf=${(one) => `#/broker/${one.name}`} /></section>
       <section class="panel"><header><h2>Topics</h2></header><${Table} label="Topics" columns=${TOPICS} rows=${topics.data} keyOf=${(one) => one.name} /></section>`}
-    ${parameters.topic && html`<section class="panel"><header><h2>Messages of ${parameters.topic}</h2></header><${Messages} key=${parameters.topic} label="Messages" path=${`/api/topics/${parameters.topic}/messages?limit=50`} /></section>`}</div>`;
+    ${parameters.topic && html`<section class="panel"><header><h2>Messages of ${parameters.topic}</h2><a class="more" href="#/broker">Close</a></header><${Messages} key=${parameters.topic} label="Messages" path=${`/api/topics/${parameters.topic}/messages?limit=50`} /></section>`}</div>`;
 }

@@ -7,20 +7,21 @@ import { Copy, Empty, Failure, html, Id, may, Skeleton, Status, Time, useData, u
 
 const LATEST = 14;
 
-/** What needs a person now, gathered from what the API lists: `{what, name, why, href, tone}`. */
+/** What needs a person now, gathered from what the API lists: `{tone, what, name, why, href, ms}`, where `what` is the word for its tone, if that is another. */
 function needs({ approvals, holds, faulted, suspended, subscriptions, routes, limits }) {
   return [
-    ...(approvals || []).map((one) => ({ tone: "open", name: one.name, why: gist(one.context), href: `#/approvals/${one.id}`, ms: one.created_ms })),
+    ...(approvals || []).map((one) => ({ tone: "open", what: "approval", name: one.name, why: gist(one.context), href: `#/approvals/${one.id}`, ms: one.created_ms })),
     ...(holds || []).map((one) => ({ tone: "held", name: one.subject, why: `${one.at}, held by ${one.interceptor}`, href: `#/holds/${one.id}`, ms: one.created_ms })),
     ...(suspended?.runs || []).map((one) => ({ tone: "suspended", name: one.workflow, why: inline(one.error?.message ?? one.error ?? "", 160), href: `#/runs/${one.id}`, ms: one.updated_ms })),
     ...(faulted?.runs || []).map((one) => ({ tone: "faulted", name: one.workflow, why: inline(one.error?.message ?? one.error ?? "", 160), href: `#/runs/${one.id}`, ms: one.updated_ms })),
-    ...(subscriptions || []).filter((one) => one.progress.dead > 0 || one.stuck).map((one) => ({
-      tone: one.stuck ? "stuck" : "dead", name: one.name, why: one.stuck ? "messages wait and nobody takes them" : `${exact(one.progress.dead)} dead letters`, href: `#/broker/${one.name}${one.stuck ? "" : "?tab=Dead+letters"}`,
+    ...(subscriptions || []).filter((one) => one.progress.dead > 0).map((one) => ({
+      tone: "dead", what: "dead letters", name: one.name, why: one.progress.dead === 1 ? "1 message failed too often" : `${exact(one.progress.dead)} messages failed too often`, href: `#/broker/${one.name}?tab=Dead+letters`,
     })),
+    ...(subscriptions || []).filter((one) => one.stuck).map((one) => ({ tone: "stuck", name: one.name, why: "messages wait and nobody takes them", href: `#/broker/${one.name}` })),
     ...(routes || []).flatMap((route) => route.targets.filter((one) => !one.ready).map((one) => ({
-      tone: "failed", name: `${route.name} → ${one.name}`, why: one.reason, href: `#/routes/${route.name}`,
+      tone: "failed", what: "not healthy", name: `${route.name} → ${one.name}`, why: one.reason, href: `#/routes/${route.name}`,
     }))),
-    ...(limits || []).filter((one) => one.counters.some((counter) => counter.used >= one.amount)).map((one) => ({ tone: "spent", name: one.name, why: "nothing is left of it", href: "#/routes" })),
+    ...(limits || []).filter((one) => one.counters.some((counter) => counter.used >= one.amount)).map((one) => ({ tone: "spent", what: "limit spent", name: one.name, why: "nothing is left of it", href: "#/routes" })),
   ];
 }
 
@@ -49,14 +50,14 @@ function LastHour({ hour }) {
     <section class="panel"><div class="body"><${Chart} label=${calls || !runs ? "Calls took" : "Runs took"} points=${minutes} lines=${times} sum=${(one) => (took ? span(took[one.field]) : "–")} say=${span} /></div></section></div>`;
 }
 
-const RULES = { mapping: "mappings", route: "routes", interceptor: "holds", topic: "broker", subscription: "broker" };
+const RULES = { mapping: "mappings/", route: "routes/", interceptor: "holds?interceptor=", topic: "broker?topic=", subscription: "broker/" };
 
 /** What was changed about the rules, and by whom. */
 function Changed({ rules }) {
   if (rules.length === 0) return null;
   const page = (one) => RULES[one.kind.split(".")[0]];
   return html`<section class="panel"><header><h2>Changed lately</h2></header><ul class="feed">${rules.slice(0, 8).map((one) => html`<li key=${one.position}>
-    <span>${one.kind.replace(".", " ")}</span> <a href=${page(one) && !one.kind.endsWith("deleted") ? `#/${page(one)}/${one.subject}` : `#/audit/${one.position}`}>${one.subject}</a>
+    <span>${one.kind.replace(".", " ").replaceAll("_", " ")}</span> <a href=${page(one) && !one.kind.endsWith("deleted") ? `#/${page(one)}${encodeURIComponent(one.subject)}` : `#/audit/${one.position}`}>${one.subject}</a>
     <span class="quiet-text">${one.actor ? `by ${one.actor}` : ""}</span><${Time} ms=${one.time_ms} /></li>`)}</ul></section>`;
 }
 
@@ -114,20 +115,20 @@ export function Home() {
   const wanted = needs(found);
   return html`<div class="head"><h1>Home</h1></div><div class="stack">
     <div class="tiles">
-      <${Tile} value=${found.approvals?.length || 0} name="wait for a person" href="#/approvals" tone="wait" />
+      <${Tile} value=${found.approvals?.length || 0} name="open approvals" href="#/approvals" tone="wait" />
       <${Tile} value=${sum(runs, "running") + sum(runs, "waiting") + sum(runs, "pending")} name="runs under way" href="#/runs?status=running" />
-      <${Tile} value=${sum(runs, "faulted") + sum(runs, "suspended")} name="runs failed or held" href="#/runs?status=faulted" tone="bad" />
+      <${Tile} value=${sum(runs, "faulted") + sum(runs, "suspended")} name="runs in trouble" href=${sum(runs, "faulted") ? "#/runs?status=faulted" : "#/runs?status=suspended"} tone="bad" />
       <${Tile} value=${sum(runs, "completed")} name="runs completed" href="#/runs?status=completed" />
       <${Tile} value=${events.accepted} name="events accepted" href="#/events" />
       <${Tile} value=${sum(dispatches, "succeeded")} name="calls answered" href="#/routes" />
-      <${Tile} value=${sum(messages, "published")} name="messages published" href="#/broker" />
+      <${Tile} value=${sum(messages, "published")} name="messages sent" href="#/broker" />
     </div>
     ${events.accepted === 0 && sum(runs, "completed") === 0 && html`<${Begin} />`}
     <section class="panel"><header><h2>Needs a person</h2></header>
       ${wanted.length === 0
         ? html`<p class="body well">All is well: nobody is waited for, and nothing has failed.</p>`
         : html`<div class="need">${wanted.map((one) => html`<a key=${one.href + one.tone} href=${one.href}>
-            <${Status} of=${one.tone} /><b>${one.name}</b><span class="why">${one.why}</span>${one.ms && html`<${Time} ms=${one.ms} />`}</a>`)}</div>`}
+            <${Status} of=${one.tone} word=${one.what} /><b>${one.name}</b><span class="why">${one.why}</span>${one.ms && html`<${Time} ms=${one.ms} />`}</a>`)}</div>`}
     </section>
     ${hour && events.accepted + sum(runs, "completed") > 0 && html`<${LastHour} hour=${hour} />`}
     <div class="even">${hour && html`<${Changed} rules=${hour.rules} />`}<${Feed} /></div>

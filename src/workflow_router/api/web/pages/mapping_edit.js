@@ -69,8 +69,11 @@ function Backtest({ rule }) {
       ${one.failed > 0 && html`<p class="notice bad">On ${exact(one.failed)} events it fails.</p>`}`}</div></section>`;
 }
 
-/** @param last the latest version that was seen: another one that came meanwhile is not written over. */
-export function Edit({ mapping, last, onDone }) {
+/**
+ * @param onLeave what is done where nothing was published.
+ * @param last the latest version that was seen: another one that came meanwhile is not written over.
+ */
+export function Edit({ mapping, last, onDone, onLeave = onDone }) {
   const first = JSON.stringify(mapping.rule, null, 2);
   const [text, setText] = useState(first);
   const [share, setShare] = useState(10);
@@ -87,7 +90,7 @@ export function Edit({ mapping, last, onDone }) {
   return html`<div class="split even-split"><section class="panel"><header><h2>Draft</h2>${verdict.problem === null && verdict.rule && html`<span class="more"><${Status} of="well formed" /></span>`}</header><div class="body stack">
       <label>Rule <small>as in router.yaml, as JSON</small><textarea class="tall" rows="20" spellcheck=${false} aria-invalid=${verdict.problem !== null} value=${text} onInput=${(event) => setText(event.target.value)}></textarea></label>
       ${verdict.problem ? html`<p class="notice bad" role="alert">${verdict.problem}</p>` : html`<p class="notice good" role="status">It is well formed.</p>`}<${Failure} error=${error} />
-      <div class="row end"><${Button} onClick=${onDone}>Leave it as it is<//><span class="grow"></span>
+      <div class="row end"><${Button} onClick=${onLeave}>${mapping.version === 0 ? "Leave it" : "Leave it as it is"}<//><span class="grow"></span>
         <${Button} disabled=${!verdict.rule} busy=${busy} onClick=${() => put("shadow")}>Publish as shadow<//>
         <label class="inline"><span class="visually-hidden">Share of events, percent</span><input class="percent" type="number" min="1" max="100" value=${share} onInput=${(event) => setShare(Number(event.target.value))} />%</label>
         <${Button} disabled=${!verdict.rule || !(share > 0 && share <= 100)} busy=${busy} onClick=${() => put("canary")}>Publish as canary<//>

@@ -4,7 +4,8 @@ import { get, post } from "../api.js";
 import { Coverage } from "../coverage.js";
 import { JsonField, useJson } from "../form.js";
 import { inline } from "../format.js";
-import { Button, Dialog, Empty, Failure, html, Json, May, notify, Skeleton, Status, Table, Tabs, Time, useAction, useData, useEffect, useState } from "../ui.js";
+import { keep } from "../here.js";
+import { Button, Dialog, Empty, Failure, html, Json, may, May, notify, Skeleton, Status, Table, Tabs, Time, useAction, useData, useEffect, useState } from "../ui.js";
 import { Explained } from "./events.js";
 import { Difference, difference, Edit, EXAMPLE } from "./mapping_edit.js";
 
@@ -66,6 +67,27 @@ function Tried({ one, mapping, reload }) {
     <${Button} busy=${busy} onClick=${() => change({ action: "rollback", version: mapping.version })}>Take it back<//><//><${Failure} error=${error} /></div>`;
 }
 
+/** A new mapping: a name first, then its rule as any other is changed. */
+function New({ onClose }) {
+  const workflows = useData(may("runs:read") ? "/api/workflows" : null).data;
+  const [name, setName] = useState(null);
+  const [text, setText] = useState("");
+  const submit = (event) => {
+    event.preventDefault();
+    setName(text.trim());
+  };
+  const done = () => {
+    onClose();
+    location.hash = `#/mappings/${encodeURIComponent(name)}`;
+  };
+  if (name !== null) {
+    const rule = { name, on: { type: ["com.example.hello"] }, start: workflows?.[0]?.name ?? "workflow", input: "${ event.data }" };
+    return html`<div class="head"><p class="crumb"><a href="#/mappings">Mappings</a></p><h1>${name}</h1><${Status} of="pending" word="new" /></div><${Edit} mapping=${{ name, rule, origin: "api", version: 0 }} last=${undefined} onDone=${done} onLeave=${onClose} />`;
+  }
+  return html`<${Dialog} title="New mapping" onClose=${onClose}><form onSubmit=${submit}><label>Name <small>such as big-orders</small><input required maxlength="200" pattern="[A-Za-z0-9][A-Za-z0-9._\-]*" value=${text} onInput=${(event) => setText(event.target.value)} /></label>
+    <div class="row"><${Button} type="submit" kind="primary">Write its rule<//></div></form><//>`;
+}
+
 function One({ mapping, tried, reload }) {
   const [edits, setEdits] = useState(false);
   const [change, busy, error] = useAction((action) => post(`/api/mappings/${mapping.name}/change`, { action, override: mapping.origin !== "api" }), reload);
@@ -96,17 +118,21 @@ function Lint() {
     : html`<ul class="feed">${data.findings.map((one) => html`<li><b>${one.mapping ?? ""}</b> ${one.message ?? inline(one, 400)}</li>`)}</ul>`}</section>`;
 }
 
+const VIEWS = ["In force", "What leads to what", "Lint"];
+
 export function Mappings({ rest, parameters }) {
   const { data, error, reload } = useData("/api/mappings", ["mapping."]);
-  const [tab, setTab] = useState("In force");
+  const tab = VIEWS.includes(parameters.view) ? parameters.view : VIEWS[0];
   const [tries, setTries] = useState(parameters.try !== undefined);
+  const [makes, setMakes] = useState(false);
   const named = (data || []).filter((other) => other.name === rest[0]);
   const one = named.find((other) => !["shadow", "canary"].includes(other.stage)) ?? named[0];
   if (rest[0] && data !== null) return one ? html`<${One} mapping=${one} tried=${named.filter((other) => other !== one)} reload=${reload} />` : html`<${Empty} title="There is no mapping ${rest[0]}"><a href="#/mappings">All mappings</a><//>`;
-  return html`<div class="head"><h1>Mappings</h1><div class="actions"><${Button} kind="primary" onClick=${() => setTries(true)}>Try an event<//></div></div><${Failure} error=${error} retry=${reload} />
-    <div class="stack"><${Tabs} label="Views of mappings" value=${tab} onChange=${setTab} tabs=${["In force", "What leads to what", "Lint"]} />
-    ${tab === "In force" && html`<section class="panel">${data === null ? !error && html`<${Skeleton} />` : data.length === 0 ? html`<${Empty} title="No mappings">Declare them in router.yaml, or with wr mappings put.<//>`
+  if (makes) return html`<${New} onClose=${() => setMakes(false)} />`;
+  return html`<div class="head"><h1>Mappings</h1><div class="actions"><${Button} onClick=${() => setTries(true)}>Try an event<//><${May} do="mappings:write"><${Button} kind="primary" onClick=${() => setMakes(true)}>New mapping<//><//></div></div><${Failure} error=${error} retry=${reload} />
+    <div class="stack"><${Tabs} label="Views of mappings" value=${tab} onChange=${(chosen) => keep({ view: chosen === VIEWS[0] ? "" : chosen })} tabs=${VIEWS} />
+    ${tab === "In force" && html`<section class="panel">${data === null ? !error && html`<${Skeleton} />` : data.length === 0 ? html`<${Empty} title="No mappings">Write one here, declare them in router.yaml, or use wr mappings put.<//>`
       : html`<${Table} label="Mappings" columns=${COLUMNS} rows=${data} keyOf=${(other) => `${other.name}@${other.version}`} hrefOf=${(other) => `#/mappings/${other.name}`} />`}</section>`}
     ${tab === "What leads to what" && html`<${Map} />`}${tab === "Lint" && html`<${Lint} />`}</div>
-    ${tries && html`<${Try} event=${parameters.try} onClose=${() => setTries(false)} />`}`;
+    ${tries && html`<${Try} event=${parameters.try} onClose=${() => { setTries(false); keep({ try: "" }); }} />`}`;
 }

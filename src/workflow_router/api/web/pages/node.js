@@ -103,16 +103,17 @@ export function NodeDetail({ node, known, empty, children }) {
   const door = node && !known ? doorOf(node) : null;
   const { data, error } = useData(door, LIVE, node?.run ?? null);
   useEffect(() => setPart("Values"), [node?.kind]);
-  if (!node) return html`<section class="panel"><${Empty} title="Choose a line">${empty}<//></section>`;
+  if (!node) return html`<section class="panel"><${Empty} title="Choose one to see more of it">${empty}<//></section>`;
   const page = PAGES[node.kind];
+  const full = page && `#/${page}/${node.kind === "mapping" ? node.name.split("@")[0] : (node.approval ?? node.id)}`;
   const { children: below, key, depth, open, note, correlation, ...plain } = node; // what the picture added is none of the router's
   const of = known ?? data;
-  return html`<section class="panel detail"><header><h2>${node.name}</h2><${Status} of=${node.status} /></header>
+  return html`<section class="panel detail"><header><h2>${node.name}</h2><${Status} of=${node.status} />${page && html`<a class="more" href=${full}>Open the ${node.kind}</a>`}</header>
     <${Tabs} label="Parts of ${node.name}" value=${part} onChange=${setPart} tabs=${["Values", ...(WRITES.includes(node.kind) ? ["Streams"] : []), "About", "Audit", "JSON"]} />
     <div class="body stack">
       ${part === "Values" && html`<${Failure} error=${error} />${door === null && !known ? html`<p class="quiet-text">${node.kind === "message" ? html`The topic has it: <a href="#/broker?topic=${node.name}">${node.name}</a>.` : "There is nothing more of it than the picture shows."}</p>` : !error && html`<${Values} node=${node} of=${of} />`}${children}`}
       ${part === "Streams" && html`<${Streams} run=${node.kind === "run" ? node.id : node.run} step=${node.kind === "step" ? keyOf(node) : null} />`}
-      ${part === "About" && html`<${Facts} of=${{ kind: node.kind, id: html`<${Id} of=${node.id} href=${page && `#/${page}/${node.kind === "mapping" ? node.name.split("@")[0] : (node.approval ?? node.id)}`} />`,
+      ${part === "About" && html`<${Facts} of=${{ kind: node.kind, id: html`<${Id} of=${node.id} href=${full} />`,
         run: node.run && html`<${Id} of=${node.run} href="#/runs/${node.run}" />`, began: html`<${Time} ms=${node.started_ms} />`, "led to": below?.length || null }} />
         <a href="#/holds?at=${node.kind}&subject=${encodeURIComponent(node.name)}">Make an interceptor of it</a>`}
       ${part === "Audit" && html`<${Audit} node=${node} />`}

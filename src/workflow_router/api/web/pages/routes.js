@@ -2,14 +2,12 @@
 
 import { call, post, query } from "../api.js";
 import { JsonField, useJson } from "../form.js";
-import { exact, money, number, span } from "../format.js";
+import { exact, money, number, span, within } from "../format.js";
 import { Button, Dialog, Empty, Facts, Failure, html, Id, Json, may, May, notify, Skeleton, Status, Table, Time, useAction, useData, useState } from "../ui.js";
 
 const CALLS = [
   { name: "Status", of: (one) => html`<${Status} of=${one.status} />`, kind: "short" },
-  { name: "Call", of: (one) => html`<${Id} of=${one.id} href="#/routes/${one.route}?dispatch=${one.id}" />`, kind: "short" },
-  { name: "Route", of: (one) => one.route, kind: "name" },
-  { name: "Target", of: (one) => one.target ?? "–", kind: "name" },
+  { name: "Call", of: (one) => html`<a href="#/routes/${one.route}?dispatch=${one.id}" title=${one.id}>${one.route} → ${one.target ?? "none"}</a>`, kind: "name" },
   { name: "Asked by", of: (one) => (one.run ? html`<a href="#/runs/${one.run}">${one.caller}</a>` : one.caller ?? "–"), kind: "name" },
   { name: "Attempts", of: (one) => one.attempts.length, kind: "number" },
   { name: "Tokens", of: (one) => exact((one.facts?.input_tokens ?? 0) + (one.facts?.output_tokens ?? 0)), kind: "number" },
@@ -21,14 +19,14 @@ const CALLS = [
 const took = (rank) => (one) => (one.hour ? span(one.hour.took[rank]) : "–");
 
 const TARGETS = [
-  { name: "Target", of: (one) => html`<b>${one.name}</b> <span class="quiet-text">${one.model ?? one.url ?? one.kind}</span>` },
-  { name: "Health", of: (one) => html`<${Status} of=${one.ready ? "ready" : "failed"} /> ${one.reason}${one.ready_in_s ? `, again in ${span(one.ready_in_s * 1000)}` : ""}` },
+  { name: "Target", of: (one) => html`<span class="health"><b>${one.name}</b><small>${one.model ?? one.url ?? one.kind}</small></span>` },
+  { name: "Health", of: (one) => html`<span class="health"><${Status} of=${one.ready ? "ready" : "failed"} word=${one.ready ? "ready" : one.reason.startsWith("breaker") ? "breaker open" : "not ready"} />${one.reason && html`<small>${one.reason}${one.ready_in_s ? `, again in ${span(one.ready_in_s * 1000)}` : ""}</small>`}</span>`, kind: "wide" },
   { name: "In flight", of: (one) => `${one.in_flight}${one.limit === null ? "" : ` of ${one.limit}`}${one.waiting ? `, ${one.waiting} wait` : ""}`, kind: "number" },
   { name: "Calls", of: (one) => exact(one.hour?.took.count ?? 0), kind: "number" },
   { name: "Failed", of: (one) => (one.hour?.failed ? html`<span class="bad-text">${exact(one.hour.failed)}</span>` : "0"), kind: "number" },
-  { name: "Half in", of: took("p50_ms"), kind: "number" },
-  { name: "95 % in", of: took("p95_ms"), kind: "number" },
-  { name: "99 % in", of: took("p99_ms"), kind: "number" },
+  { name: "p50", of: took("p50_ms"), kind: "number" },
+  { name: "p95", of: took("p95_ms"), kind: "number" },
+  { name: "p99", of: took("p99_ms"), kind: "number" },
   { name: "Cost", of: (one) => (one.hour?.cost ? money(one.hour.cost) : "–"), kind: "number" },
   { name: "Weight", of: (one) => one.weight, kind: "number" },
 ];
@@ -49,7 +47,7 @@ function Limits() {
   return html`<section class="panel"><header><h2>Limits and budgets</h2></header><div class="body budgets">${data.map((one) => {
     const counters = one.counters.length ? [...one.counters].sort((a, b) => b.used - a.used).slice(0, 6) : [{ subject: "", used: 0 }];
     const where = Object.entries(one.where).map(([scope, name]) => `${scope} ${name}`).join(", ");
-    return html`<div key=${one.name} class="budget"><div class="row"><b>${one.name}</b><span class="quiet-text">${amount(one.unit, one.amount)} ${one.unit === "money" ? "" : one.unit} ${one.window === "total" ? "in all" : `per ${one.window}`}${one.per ? `, for each ${one.per}` : ""}${where ? `, of ${where}` : ""}</span></div>
+    return html`<div key=${one.name} class="budget"><div class="row"><b>${one.name}</b><span class="quiet-text">${amount(one.unit, one.amount)} ${one.unit === "money" ? "" : one.unit} ${within(one.window)}${one.per ? `, for each ${one.per}` : ""}${where ? `, of ${where}` : ""}</span></div>
       ${counters.map(({ subject, used }) => {
         const share = Math.min(1, used / (one.amount || 1));
         const left = Math.max(0, one.amount - used);

@@ -2,7 +2,7 @@
 
 import { call, post } from "../api.js";
 import { JsonField, useJson } from "../form.js";
-import { ask, Button, Dialog, Empty, Failure, html, May, notify, Skeleton, Time, useAction, useData, useState } from "../ui.js";
+import { ask, Button, Dialog, Empty, Failure, html, May, notify, Skeleton, Time, useAction, useData, useEffect, useState } from "../ui.js";
 
 const ENDED = ["completed", "faulted", "cancelled", "continued"];
 
@@ -16,7 +16,7 @@ export function Actions({ run, reload, onFork }) {
     },
   );
   const button = (verb, label, kind = "") => html`<${Button} key=${verb} kind=${kind} busy=${busy} onClick=${() => act(verb)}>${label}<//>`;
-  return html`<div class="actions"><${May} do="runs:write">
+  return html`<div class="actions"><a class="button" href="#/trace/${run.id}">Trace its cause</a><${May} do="runs:write">
     ${run.status === "faulted" && button("retry", "Retry from the failed step", "primary")}
     ${run.status === "suspended" && button("resume", "Resume", "primary")}
     ${["running", "waiting"].includes(run.status) && button("pause", "Pause")}
@@ -63,8 +63,33 @@ export function Fork({ run, first, onClose }) {
     <${Failure} error=${error} /><div class="row"><${Button} type="submit" kind="primary" busy=${busy} disabled=${input.problem || (edited && result.problem)}>Fork<//></div></form><//>`;
 }
 
-function Edit({ run, state, onDone }) {
+/** Gives a run the signal that it waits for. */
+export function Signal({ run, name, onClose }) {
+  const field = useJson({});
+  const [send, busy, error] = useAction(() => post(`/api/runs/${run.id}/signals/${encodeURIComponent(name)}`, { value: field.value }), () => {
+    notify(`The signal ${name} is sent.`);
+    onClose();
+  });
+  const submit = (event) => {
+    event.preventDefault();
+    void send();
+  };
+  return html`<${Dialog} title="Send the signal ${name}" onClose=${onClose}><form onSubmit=${submit}><${JsonField} label="Value" hint="what the run gets" of=${field} rows=${6} />
+    <${Failure} error=${error} /><div class="row"><${Button} type="submit" kind="primary" busy=${busy} disabled=${field.problem !== null}>Send<//></div></form><//>`;
+}
+
+function Edit({ run, state: newest, onDone }) {
+  const [state, setState] = useState(newest); // what is edited; another one that the run publishes meanwhile waits until it is wanted
   const field = useJson(state);
+  const untouched = field.text === JSON.stringify(state, null, 2) || JSON.stringify(field.value) === JSON.stringify(newest);
+  const moved = JSON.stringify(newest) !== JSON.stringify(state);
+  const take = () => {
+    setState(newest);
+    field.setText(JSON.stringify(newest, null, 2));
+  };
+  useEffect(() => {
+    if (moved && untouched) take();
+  }, [moved, untouched]);
   const goes = ["suspended", "faulted"].includes(run.status);
   const named = field.value !== null && typeof field.value === "object" && !Array.isArray(field.value);
   const changed = () => Object.fromEntries(Object.entries(field.value).filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(state?.[name])));
@@ -75,7 +100,8 @@ function Edit({ run, state, onDone }) {
   });
   const cannot = !named || Object.keys(changed()).length === 0;
   return html`<${JsonField} label="State" hint="names that are changed here are set; the run gets them where it publishes its state next" of=${field} rows=${12} />
-    ${!named && field.problem === null && html`<p class="notice warn">A state is an object: names and their values.</p>`}<${Failure} error=${error} />
+    ${!named && field.problem === null && html`<p class="notice warn">A state is an object: names and their values.</p>`}
+    ${moved && !untouched && html`<p class="notice wait">The run has published another state meanwhile. <button type="button" class="link" onClick=${take}>Take that one</button></p>`}<${Failure} error=${error} />
     <div class="row"><${Button} busy=${busy} disabled=${cannot} onClick=${() => save(false)}>Set<//>
       ${goes && html`<${Button} kind="primary" busy=${busy} disabled=${cannot} onClick=${() => save(true)}>${run.status === "faulted" ? "Set and retry" : "Set and resume"}<//>`}</div>`;
 }
@@ -91,5 +117,5 @@ export function State({ run, reload }) {
     reload();
   };
   return html`<section class="panel"><header><h2>State</h2><span class="more quiet-text">published <${Time} ms=${updated_ms} /></span></header>
-    <div class="body stack"><${Edit} key=${updated_ms} run=${run} state=${state} onDone=${done} /></div></section>`;
+    <div class="body stack"><${Edit} run=${run} state=${state} onDone=${done} /></div></section>`;
 }

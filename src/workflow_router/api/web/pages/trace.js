@@ -3,6 +3,7 @@
 
 import { exact } from "../format.js";
 import { Graph } from "../graph.js";
+import { keep } from "../here.js";
 import { Button, Failure, html, Skeleton, Tabs, useData, useMemo, useNow, useState } from "../ui.js";
 import { Waterfall } from "../waterfall.js";
 import { NodeDetail } from "./node.js";
@@ -21,6 +22,8 @@ const rowsOf = (nodes, now, depth = 0) => nodes.flatMap((one) => [
   ...rowsOf(one.children, now, depth + 1),
 ]);
 
+const grows = (nodes) => nodes.some((one) => one.open || grows(one.children));
+
 function Ask() {
   const [id, setId] = useState("");
   const submit = (event) => {
@@ -35,16 +38,16 @@ function Ask() {
 function One({ id, parameters }) {
   const { data, error, reload } = useData(`/api/trace/${encodeURIComponent(id)}`, GROWS);
   const [chosen, setChosen] = useState(id);
-  const [view, setView] = useState(parameters.view === "graph" ? "Graph" : "Timeline");
+  const view = parameters.view === "graph" ? "Graph" : "Timeline";
   const now = useNow(1_000);
   const roots = useMemo(() => grown(data?.roots ?? []), [data]);
+  const rows = useMemo(() => rowsOf(roots, now), grows(roots) ? [roots, now] : [roots]);
   if (data === null) return error ? html`<div class="head"><h1>Trace</h1></div><${Failure} error=${error} retry=${reload} />` : html`<${Skeleton} />`;
-  const rows = rowsOf(roots, now);
   const begun = rows.reduce((first, one) => Math.min(first, one.started_ms), Infinity);
   const node = rows.find((one) => one.id === chosen);
   return html`<div class="head"><p class="crumb"><a href="#/trace">Trace</a></p><h1>${data.roots[0]?.name ?? "Trace"}</h1>
       <p class="sub">${exact(data.count)} of one cause${data.cut ? "; the rest is left out" : ""}</p></div>
-    <div class="stack"><${Tabs} label="Views of the cause" value=${view} onChange=${setView} tabs=${["Timeline", "Graph"]} />
+    <div class="stack"><${Tabs} label="Views of the cause" value=${view} onChange=${(one) => keep({ view: one === "Graph" ? "graph" : "" })} tabs=${["Timeline", "Graph"]} />
     <div class=${view === "Graph" ? "stack" : "split"}><section class="panel">${view === "Graph" ? html`<${Graph} roots=${roots} chosen=${chosen} onChoose=${setChosen} empty="Nothing yet" />`
       : html`<${Waterfall} rows=${rows} begun=${begun} chosen=${chosen} onChoose=${setChosen} empty="Nothing yet" />`}</section>
       <${NodeDetail} key=${chosen} node=${node && { ...node, correlation: data.correlation }} empty="What it was given and gave, its attempts, why it was decided so." /></div></div>`;

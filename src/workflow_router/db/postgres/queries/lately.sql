@@ -19,7 +19,8 @@ SELECT position, time_ms, body, private, salt, hash FROM audit_log
 
 -- name: lately_calls
 -- Ids go up with time, so the newest are at the end of the index of ids.
-SELECT route, target, status, created_ms, finished_ms, coalesce((facts::jsonb ->> 'cost')::bigint, 0)
+SELECT route, target, status, created_ms, finished_ms, coalesce((facts::jsonb ->> 'cost')::bigint, 0),
+       CASE WHEN jsonb_array_length(attempts::jsonb) > 1 THEN attempts::text END
   FROM dispatches
  WHERE id > :since AND tenant = :tenant AND finished_ms IS NOT NULL ORDER BY id DESC LIMIT :limit;
 
