@@ -10,10 +10,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import nats
 import pytest
 
 from tests.crash import bridge_worker
-from tests.fixtures.nats import NatsServer, nats_cluster, nats_server
+from tests.fixtures.nats import NatsServer, nats_cluster, nats_network, nats_server
+from tests.fixtures.partitions import Wires
 from tests.unit.network.bridge_kit import STREAM, bodies, in_stream, jetstream, published, until
 from workflow_router import embed
 from workflow_router.core.runtime import Runtime
@@ -172,3 +174,46 @@ def test_a_cluster_that_loses_its_leader_all_its_servers_or_the_network_only_del
 
     with nats_cluster(tmp_path) as servers:
         asyncio.run(main(servers))
+
+
+async def bridged_over(servers: Sequence[NatsServer]) -> NatsServer:
+    """A server that the router's bridges are connected to."""
+    client = await nats.connect(servers[0].system_url)  # pyright: ignore[reportUnknownMemberType]  nats-py leaves its options untyped
+    try:
+        inbox = client.new_inbox()
+        answers = await client.subscribe(inbox)  # pyright: ignore[reportUnknownMemberType]  as above
+        await client.publish("$SYS.REQ.SERVER.PING.CONNZ", b"", reply=inbox)
+        while True:
+            answer = json.loads((await answers.next_msg(timeout=10)).data)
+            if any(one.get("name") == "workflow-router" for one in answer["data"]["connections"]):
+                return next(one for one in servers if one.name == answer["server"]["name"])
+    finally:
+        await client.close()
+
+
+@pytest.mark.timeout(300)
+def test_a_bridge_leaves_a_server_that_the_network_cuts_off_from_the_others(tmp_path: Path) -> None:
+    """The server lives and answers, but can commit nothing: the other two can, and the bridge finds them."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+
+    async def main(servers: Sequence[NatsServer], wires: Wires) -> None:
+        bridges = bridge_worker.bridges([one.port for one in servers], replicas=3)
+        async with embed(bridge_worker.router, store=url, topics=bridge_worker.TOPICS, bridges=bridges) as runtime:
+            steady = Steady()
+            publishing = asyncio.get_running_loop().create_task(steady.publish())
+            await moved(runtime, 50)
+
+            alone = await bridged_over(servers)
+            wires.cut(alone.name)
+            # What was under way comes back at first; so many more do not, unless the bridges went elsewhere.
+            await moved(runtime, len(steady.said) - await published(runtime, "back") + 500)
+            wires.mend(alone.name)
+            await moved(runtime, 50)
+
+            steady.stop()
+            await publishing
+            await all_over(runtime)
+            await check(runtime, alone, steady.said)
+
+    with nats_network(tmp_path) as (servers, wires):
+        asyncio.run(main(servers, wires))

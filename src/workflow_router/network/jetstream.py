@@ -27,6 +27,8 @@ from workflow_router.network.jetstream_checks import Server, judge_servers, judg
 CONNECT_S = 3.0
 ACK_S = 5.0
 LOOK_S = 3.0
+# An election takes less than so many looks.
+SILENT_LOOKS = 2
 # A message that is larger than its stream takes; all else may get better by itself or by an operator.
 _TOO_LARGE = 10_054
 _SUBJECT = re.compile(r"[^\s.*>$][^\s.*>]*(\.[^\s.*>]+)*")
@@ -191,6 +193,7 @@ class JetStream:
         return found
 
     async def broken(self) -> str:
+        silent = 0
         while not self._lost.is_set():
             try:
                 async with asyncio.timeout(LOOK_S):
@@ -200,7 +203,21 @@ class JetStream:
                     await self._open_client.flush(timeout=int(LOOK_S))
                 except (Error, OSError, TimeoutError):
                     break
+                # A server that the network cut off from its cluster answers, but has no stream: another one may.
+                silent = 0 if await self._leads() else silent + 1
+                if silent == SILENT_LOOKS:
+                    return "The NATS server has no leader for the stream; another one is tried."
         return "The connection to NATS was lost."
+
+    async def _leads(self) -> bool:
+        """Whether the stream answers through the server that we are connected to."""
+        if self._stream is None:
+            return False
+        try:
+            info = await self._stream.stream_info(self._options.stream)
+        except (Error, OSError, TimeoutError):
+            return False
+        return info.cluster is None or bool(info.cluster.leader)
 
     async def close(self) -> None:
         client, self._nats, self._stream, self._pulled = self._nats, None, None, None
