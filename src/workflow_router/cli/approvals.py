@@ -12,6 +12,7 @@ from workflow_router.cli.group import Group
 from workflow_router.cli.terminal import Printer, as_text, inert, rows_of
 from workflow_router.core.durations import seconds
 from workflow_router.core.errors import InvalidInput
+from workflow_router.core.states import ApprovalStatus
 from workflow_router.utils.codec import from_json
 
 COLUMNS = ("id", "name", "status", "roles", "quorum", "created_ms", "context")
@@ -53,7 +54,13 @@ def command() -> None:
 
 
 @command.command("list", epilog="Example: wr approvals list --status approved --json")
-@click.option("--status", default="open", show_default=True, help="Only those in this status; `all` for any.")
+@click.option(
+    "--status",
+    type=click.Choice([*(one.value for one in ApprovalStatus), "all"]),
+    default="open",
+    show_default=True,
+    help="Only those in this status; `all` for any.",
+)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 500))
 @talks
 def list_approvals(client: Client, printer: Printer, status: str, limit: int) -> None:

@@ -8,6 +8,7 @@ import click
 from workflow_router.cli.client import Client, segment, talks
 from workflow_router.cli.terminal import Printer, progress
 from workflow_router.core.errors import InvalidInput
+from workflow_router.core.states import RunStatus
 
 PAGE = 50
 
@@ -48,7 +49,11 @@ def _command(action: str, one: str, said: str) -> click.Command:
     )
     @click.argument("run", required=False)
     @click.option("--workflow", help="All runs of this workflow, in place of RUN.")
-    @click.option("--status", help="All runs in this status, in place of RUN.")
+    @click.option(
+        "--status",
+        type=click.Choice([one.value for one in RunStatus]),
+        help="All runs in this status, in place of RUN.",
+    )
     @click.option("--where", metavar="NAME=VALUE", help="All runs with this attribute, in place of RUN.")
     @click.option("--yes", is_flag=True, help="Needed to act on many.")
     @talks

@@ -1,5 +1,6 @@
 """Owns groups of commands of which one is meant where none is named. Refuses to guess among them."""
 
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -23,6 +24,20 @@ class Group(click.Group):
         if not completing and (not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names)):
             args = [self._default, *args]
         return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As every group does; for a name that it has not, it says the nearest, or all that there are."""
+        if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(args[0], self.commands, n=1)
+            meant = (
+                f"Did you mean `{ctx.command_path} {near[0]}`?"
+                if near
+                else f"There are: {', '.join(sorted(self.commands))}."
+            )
+            raise click.UsageError(f"No such command {args[0]!r}. {meant}", ctx)
+        return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Its commands, and the options of the one that is meant without."""

@@ -95,12 +95,20 @@ def command() -> None:
     """
 
 
+def _show_example(error: click.ClickException) -> None:
+    """After a command that was typed wrongly, one that is right."""
+    known = error.ctx.command if isinstance(error, click.UsageError) and error.ctx else None
+    if known is not None and known.epilog and known.epilog.startswith("Example: "):
+        click.echo(known.epilog, err=True)
+
+
 def main() -> NoReturn:
     """Run `wr` with the process's arguments."""
     try:
         code = command.main(prog_name="wr", standalone_mode=False)
     except click.ClickException as error:
         error.show()
+        _show_example(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)

@@ -30,7 +30,7 @@ def command() -> None:
 
 @command.command("list", epilog="Example: wr runs list --status waiting --workflow review")
 @click.option("--workflow", help="Only runs of this workflow.")
-@click.option("--status", help="Only runs in this status, such as waiting or faulted.")
+@click.option("--status", type=click.Choice([one.value for one in RunStatus]), help="Only runs in this status.")
 @click.option("--where", metavar="NAME=VALUE", help="Only runs with this attribute, such as customer=42.")
 @click.option("--before", metavar="RUN", help="Only runs older than this one: the last of the page before.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 500))

@@ -42,7 +42,11 @@ def test_help_lists_every_command_with_a_sentence(
     [
         (["nonsense"], 2, "No such command"),
         (["rnus"], 2, "Did you mean `wr runs`?"),
-        (["mappings", "lisst"], 2, "list"),
+        (["mappings", "lisst"], 2, "Did you mean `wr mappings list`?"),
+        (["approvals", "answer"], 2, "There are: decide, delegate"),
+        (["runs", "show"], 2, "Example: wr runs show 0195"),
+        (["runs", "list", "--status", "wating"], 2, "'waiting'"),
+        (["approvals", "--status", "done"], 2, "'withdrawn'"),
         (["runs", "--stattus", "waiting"], 2, "--status"),
         (["runs", "watch", "x", "--status", "waiting"], 2, "RUN is one already"),
         (["top", "--url", "http://127.0.0.1:1"], 3, "wr serve"),
