@@ -40,6 +40,8 @@ def test_messages_take_every_option_and_a_batch_lands_whole_or_not_at_all() -> N
             bad = [{"body": 5}, {"body": 6, "headers": {"reply-to": "somebody"}}]
             (await door.call("POST", "/api/topics/orders/messages", bad)).problem(400, "invalid-input")
             (await publish(door, 1, priority=10)).problem(400, "invalid-input")
+            for option in ("key", "deduplication_id"):  # PostgreSQL cannot keep them
+                assert "NUL" in (await publish(door, 1, **{option: "a\0b"})).problem(400, "invalid-input")
             assert await pull(door) == []
 
     asyncio.run(main())
@@ -51,7 +53,7 @@ def test_a_full_topic_answers_429_before_anything_is_written() -> None:
         async with served(Router("r"), topics=[full]) as door:
             before = await door.runtime.observation.head()
             refused = await publish(door, 1, 2, 3)
-            refused.problem(429, "overloaded")
+            assert "slowest subscription" in refused.problem(429, "overloaded")
             assert int(refused.headers["retry-after"]) >= 1
             assert await door.runtime.observation.head() == before
             answers = await asyncio.gather(*(publish(door, n) for n in range(10)))
@@ -92,6 +94,7 @@ def test_topics_and_subscriptions_live() -> None:
                 ("/api/subscriptions/s", {"topic": "orders", "start": "none"}, (404, "not-found")),
                 ("/api/subscriptions/s", {"topic": "orders", "route": "none"}, (404, "not-found")),
                 ("/api/subscriptions/s", {"topic": "orders", "filter": {"body": 1}}, (400, "invalid-pattern")),
+                ("/api/subscriptions/s", {"topic": "orders", "signal": "paid"}, (400, "invalid-input")),
             ):
                 (await door.call("PUT", path, body)).problem(*problem)
 
@@ -162,6 +165,8 @@ def test_dead_letters_are_redriven_by_pattern_and_pace_and_what_waits_is_purged(
                 await door.call("POST", f"{AUDIT}/nack", back)
             dead = await door.get(f"{AUDIT}/dead-letters")
             assert [one["history"][0]["error"] for one in dead] == ["even", "odd"] * 3
+            never = await door.call("POST", f"{AUDIT}/redrive", {"message_id": "zz"})
+            assert "dead-letters" in never.problem(409, "conflict")
             await door.call("POST", f"{AUDIT}/purge")  # which leaves dead letters alone
             redriven = await door.call(
                 "POST", f"{AUDIT}/redrive", {"filter": {"error": ["odd"]}, "per_s": 1, "limit": 2}

@@ -58,7 +58,7 @@ class Webhooks:
             idempotency_key=f"{subscription.name}:{delivery.message_id}",
         )
         dispatched = await self._dispatch(subscription.route or "", call, caller)
-        if dispatched.status >= 400:
+        if not 200 <= dispatched.status < 300:  # a redirect is no receipt either
             raise DispatchFailed(
                 f"The route {subscription.route} answered {dispatched.status}.", upstream_status=dispatched.status
             )

@@ -42,6 +42,8 @@ def new_message(
         raise InvalidInput("A delay cannot be less than 0, an expiry must be more.", remedy="Give them in seconds.")
     if headers and (taken := RESERVED.intersection(headers)):
         raise InvalidInput(f"The header {min(taken)} is the broker's own.", remedy="Send a request instead.")
+    if "\0" in (key or "") or "\0" in (deduplication or ""):
+        raise InvalidInput("Keys and deduplication ids have no NUL characters.", remedy="Leave them out.")
     window_s = runtime.topics.topic(topic).deduplication_s
     return NewMessage(
         id=runtime.ids.new(),

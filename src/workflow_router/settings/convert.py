@@ -158,7 +158,7 @@ def sources_of(project: Project) -> list[TopicSource | LifecycleSource]:
 
 
 def subscriptions_of(project: Project) -> list[Subscription]:
-    """The subscriptions as the broker takes them, each with the limits of its topic."""
+    """The subscriptions as the broker takes them, each with the limits of its topic where it has none of its own."""
     topics = project.router.topics
     return [
         Subscription(
@@ -171,8 +171,8 @@ def subscriptions_of(project: Project) -> list[Subscription]:
             secret=reference_of(project.folder, subscription.secret),
             filter=None if subscription.filter is None else to_json(subscription.filter),
             input=to_json(subscription.input),
-            max_deliveries=topics[subscription.topic].max_deliveries,
-            lease_ms=int(topics[subscription.topic].lease_s * 1000),
+            max_deliveries=subscription.max_deliveries or topics[subscription.topic].max_deliveries,
+            lease_ms=int((subscription.lease_s or topics[subscription.topic].lease_s) * 1000),
             begin=moment_ms(subscription.begin) or "now",
             on_failure=subscription.on_failure,
             prefetch=subscription.prefetch,

@@ -117,6 +117,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     `start` starts runs of a workflow; `signal` signals the run of `workflow` that has the message's key; `route` sends
     each as a webhook, signed with `secret`. A new subscription begins `now`, at the `beginning`, or at a time (UTC).
+    `max_deliveries` and `lease_s` are those of the topic by default.
     """
 
     name: Name
@@ -129,6 +130,8 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     secret: Reference | None = None
     input: object = "${ message.body }"
     begin: Begin = "now"
+    max_deliveries: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    lease_s: Seconds | None = None
     on_failure: Literal["block", "park"] = "block"
     prefetch: Annotated[int, Meta(ge=1, le=10_000)] = 10_000
 

@@ -23,7 +23,10 @@ async def bodies(runtime: Any, name: str = "pulled", **how: Any) -> list[object]
     return [from_json(one.body) for one in await runtime.deliveries.pull(name, limit=99, **how)]
 
 
-def test_a_route_gets_each_message_as_a_signed_webhook_until_it_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("refusal", [500, 302])
+def test_a_route_gets_each_message_as_a_signed_webhook_until_it_takes_it(
+    monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
     monkeypatch.setenv("HOOK_SECRET", SECRET)
     taken: asyncio.Queue[object] = asyncio.Queue()
     ids: list[str] = []
@@ -33,7 +36,7 @@ def test_a_route_gets_each_message_as_a_signed_webhook_until_it_takes_it(monkeyp
         ids.append(request.headers["webhook-id"])
         verified = Webhook(SECRET).verify(text, dict(request.headers))  # the reference implementation
         if len(ids) == 1:
-            return web.Response(status=500)
+            return web.Response(status=refusal)
         taken.put_nowait(verified)
         return web.Response()
 

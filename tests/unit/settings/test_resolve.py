@@ -39,7 +39,7 @@ routes:
 topics: {t: {max_deliveries: 2, lease_s: 1.5}}
 subscriptions:
   - {name: s, topic: t, start: w, filter: {key: [a]}, input: {x: "${ message.body }"}}
-  - {name: pull, topic: t}
+  - {name: pull, topic: t, max_deliveries: 9, lease_s: 60}
   - {name: hook, topic: t, route: r, secret: {env: HOOK}, begin: "2026-05-01T00:00:00Z"}
   - {name: told, topic: t, signal: go, workflow: w, begin: beginning, on_failure: park, prefetch: 3}
 """
@@ -114,11 +114,12 @@ def test_addresses_that_cannot_be_used_are_mistakes_with_their_line(project: Pro
         assert said in caught.value.mistakes[0].message
 
 
-def test_subscriptions_take_the_limits_of_their_topic(project: Project) -> None:
+def test_subscriptions_take_the_limits_of_their_topic_where_they_have_none(project: Project) -> None:
     starting, pulling, hook, told = subscriptions_of(project)
     assert (starting.start, starting.max_deliveries, starting.lease_ms) == ("w", 2, 1500)
     assert (starting.filter, starting.input) == (b'{"key":["a"]}', b'{"x":"${ message.body }"}')
     assert (pulling.start, pulling.filter) == (None, None)
+    assert (pulling.max_deliveries, pulling.lease_ms) == (9, 60_000)
     assert (hook.route, hook.secret, hook.begin) == ("r", "env:HOOK", 1_777_593_600_000)
     assert (told.signal, told.workflow, told.begin, told.on_failure, told.prefetch) == (
         "go",

@@ -22,6 +22,7 @@ LOOK_S = 0.05
 PENDING_MAX = 50_000
 BATCH_MAX = 1_000
 _REMEMBERED = 4_096
+_FULL = "Send it again once its slowest subscription (`wr subscriptions`) has taken some, or raise the topic's bounds."
 
 T = TypeVar("T")
 
@@ -61,6 +62,11 @@ class Topics:
             if sum(target is not None for target in (one.start, one.signal, one.route, one.handler)) > 1:
                 raise InvalidInput(
                     f"Subscription {one.name} has several targets.", remedy="Give it one of start, signal and route."
+                )
+            if (one.signal is None) != (one.workflow is None):
+                raise InvalidInput(
+                    f"`signal` and `workflow` of subscription {one.name} belong together.",
+                    remedy="Give both: the signal's name, and the workflow whose run it is sent to.",
                 )
             inputs[one.name] = compile_template("${ message.body }" if one.input is None else from_json(one.input))
             if one.filter is not None:
@@ -209,7 +215,7 @@ class Publisher:
     async def _make_room(self, tx: Transaction, name: str, messages: Sequence[NewMessage]) -> None:
         size = sum(len(one.body) for one in messages)
         if not await tx.topics.make_room(self._topics.topic(name), messages=len(messages), size=size):
-            raise Overloaded(f"The topic {name} is full.", remedy="Send it again later.")
+            raise Overloaded(f"The topic {name} is full.", remedy=_FULL)
 
     async def _patiently(self, topics: Iterable[str], unit: Callable[[Transaction], Awaitable[T]]) -> T:
         """Commit a unit, again and again for a while where a full topic says that publishers wait."""

@@ -69,7 +69,10 @@ class Redelivery:
     async def redrive(self, name: str, message_id: str) -> None:
         """Make a dead letter ready again. Raises NotFound, or Conflict where it is not dead."""
         if not await self.redrive_matching(name, message_id=message_id):
-            raise Conflict(f"Message {message_id} is not a dead letter of {name}.")
+            raise Conflict(
+                f"Message {message_id} is not a dead letter of {name}.",
+                remedy="Look for its id among them: `wr subscriptions dead-letters`.",
+            )
 
     async def redrive_matching(
         self,
