@@ -22,6 +22,7 @@ export function ago(ms, now = Date.now()) {
 
 /** A duration in the unit that fits. */
 export function span(ms) {
+  if (ms === 0) return "under 1 ms"; // times are kept in whole milliseconds
   if (ms < 1) return `${ms.toFixed(2)} ms`;
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 && ms % 1000 >= 50 ? 1 : 0)} s`;

@@ -1,7 +1,7 @@
 // Owns the inbox of approvals, and one of them: what is asked, why, who has decided, and the form to answer with.
 
 import { post, query } from "../api.js";
-import { gist, inline, span } from "../format.js";
+import { gist, inline, span, told } from "../format.js";
 import { defaults, Fields, objectOf } from "../form.js";
 import { signedIn } from "../me.js";
 import { Button, Empty, Facts, Failure, html, Id, Json, may, notify, Skeleton, Status, Table, Time, useAction, useData, useNow, useState } from "../ui.js";
@@ -81,7 +81,7 @@ function One({ id }) {
           ? html`<${Decide} approval=${approval} reload=${reload} />` : html`<${Status} of=${approval.status} />`}</div></section>
         <section class="panel"><header><h2>Who has decided</h2><span class="more">${yes} of ${approval.quorum}</span></header>${approval.decisions.length === 0
           ? html`<p class="body quiet-text">Nobody yet${approval.roles.length ? `; asked are: ${approval.roles.join(", ")}` : ""}.</p>`
-          : html`<ul class="feed">${approval.decisions.map((one) => html`<li key=${one.by + one.time_ms}><${Status} of=${one.approved ? "approved" : "rejected"} /><b>${one.by}</b> ${one.reason || inline(one.values)}<${Time} ms=${one.time_ms} /></li>`)}</ul>`}</section>
+          : html`<ul class="feed">${approval.decisions.map((one) => html`<li key=${one.by + one.time_ms}><${Status} of=${one.approved ? "approved" : "rejected"} /><b>${one.by}</b><span class="said">${[one.reason, told(one.values)].filter(Boolean).join(" · ")}</span><${Time} ms=${one.time_ms} /></li>`)}</ul>`}</section>
       </div>
       ${run && html`<section class="panel"><header><h2>${run.status === "waiting" ? "The run that waits" : "The run that asked"}</h2><${Status} of=${run.status} /><a class="more" href="#/runs/${run.id}">Open the run</a></header><div class="body stack">
         ${run.error && html`<p class="notice bad">${run.error.message ?? inline(run.error, 400)}</p>`}<${Json} of=${run.output ?? run.input} label=${run.output === null ? "Input of the run" : "Output of the run"} /></div></section>`}

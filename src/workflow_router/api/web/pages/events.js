@@ -8,7 +8,7 @@ const PAGE = 50;
 
 const COLUMNS = [
   { name: "Type", of: (one) => html`<a href="#/events/${one.id}">${one.type}</a>`, kind: "name" },
-  { name: "Source", of: (one) => html`<span class="quiet-text">${one.source}</span>`, kind: "name" },
+  { name: "Source", of: (one) => html`<span class="quiet-text" title=${one.source}>${one.source.replace(/^https?:\/\//, "")}</span>`, kind: "name" },
   { name: "Subject", of: (one) => one.subject ?? "–", kind: "name" },
   { name: "Matched", of: (one) => one.matched.map((name) => html`<a key=${name} href="#/mappings/${name.split("@")[0]}">${name}</a> `).concat(one.matched.length ? [] : [html`<span class="quiet-text">nothing</span>`]), kind: "name" },
   { name: "Came", of: (one) => html`<${Time} ms=${one.received_ms} />`, kind: "number" },
