@@ -246,9 +246,8 @@ async def embed(*routers: Router, store: str = "sqlite://", **parts: Any) -> Asy
 
     Example:
         ```python
-        async with embed(router, store="sqlite:///work.db") as runtime:
-            run_id = await router.start(triage, {"id": 7})
-            print(await runtime.engine.ended(run_id))
+        async with embed(router, store="sqlite:///work.db"):
+            print(await router.run(triage, {"id": 7}))
         ```
     """
     async with run(routers, store=store, **parts) as runtime:

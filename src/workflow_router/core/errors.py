@@ -297,6 +297,12 @@ class ChildFailed(StepFailed):
     type = "child-failed"
 
 
+class RunFailed(RouterError):
+    """A run whose result was asked for faulted, was cancelled or is suspended; the message carries its error."""
+
+    type = "run-failed"
+
+
 class CompensationFailed(RouterError):
     """A saga failed, and so did some of its compensations; the message names them."""
 

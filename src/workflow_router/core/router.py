@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, Literal, TypeVar, overload
 
-from workflow_router.core import messaging, run_verbs
+from workflow_router.core import messaging, outcomes, run_verbs
 from workflow_router.core.approve_verbs import ApproveVerbs
 from workflow_router.core.dispatch_route.model import Caller
 from workflow_router.core.durations import seconds
@@ -57,16 +57,48 @@ class Router(ApproveVerbs, LongVerbs):
         return await run_verbs.start(self.runtime, branch, name, given, run_id, key)
 
     @overload
-    async def run(self, workflow: Workflow[..., R], input: object = None) -> R: ...
+    async def run(
+        self, workflow: Workflow[..., R], input: object = None, *, run_id: str | None = None, key: str | None = None
+    ) -> R: ...
     @overload
-    async def run(self, workflow: str, input: object = None) -> Any: ...
-    async def run(self, workflow: Workflow[..., Any] | str, input: object = None) -> Any:  # noqa: A002  as in `on`
-        """Run a workflow as a child and return its result; the child ends with this run. Only inside a run.
+    async def run(
+        self, workflow: str, input: object = None, *, run_id: str | None = None, key: str | None = None
+    ) -> Any: ...
+    async def run(
+        self,
+        workflow: Workflow[..., Any] | str,
+        input: object = None,  # noqa: A002  as in `on`
+        *,
+        run_id: str | None = None,
+        key: str | None = None,
+    ) -> Any:
+        """Run a workflow and return its result: inside a run as a child, which ends with that run.
+
+        Args:
+            run_id, key: as for `start`; a child has its place in its parent for that.
 
         Raises:
-            ChildFailed: it faulted or was cancelled. It is a StepFailed.
+            ChildFailed: the child faulted or was cancelled. It is a StepFailed.
+            RunFailed: outside of a run, the same. A caller who gives up ends nothing: the run goes on.
         """
-        return await run_verbs.run_child(self.runtime, run_verbs.inside("run"), workflow, to_json(input))
+        branch = current()
+        if branch is None:
+            name = workflow.name if isinstance(workflow, Workflow) else workflow
+            return await outcomes.run(self.runtime, name, to_json(input), run_id, key)
+        if run_id is not None or key is not None:
+            raise InvalidInput("A child takes neither `run_id` nor `key`.", remedy="Use `start` for a run of its own.")
+        return await run_verbs.run_child(self.runtime, branch, workflow, to_json(input))
+
+    async def result(self, run_id: str, *, within: str | float | timedelta | None = None) -> Any:
+        """The result of a run once it has completed, in the type that its workflow's annotation says. Not inside a run.
+
+        Args:
+            within: how long to wait, seconds or text like `30s`; None waits as long as it takes.
+
+        Raises:
+            NotFound. RunFailed: it faulted, was cancelled or is suspended. WaitExpired: it goes on.
+        """
+        return await outcomes.result(self.runtime, run_id, seconds(within))
 
     @overload
     async def map(
