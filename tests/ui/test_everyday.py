@@ -134,8 +134,8 @@ def test_a_run_that_is_held_says_by_what_and_leads_to_its_release(browser: Brows
         page.get_by_role("button", name="Put in force").click()
         expect(page.get_by_text("brake is in force as version 2.")).to_be_visible()
         page.get_by_role("link", name="brake").first.click()
-        page.get_by_role("button", name="Delete").click()
-        page.get_by_role("dialog").last.get_by_role("button", name="Delete").click()
+        page.get_by_role("button", name="Delete", exact=True).click()
+        page.get_by_role("button", name="Delete it").click()
         expect(page.get_by_text("brake is deleted.")).to_be_visible()
         expect(page.get_by_role("link", name="brake")).to_have_count(0)
 

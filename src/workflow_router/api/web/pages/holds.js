@@ -96,7 +96,7 @@ function Rule({ one, onClose }) {
     notify(found.stage === "deleted" ? `${one.name} is deleted.` : `${one.name} is in force as version ${found.version}.`);
     onClose();
   });
-  const drop = async () => (await ask(one.author === "project" ? `Undo what was changed of ${one.name}?` : `Delete ${one.name}?`, "Delete")) && act("DELETE");
+  const drop = async () => (await ask(one.author === "project" ? `Undo what was changed of ${one.name}?` : `Delete ${one.name}?`, "Delete it")) && act("DELETE");
   return html`<${Dialog} title=${one.name} onClose=${onClose}><${Facts} of=${{ stage: html`<${Status} of=${one.stage} />`, version: one.version, from: one.author }} />
     ${one.problem && html`<p class="notice bad">${one.problem}</p>`}
     ${!may("interceptors:write") ? html`<${Json} of=${one.interceptor} label="Rule" />` : html`<${JsonField} label="Rule" hint="as in router.yaml, as JSON: at, on, when, verdict" of=${field} rows=${10} /><${Failure} error=${error} />
