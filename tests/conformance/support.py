@@ -145,9 +145,9 @@ async def publish(store: SqlStore, *messages: NewMessage) -> None:
     await store.commit(unit)
 
 
-async def lease(store: SqlStore, *, limit: int = 10, tag: str = "t") -> list[Delivery]:
+async def lease(store: SqlStore, *, limit: int = 10, tag: str = "t", holder: str = "") -> list[Delivery]:
     """Lease from SUBSCRIPTION, with tokens that begin with `tag`."""
-    return await store.commit(lambda tx: tx.messages.lease(SUBSCRIPTION, limit=limit, token=tag))
+    return await store.commit(lambda tx: tx.messages.lease(SUBSCRIPTION, limit=limit, token=tag, holder=holder))
 
 
 async def added(store: SqlStore, unit: Callable[[Transaction], Awaitable[T]]) -> tuple[T, list[AuditEntry]]:

@@ -17,6 +17,7 @@ from workflow_router.db.named_queries import load_queries
 from workflow_router.db.postgres.session import Connection
 from workflow_router.db.repositories.messages import WINDOW
 from workflow_router.db.store import SqlStore
+from workflow_router.utils.codec import typed_from_json
 from workflow_router.utils.ids import Ids
 
 NAME = SUBSCRIPTION.name
@@ -141,6 +142,25 @@ def test_used_up_deliveries_make_a_dead_letter(backend: Backend, crash: bool) ->
         entries = await store.read(lambda tx: tx.audit.entries(after=0, limit=99))
         kinds = [entry.transition.kind for entry in entries]
         assert kinds == ["message.published"] * 2 + ([] if crash else ["message.returned"] * 2) + ["message.dead"]
+
+    backend.run(scenario)
+
+
+def test_a_message_that_ends_its_consumers_becomes_a_dead_letter_that_tells_of_each(backend: Backend) -> None:
+    async def scenario(store: SqlStore) -> None:
+        await publish(store, message(1, key="k"), message(2, key="k"))
+        for attempt in range(1, SUBSCRIPTION.max_deliveries + 1):
+            (delivery,) = await lease(store, holder="h")
+            assert (delivery.message_id, delivery.attempt) == ("m0001", attempt)
+            if attempt == 2:
+                backend.clock.ms += SUBSCRIPTION.lease_ms
+            else:
+                assert await store.commit(lambda tx: tx.messages.release(NAME, "h")) == 1
+        assert ids(await lease(store)) == ["m0002"]
+        (dead,) = await store.read(lambda tx: tx.messages.dead_letters(NAME, limit=9))
+        told = typed_from_json(dead.history or b"", list[dict[str, object]])
+        gone, lapsed = "The consumer was gone.", "The lease ran out."
+        assert [(one["attempt"], one["error"]) for one in told] == [(1, gone), (2, lapsed), (3, gone)]
 
     backend.run(scenario)
 

@@ -23,6 +23,7 @@ WINDOW = 200
 SCAN_MAX = 2_000
 URGENT_FIRST_MS = -1_000
 RAN_OUT = "The lease ran out on the last delivery."
+LAPSED, GONE = "The lease ran out.", "The consumer was gone."
 
 # How often leases that ran out are looked for while there is other work, and how far clocks of processes may differ.
 CHECK_MS = 500
@@ -183,7 +184,7 @@ class Messages:
         )
         buried = [named(name, "", f".{position:x}") for (position,) in exhausted]
         await self._entries.ended(name, buried, "message.dead", {"reason": "lease ran out on the last delivery"})
-        await self._session.execute("free_expired", **ended, park=int(subscription.on_failure == "park"))
+        await self._session.execute("free_expired", **ended, park=int(subscription.on_failure == "park"), error=LAPSED)
         ((first,),) = await self._session.fetch("open_from", subscription=name, floor=place.floor)
         floor = place.cursor + 1 if first is None else first
         await self._session.execute("note_checked", name=name, now_ms=self._now_ms, floor=floor)
@@ -329,7 +330,11 @@ class Messages:
         )
 
     async def release(self, subscription: str, holder: str) -> int:
-        rows = await self._session.fetch("release_held", subscription=subscription, holder=holder, now_ms=self._now_ms)
+        rows = await self._session.fetch(
+            "release_held", subscription=subscription, holder=holder, now_ms=self._now_ms, error=GONE
+        )
+        if rows:
+            await self._session.execute("look_again", name=subscription)
         return len(rows)
 
     async def extend_held(self, subscription: str, holder: str, *, until_ms: int) -> None:

@@ -42,8 +42,10 @@ SELECT 1 FROM deliveries
 
 -- name: bury_exhausted
 -- Leases that ran out on a message's last delivery: its consumer died with it too often.
-UPDATE deliveries SET status = 'dead', error = :error, history = (coalesce(history::jsonb, '[]'::jsonb) || jsonb_build_array(jsonb_build_object(
-          'attempt', attempt, 'error', :error::text, 'time_ms', :now_ms::bigint)))::text
+UPDATE deliveries SET status = 'dead', error = :error,
+       history = CASE WHEN (history::jsonb -> -1 ->> 'attempt')::bigint = attempt THEN history
+         ELSE (coalesce(history::jsonb, '[]'::jsonb) || jsonb_build_array(jsonb_build_object(
+          'attempt', attempt, 'error', :error::text, 'time_ms', :now_ms::bigint)))::text END
  WHERE subscription = :subscription AND position IN (
          SELECT position FROM deliveries
           WHERE subscription = :subscription AND status = 'leased' AND due_ms > :after_ms AND due_ms <= :now_ms AND attempt >= :max_deliveries
@@ -52,7 +54,10 @@ RETURNING position;
 
 -- name: free_expired
 -- Leases that ran out. Their holder may still acknowledge them, until somebody else has them.
-UPDATE deliveries SET status = 'ready', key = CASE WHEN :park = 1 THEN NULL ELSE key END
+UPDATE deliveries SET status = 'ready', key = CASE WHEN :park = 1 THEN NULL ELSE key END,
+       history = CASE WHEN (history::jsonb -> -1 ->> 'attempt')::bigint = attempt THEN history
+         ELSE (coalesce(history::jsonb, '[]'::jsonb) || jsonb_build_array(jsonb_build_object(
+          'attempt', attempt, 'error', :error::text, 'time_ms', :now_ms::bigint)))::text END
  WHERE subscription = :subscription AND status = 'leased' AND due_ms > :after_ms AND due_ms <= :now_ms;
 
 -- name: open_from
@@ -183,10 +188,17 @@ UPDATE deliveries SET status = 'leased', due_ms = :until_ms
 RETURNING position;
 
 -- name: release_held
--- Their holder is gone: due at once, the delivery counted.
-UPDATE deliveries SET status = 'ready', due_ms = :now_ms
+-- Their holder is gone: the leases end now, and what follows is what follows where they run out.
+UPDATE deliveries SET due_ms = :now_ms,
+       history = CASE WHEN (history::jsonb -> -1 ->> 'attempt')::bigint = attempt THEN history
+         ELSE (coalesce(history::jsonb, '[]'::jsonb) || jsonb_build_array(jsonb_build_object(
+          'attempt', attempt, 'error', :error::text, 'time_ms', :now_ms::bigint)))::text END
  WHERE subscription = :subscription AND status = 'leased' AND holder = :holder AND due_ms > :now_ms
 RETURNING position;
+
+-- name: look_again
+-- Leases ended before their time.
+UPDATE subscriptions SET checked_ms = -1000 WHERE name = :name;
 
 -- name: gone_holders
 -- A process is there as long as it has a connection, which ends with it, however it ended.
