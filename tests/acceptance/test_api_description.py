@@ -119,6 +119,7 @@ async def busy(door: Door) -> dict[str, str]:
         "token": signed.rpartition("/")[2],
         "delegation_id": handed.json["id"],
         "run_id": run,
+        "key": "0",
         "other": run,
         "some_id": run,
         "approval_id": asked[runs[1]],
@@ -140,8 +141,13 @@ async def busy(door: Door) -> dict[str, str]:
 def office() -> tuple[Router, list[Route]]:
     router = Router("office")
 
+    @router.step
+    async def note(n: int) -> None:
+        pass
+
     @router.workflow
     async def ask(n: int) -> str:
+        await note(n)
         return (await router.approve("go")).status
 
     router.on({"type": ["x"]}, start=ask, name="audit")

@@ -101,6 +101,11 @@ def test_a_run_is_started_waits_for_a_person_and_goes_on_when_one_decides(url: s
     assert cast("Json", found["output"])["state"] == "approved"
     assert "review:d-decided" in (project / "data" / "effects.jsonl").read_text()
     shown = wr("runs", "show", run, url=url).stdout
+    told = cast("Json", answer(url, "runs", "show", run))
+    (step,) = [one for one in cast("list[Json]", told["steps"]) if one["name"] == "post_review"]
+    called = cast("Json", answer(url, "runs", "input", run, str(step["key"])))
+    assert cast("Json", called["arguments"])["delivery"] == "d-decided"
+    assert wr("runs", "input", run, "99/99", url=url).returncode == 2
     assert all(word in shown for word in ("risky-pull-request", "post_review", "review-model"))
 
 

@@ -52,9 +52,14 @@ def streams(method: str, operation: Document) -> bool:
 def office() -> tuple[Router, list[Route]]:
     router = Router("office")
 
+    @router.step
+    async def note(mark: object) -> None:
+        pass
+
     @router.workflow
     async def ask(given: object) -> str:
         mark: object = cast("dict[str, object]", given)["mark"] if isinstance(given, dict) else given
+        await note(mark)
         await router.stream("words").write(mark)
         await router.publish_state({"mark": mark})
         return (await router.approve("go", context={"mark": mark})).status
@@ -129,6 +134,7 @@ async def work(ask: Asking) -> dict[str, str]:
         "other": runs[1],
         "position": str(entry.position),
         "run_id": runs[0],
+        "key": "0",
         "some_id": message,
         "first": "1",
         "interceptor": "stop",

@@ -118,6 +118,8 @@ def test_one_picture_leads_from_an_event_to_all_it_caused(browser: Browser, rout
         page.locator(".waterfall .step", has_text="break_off").click()
         looked_at(page, "trace")
         expect(page.locator(".panel header .status")).to_have_text("faulted")
+        expect(page.get_by_role("heading", name="Called with")).to_be_visible()
+        expect(page.locator(".panel.detail")).to_contain_text('"text": "Traced"')
 
 
 def test_a_breakpoint_holds_until_it_is_released_with_another_value(browser: Browser, router: str) -> None:

@@ -1,4 +1,4 @@
-"""Owns the commands of `wr runs` that fork and compare. Refuses to touch a store: they ask the server."""
+"""Owns the commands of `wr runs` that fork, compare and look again. Refuses to touch a store: they ask the server."""
 
 from typing import cast
 
@@ -47,6 +47,18 @@ def fork(
     printer.say(f"Started {answer.get('id')}.", answer)
 
 
+@click.command("input", epilog="Example: wr runs input 0195b7a0-… 2")
+@click.argument("run")
+@click.argument("key")
+@talks
+def step_input(client: Client, printer: Printer, run: str, key: str) -> None:
+    """Show what the step KEY of the run RUN was called with; the run is replayed for that, without effects."""
+    answer = client.get(f"/api/runs/{segment(run)}/steps/{segment(key)}/input")
+    arguments = cast("dict[str, object]", answer["arguments"])
+    rows = [{"parameter": name, "value": to_json(value).decode()} for name, value in arguments.items()]
+    printer.table(rows, ("parameter", "value"), empty="It takes nothing.", value=answer)
+
+
 @click.command("diff", epilog="Example: wr runs diff 0195b7a0-… 0195b7a1-…")
 @click.argument("run")
 @click.argument("other")
@@ -69,4 +81,4 @@ def _told(step: object) -> str:
     )
 
 
-COMMANDS = (fork, diff)
+COMMANDS = (fork, diff, step_input)

@@ -38,6 +38,7 @@ DONE_BY = {
     "POST /api/runs/{run_id}/retry": "runs retry",
     "POST /api/runs/{run_id}/fork": "runs fork",
     "GET /api/runs/{run_id}/diff/{other}": "runs diff",
+    "GET /api/runs/{run_id}/steps/{key}/input": "runs input",
     "POST /api/runs/bulk": "runs cancel",
     "GET /api/runs/{run_id}/streams": "runs stream",
     "GET /api/runs/{run_id}/streams/{name}": "runs stream",

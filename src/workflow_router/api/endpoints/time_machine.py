@@ -15,6 +15,7 @@ from workflow_router.core.errors import Conflict, InvalidInput, NotFound, Overlo
 from workflow_router.core.orchestration.attributes import condition_of
 from workflow_router.core.orchestration.bulk import Action, BulkPage
 from workflow_router.core.orchestration.ports import RunFilter
+from workflow_router.core.orchestration.replay import arguments_of
 from workflow_router.core.orchestration.state_edits import edit
 from workflow_router.core.states import RunStatus
 from workflow_router.utils.codec import to_json
@@ -123,6 +124,30 @@ async def diff_runs(context: Context, run_id: str, other: str) -> list[StepDiffe
     ]
 
 
+class StepInput(msgspec.Struct, frozen=True):
+    """What a step was called with, by the names of its parameters; `"<Type>"` for what has no JSON form."""
+
+    key: str
+    arguments: dict[str, Raw]
+
+
+@endpoint(
+    "GET",
+    "/api/runs/{run_id}/steps/{key}/input",
+    tag=TAG,
+    scope="runs:read",
+    tenants=of_run,
+    errors=(NotFound, Conflict),
+)
+async def get_step_input(context: Context, run_id: str, key: str) -> StepInput:
+    """Tell what a step was called with; its run is replayed for that, without effects."""
+    runtime = context.runtime
+    run = await runtime.engine.find(run_id)
+    history = await runtime.store.read(lambda tx: tx.runs.history(run.id))
+    found = await arguments_of(runtime.workflows, run, history, key)
+    return StepInput(key, {name: Raw(value) for name, value in found.items()})
+
+
 class BulkAction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What to do to which runs, a page at a time. `before` is the `next` of the page that came before."""
 
@@ -144,4 +169,4 @@ async def act_on_runs(context: Context, request: Request, body: BulkAction) -> B
     return await context.runtime.bulk.act(body.action, wanted, actor=request.caller or "api", where=where)
 
 
-ENDPOINTS = (retry_run, fork_run, diff_runs, edit_run_state, act_on_runs)
+ENDPOINTS = (retry_run, fork_run, diff_runs, get_step_input, edit_run_state, act_on_runs)

@@ -51,6 +51,7 @@ class LiveRun:
         expected: parts of the interests it opened by name.
         tried: attempts of its steps that failed in executions before this one, by key.
         traces: it may have left something beside its history that is to be forgotten when it ends.
+        given: of a replay, is told what its steps are called with, by key.
         past: of a replay without effects: what stands for an operation that its history has not, by key, kind and name.
         parked: whether the store says, or is about to say, that the run waits.
         stopped: why this execution must not go on, whatever the user's code catches.
@@ -82,6 +83,7 @@ class LiveRun:
         self.traces = not fresh
         self.expected: dict[str, tuple[str, ...]] = {}
         self.past: Callable[[str, str, str], Awaitable[StepRecord]] | None = None
+        self.given: Callable[[str, Callable[..., object], tuple[object, ...], dict[str, object]], None] | None = None
         self.parked = False
         self.stopped: Exception | None = None
         self.task: asyncio.Task[None] | None = None
@@ -165,9 +167,14 @@ class Branch:
         self.task = task
         self._index = 0
 
-    def next_key(self) -> str:
+    @property
+    def key(self) -> str:
         """Key of the branch's next durable operation, or path of its next child."""
-        key = f"{self.path}{self._index}"
+        return f"{self.path}{self._index}"
+
+    def next_key(self) -> str:
+        """The same, which is taken with it."""
+        key = self.key
         self._index += 1
         return key
 

@@ -122,6 +122,8 @@ class Operations:
         self, branch: Branch, chain: Chain, step: Step[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
     ) -> object:
         """Run a step durably and return its result."""
+        if branch.live.given is not None:
+            branch.live.given(branch.key, step.function, args, kwargs)
         lane: list[str] = []
 
         async def perform(live: LiveRun, key: str) -> Outcome:

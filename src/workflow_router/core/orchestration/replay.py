@@ -5,12 +5,13 @@ shows before a release whether runs in flight would go on, and refuses to change
 """
 
 import asyncio
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
-from workflow_router.core.errors import Nondeterminism, RunCancelled
+from workflow_router.core.errors import Conflict, Nondeterminism, NotFound, RunCancelled
 from workflow_router.core.model import Run, StepRecord
 from workflow_router.core.orchestration.definitions import Workflow
 from workflow_router.core.orchestration.executing import onward_of, returned
@@ -69,6 +70,51 @@ async def replay(
     return await _Replay(workflow, run, history).look()
 
 
+async def arguments_of(
+    workflows: Mapping[str, Mapping[str, Workflow[..., Any]]], run: Run, history: list[StepRecord], key: str
+) -> dict[str, bytes]:
+    """What a step was called with, JSON by the names of its parameters: no store has it, the code says it again.
+
+    What has no JSON form is told by its type, in angle brackets.
+
+    Raises:
+        NotFound: the run has no such step, or its code is not here. Conflict: the code comes to another one before it.
+    """
+    workflow = workflows.get(run.workflow, {}).get(run.version)
+    if workflow is None:
+        raise NotFound(
+            f"The code of {run.workflow} version {run.version} is not here.", remedy="Ask a process that has it."
+        )
+    found: dict[str, bytes] = {}
+    seen: set[str] = set()
+
+    def see(at: str, function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        seen.add(at)
+        if at == key:
+            named = inspect.signature(function).bind(*args, **kwargs).arguments
+            found.update({name: _shown(value) for name, value in named.items()})
+
+    looking = _Replay(workflow, run, history)
+    looking.tell_arguments(see)
+    broken = await looking.look()
+    if key in seen:
+        return found
+    if broken is not None:
+        raise Conflict(
+            f"Today's code departs from run {run.id} before step {key}: the run has {broken.expected}, the code"
+            f" {broken.found}.",
+            remedy="See `wr runs replay`.",
+        )
+    raise NotFound(f"Run {run.id} has no step {key} with arguments.", remedy="See `wr runs show` for its steps.")
+
+
+def _shown(value: object) -> bytes:
+    try:
+        return to_json(value)
+    except (TypeError, ValueError):
+        return to_json(f"<{type(value).__name__}>")
+
+
 class _Replay:
     """One run on its way through its history."""
 
@@ -85,6 +131,12 @@ class _Replay:
         if run.status is RunStatus.CANCELLED or self._from_outside:
             reason = TIMEOUT if self._from_outside else CANCELLED
             self._live.stop = Stop(run.id, reason, 0, 0, given=True)
+
+    def tell_arguments(
+        self, given: Callable[[str, Callable[..., object], tuple[object, ...], dict[str, object]], None]
+    ) -> None:
+        """Call this with the key of each step that is called, and with what."""
+        self._live.given = given
 
     async def look(self) -> Break | None:
         """Execute the code until it ends, or until all that goes on in it is beyond the history."""

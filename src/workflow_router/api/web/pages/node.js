@@ -64,11 +64,23 @@ function Values({ node, of }) {
   }
 }
 
+/** What a step was called with. Nothing keeps that: the run is replayed for it, so it is asked for once, not at each change. */
+function Given({ run, at }) {
+  const [found, setFound] = useState(null);
+  const [error, setError] = useState(null);
+  useEffect(() => { get(`/api/runs/${run}/steps/${encodeURIComponent(at)}/input`).then(setFound, setError); }, [run, at]);
+  if (error) return html`<h3>Called with</h3><p class="quiet-text">${error.message}</p>`;
+  if (!found) return html`<${Skeleton} rows=${1} />`;
+  return html`<h3>Called with</h3>${Object.keys(found.arguments).length === 0 ? html`<p class="quiet-text">Nothing.</p>` : html`<${Json} of=${found.arguments} label="Called with" />`}`;
+}
+
 function Step({ node, run }) {
   const key = keyOf(node);
   const step = run.steps.find((one) => one.key === key);
-  if (!step) return html`<p class="quiet-text">It has no result yet.</p>`;
+  const given = (step?.kind ?? node.kind) === "step" && html`<${Given} run=${run.id} at=${key} />`;
+  if (!step) return html`${given}<p class="quiet-text">It has no result yet.</p>`;
   return html`<${Facts} of=${{ kind: step.kind, key: step.key, attempts: step.attempts, took: span(step.finished_ms - step.started_ms) }} />
+    ${given}
     ${step.error && html`<h3>Error</h3><${Json} of=${step.error} label="Error" />`}
     ${step.output !== null && html`<h3>Result</h3><${Json} of=${step.output} label="Result" />`}
     ${run.dispatches.filter((one) => one.step_key === key).map((one) => html`<${Call} key=${one.id} of=${one} />`)}`;
