@@ -95,6 +95,7 @@ def test_topics_and_subscriptions_live() -> None:
                 ("/api/subscriptions/s", {"topic": "orders", "route": "none"}, (404, "not-found")),
                 ("/api/subscriptions/s", {"topic": "orders", "filter": {"body": 1}}, (400, "invalid-pattern")),
                 ("/api/subscriptions/s", {"topic": "orders", "signal": "paid"}, (400, "invalid-input")),
+                ("/api/subscriptions/s", {"topic": "orders", "signal": "~w", "workflow": "w"}, (400, "invalid-input")),
             ):
                 (await door.call("PUT", path, body)).problem(*problem)
 

@@ -4,11 +4,14 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import pytest
 
 from tests.conformance.conftest import Backend
 from tests.conformance.support import SUBSCRIPTION, accepted, fence, lease, message, publish, start, step
+from tests.fixtures.partitions import Wires
 from workflow_router.core.errors import Lost, StoreUnavailable
 from workflow_router.core.model import Run
 from workflow_router.core.ports import Transaction
@@ -59,6 +62,44 @@ def test_a_stale_owner_loses_to_the_one_that_took_over(postgres_backend: Backend
             await second.commit(lambda tx: tx.runs.commit_step(run, owned, step(1)))
 
     asyncio.run(main())
+
+
+def test_who_the_network_cut_off_past_its_lease_commits_nothing_afterwards(postgres_backend: Backend) -> None:
+    """What was under way when the network was cut arrives once it is whole again, long after another has taken over."""
+
+    async def main(url: str, wires: Wires) -> None:
+        first = await open_store(url, clock=postgres_backend.clock, owner="first")
+        second = await open_store(postgres_backend.url, clock=postgres_backend.clock, owner="second")
+        try:
+            run = await start(first)
+            stale = fence(first, run)
+            wires.cut("first")
+            late = asyncio.create_task(first.commit(lambda tx: tx.runs.commit_step(run, stale, step(1, key="late"))))
+            await asyncio.sleep(0)
+            await asyncio.to_thread(postgres_backend.tamper, LEASES_RUN_OUT)
+            assert await second.tend() == SHARDS
+            owned = fence(second, run)
+            await second.commit(lambda tx: tx.runs.commit_step(run, owned, step(1, key="after")))
+            assert not late.done()
+            wires.mend("first")
+            with pytest.raises(Lost):
+                await late
+            assert await first.tend() == []
+            assert first.fences() == {}
+            (record,) = await second.read(lambda tx: tx.runs.history(run.id))
+            assert record.key == "after"
+        finally:
+            wires.mend("first")
+            await first.close()
+            await second.close()
+
+    told = urlsplit(postgres_backend.url)
+    ((_, folder),) = parse_qsl(told.query)
+    (socket,) = Path(folder).glob(".s.PGSQL.*[0-9]")
+    wires = Wires({("first", "postgres"): str(socket)})
+    with wires.running():
+        host = f"{told.netloc}127.0.0.1:{wires.ports['first', 'postgres']}"
+        asyncio.run(main(urlunsplit(told._replace(netloc=host, query="")), wires))
 
 
 def test_two_processes_grow_one_tree_of_audit_entries(postgres_backend: Backend) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from workflow_router.core.errors import InvalidPattern
+from workflow_router.core.errors import InvalidEvent, InvalidPattern
 from workflow_router.core.patterns import Pattern
 
 REFUSED: list[tuple[object, str, str]] = [
@@ -145,3 +145,11 @@ def test_too_many_combinations(key: str) -> None:
     source: dict[str, Any] = {"$and": joined} if key == "$and" else {f"f{at}": one for at, one in enumerate(joined)}
     with pytest.raises(InvalidPattern, match="more than 1024 combinations"):
         Pattern.parse(json.dumps(source))
+
+
+@pytest.mark.parametrize("event", [[], ["a"], "text", None, 7])
+def test_what_is_no_object_is_no_event(event: Any) -> None:
+    pattern = Pattern.parse({"a": [{"exists": False}]})
+    for ask in (pattern.matches, pattern.explain):
+        with pytest.raises(InvalidEvent, match="An event is an object with members"):
+            ask(event)

@@ -18,6 +18,7 @@ from workflow_router.api.views import DeliveryView, SubscriptionView, view
 from workflow_router.core.errors import Conflict, InvalidExpression, InvalidInput, InvalidPattern, NotFound, Overloaded
 from workflow_router.core.message_broker.ports import PREFETCH_UNBOUNDED, Progress, Subscription
 from workflow_router.core.model import Delivery
+from workflow_router.core.orchestration.signals import check_name as check_signal
 from workflow_router.core.patterns import Pattern
 from workflow_router.utils.codec import to_json
 
@@ -161,6 +162,8 @@ async def list_subscriptions(context: Context) -> list[ListedSubscription]:
 async def put_subscription(context: Context, name: str, body: SubscriptionRule) -> Named:
     """Make a subscription, or change one that was made so; it is in force when this answers."""
     check_name(name)
+    if body.signal is not None:
+        check_signal(body.signal)
     runtime = context.runtime
     if body.start is not None:
         runtime.version_of(body.start)

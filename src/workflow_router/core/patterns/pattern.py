@@ -8,7 +8,7 @@ from typing import Final, cast, final
 
 import msgspec
 
-from workflow_router.core.errors import InvalidPattern
+from workflow_router.core.errors import InvalidEvent, InvalidPattern
 from workflow_router.core.patterns.explain import Explanation, explain
 from workflow_router.core.patterns.parse import parse
 from workflow_router.core.patterns.tree import Branch
@@ -63,11 +63,13 @@ class Pattern:
         return frozenset(texts) if len(texts) == len(cast("list[object]", listed)) else None
 
     def matches(self, event: Mapping[str, object]) -> bool:
-        """Whether a decoded event satisfies the pattern."""
+        """Whether a decoded event satisfies the pattern. Raises InvalidEvent for what is no object."""
+        _check(event)
         return any(branch.node.holds(event) for branch in self.branches)
 
     def explain(self, event: Mapping[str, object]) -> Explanation:
-        """Why the event matches, or how near it came and what was in the way."""
+        """Why the event matches, or how near it came and what was in the way. Raises InvalidEvent for what is no object."""
+        _check(event)
         return explain(self.branches, event)
 
     def __eq__(self, other: object) -> bool:
@@ -81,3 +83,10 @@ class Pattern:
 
     def __repr__(self) -> str:
         return f"Pattern.parse({self._text.decode()!r})"
+
+
+def _check(event: object) -> None:
+    if type(event) is not dict and not isinstance(event, Mapping):
+        raise InvalidEvent(
+            f"An event is an object with members, not a {type(event).__name__}.", remedy="Decode JSON text before."
+        )
