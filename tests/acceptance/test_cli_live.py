@@ -90,10 +90,14 @@ def start(url: str, workflow: str, given: object = None, *, wait: bool = True) -
     return run
 
 
-def watching(url: str, *arguments: str) -> subprocess.Popen[str]:
+def begun(url: str, *arguments: str) -> subprocess.Popen[str]:
     environ = {**os.environ, "WR_URL": url, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
-    command = [*WR, "runs", "watch", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ)
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*WR, *arguments], stdout=pipe, stderr=pipe, text=True, env=environ)
+
+
+def watching(url: str, *arguments: str) -> subprocess.Popen[str]:
+    return begun(url, "runs", "watch", *arguments)
 
 
 def read_until(process: subprocess.Popen[str], text: str) -> str:
@@ -260,6 +264,20 @@ def test_top_says_that_the_server_is_away_and_ctrl_c_ends_it(folder: Path, tmp_p
         screen.__exit__(None, None, None)
     assert "Traceback" not in terminal.written
     assert terminal.written.rstrip().endswith("\x1b[?25h")
+
+
+def test_the_audit_log_is_followed_from_a_position_on(url: str) -> None:
+    start(url, "ship", "o-9")
+    asked = ("audit", "tail", "--after", "2", "--limit", "3")
+    assert [one["position"] for one in said(url, *asked)] == [3, 4, 5]
+    with begun(url, *asked, "--follow") as process:
+        assert process.stdout is not None
+        try:
+            _, *rows = [process.stdout.readline() for _ in range(7)]
+        finally:
+            process.terminate()
+    assert [int(row.split()[0]) for row in rows] == [3, 4, 5, 6, 7, 8]
+    assert wr("audit", "tail", "--after", "-1", url=url).returncode == 2
 
 
 def test_a_watch_is_left_with_ctrl_c(url: str) -> None:

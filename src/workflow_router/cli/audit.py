@@ -30,15 +30,17 @@ def command() -> None:
 
 @command.command("tail", epilog="Example: wr audit tail --follow")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--after", type=click.IntRange(0), help="From behind this position on, instead of the latest.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @talks
-def tail(client: Client, printer: Printer, limit: int, follow: bool) -> None:
+def tail(client: Client, printer: Printer, limit: int, after: int | None, follow: bool) -> None:
     """Show the latest entries."""
-    head = cast("int", client.get("/api/audit/head")["position"])
-    found = client.list("/api/audit", after=max(0, head - limit), limit=limit)
+    begin = max(0, cast("int", client.get("/api/audit/head")["position"]) - limit) if after is None else after
+    found = client.list("/api/audit", after=begin, limit=limit)
     printer.table(map(_flat, found), COLUMNS, empty="No entries.", value=found)
     if follow:
-        for entry in follow_stream(client, "/api/observe", head, place="position"):
+        shown = cast("int", found[-1]["position"]) if found else begin
+        for entry in follow_stream(client, "/api/observe", shown, place="position"):
             row = _flat(entry)
             printer.say("  ".join(as_text(name, row.get(name)) for name in COLUMNS), entry)
 
@@ -53,7 +55,7 @@ def _flat(entry: Mapping[str, object]) -> dict[str, object]:
 @click.option("--run", help="The run it belongs to.")
 @click.option("--since", type=click.DateTime(), help="From this moment on, UTC.")
 @click.option("--until", type=click.DateTime(), help="Before this moment, UTC.")
-@click.option("--after", default=0, help="From behind this position on.")
+@click.option("--after", default=0, type=click.IntRange(0), help="From behind this position on.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000))
 @talks
 def search(client: Client, printer: Printer, limit: int, after: int, **wanted: object) -> None:
@@ -116,7 +118,7 @@ def redact(client: Client, printer: Printer, position: int, reason: str, by: str
 
 @command.command("export", epilog="Example: wr audit export --out audit.jsonl")
 @click.option("--out", default="-", type=click.File("wb"), help="Where to; the terminal by default.")
-@click.option("--after", default=0, help="From behind this position on.")
+@click.option("--after", default=0, type=click.IntRange(0), help="From behind this position on.")
 @talks
 def export(client: Client, printer: Printer, out: IO[bytes], after: int) -> None:
     """Write the log as JSON Lines, to be verified anywhere: wr audit verify --export FILE."""
