@@ -68,7 +68,7 @@ class Pattern:
         return any(branch.node.holds(event) for branch in self.branches)
 
     def explain(self, event: Mapping[str, object]) -> Explanation:
-        """Why the event matches, or how near it came and what was in the way. Raises InvalidEvent for what is no object."""
+        """Why the event matches, or how near it came and what was in the way. Raises InvalidEvent as `matches` does."""
         _check(event)
         return explain(self.branches, event)
 
