@@ -21,6 +21,7 @@ class Context:
         description: the OpenAPI document, made at first use.
         observers: how many streams of transitions are open.
         readers: how many streams of runs are read.
+        replays: how many runs are replayed to tell what a step was called with.
         streams: how many streams of messages are open.
     """
 
@@ -37,4 +38,5 @@ class Context:
         self.description: bytes | None = None
         self.observers = 0
         self.readers = 0
+        self.replays = 0
         self.streams = 0

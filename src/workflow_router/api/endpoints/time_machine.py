@@ -20,6 +20,8 @@ from workflow_router.core.orchestration.state_edits import edit
 from workflow_router.core.states import RunStatus
 from workflow_router.utils.codec import to_json
 
+REPLAYS_MAX = 8  # at once, each of which takes the event loop for as long as the code of a run takes to come so far
+
 
 class ForkRun(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a fork begins, and what is other in it.
@@ -137,14 +139,20 @@ class StepInput(msgspec.Struct, frozen=True):
     tag=TAG,
     scope="runs:read",
     tenants=of_run,
-    errors=(NotFound, Conflict),
+    errors=(NotFound, Conflict, Overloaded),
 )
 async def get_step_input(context: Context, run_id: str, key: str) -> StepInput:
     """Tell what a step was called with; its run is replayed for that, without effects."""
     runtime = context.runtime
-    run = await runtime.engine.find(run_id)
-    history = await runtime.store.read(lambda tx: tx.runs.history(run.id))
-    found = await arguments_of(runtime.workflows, run, history, key)
+    if context.replays >= REPLAYS_MAX:
+        raise Overloaded(f"{REPLAYS_MAX} runs are being replayed already.", remedy="Ask again in a moment.")
+    context.replays += 1
+    try:
+        run = await runtime.engine.find(run_id)
+        history = await runtime.store.read(lambda tx: tx.runs.history(run.id))
+        found = await arguments_of(runtime.workflows, run, history, key)
+    finally:
+        context.replays -= 1
     return StepInput(key, {name: Raw(value) for name, value in found.items()})
 
 
