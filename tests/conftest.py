@@ -1,5 +1,6 @@
 """Owns what every suite shares: the real servers, and how often fault suites repeat themselves."""
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +8,12 @@ import pytest
 from tests import soaking
 
 pytest_plugins = ["tests.fixtures.postgres"]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C end the programs that tests start, also where a shell has told background jobs to ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ import pytest
 
 from tests.acceptance.api_kit import Door, served
 from workflow_router import Router
-from workflow_router.api.endpoints.time_machine import REPLAYS_MAX
 from workflow_router.core.dispatch_route.model import Call, Caller, Route, Target
 from workflow_router.core.dispatch_route.model import Retry as RouteRetry
 from workflow_router.core.errors import DispatchFailed
@@ -119,22 +118,6 @@ def test_a_query_that_does_not_fit_is_refused(query: str) -> None:
         async with served(office()) as door:
             answer = await door.call("GET", f"/api/runs?{query}")
             answer.problem(400, "invalid-input")
-
-    asyncio.run(main())
-
-
-def test_what_a_step_was_called_with_is_told_to_so_many_at_once() -> None:
-    async def main() -> None:
-        async with served(office()) as door:
-            run_id = await start(door, "count", 21)
-            await door.runtime.engine.ended(run_id)
-            path = f"/api/runs/{run_id}/steps/0/input"
-            assert await door.get(path) == {"key": "0", "arguments": {"n": 21}}
-            door.api.context.replays += REPLAYS_MAX
-            (await door.call("GET", path)).problem(429, "overloaded")
-            door.api.context.replays -= REPLAYS_MAX
-            assert (await door.call("GET", f"/api/runs/{run_id}/steps/9/input")).status == 404
-            assert door.api.context.replays == 0
 
     asyncio.run(main())
 

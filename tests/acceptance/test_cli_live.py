@@ -91,7 +91,7 @@ def start(url: str, workflow: str, given: object = None, *, wait: bool = True) -
 
 
 def begun(url: str, *arguments: str) -> subprocess.Popen[str]:
-    environ = {**os.environ, "WR_URL": url, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+    environ = {**os.environ, "WR_URL": url, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
     pipe = subprocess.PIPE
     return subprocess.Popen([*WR, *arguments], stdout=pipe, stderr=pipe, text=True, env=environ)
 
