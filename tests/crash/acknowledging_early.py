@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator
 
 from workflow_router.cli.main import main
 from workflow_router.db.sqlite import connection
-from workflow_router.db.sqlite.connection import SqliteDatabase, SqliteSession
+from workflow_router.db.sqlite.connection import SqliteDatabase
+from workflow_router.db.sqlite.session import SqliteSession
 
 HOLD_S = 3.0
 
@@ -29,7 +30,7 @@ class Forgetful(SqliteDatabase):
             self._since = time.monotonic()
         self._connection.execute("SAVEPOINT held")
         self._open = True
-        return self._session
+        return SqliteSession(self._connection, self._queries)
 
     async def commit(self) -> None:
         self._connection.execute("RELEASE held")
@@ -42,7 +43,7 @@ class Forgetful(SqliteDatabase):
 
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[SqliteSession]:
-        yield self._session
+        yield SqliteSession(self._connection, self._queries)
 
     async def close(self) -> None:
         if self._connection.in_transaction:

@@ -14,7 +14,8 @@ from tests.simulation.databases import borrow, give_back
 from tests.simulation.world import TICK_S, World, live
 from workflow_router.core.errors import Overloaded, StoreError, StoreUnavailable
 from workflow_router.core.orchestration.ports import RunFilter
-from workflow_router.db.sqlite.connection import SqliteDatabase, SqliteSession
+from workflow_router.db.sqlite.connection import SqliteDatabase
+from workflow_router.db.sqlite.session import SqliteSession
 from workflow_router.db.store import SqlStore
 from workflow_router.db.verify_audit import verify_audit
 from workflow_router.testing import VirtualClock

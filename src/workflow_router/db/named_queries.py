@@ -1,11 +1,60 @@
-"""Owns loading of `.sql` files: `-- name: insert_event` starts a query, the comment below it says what it is for."""
+"""Owns loading of `.sql` files: `-- name: insert_event` starts a query, the comment below it says what it is for.
 
+What a session puts off, it keeps by table: a query put off touches one table and reads no other, so those of different
+tables may change places; on each table they keep their order.
+"""
+
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from operator import itemgetter
 from types import MappingProxyType
+from typing import NamedTuple, cast
+
+from workflow_router.db.database import Value
 
 _MARK = "-- name:"
+_VALUE = re.compile(r"(?<!:):([a-z]\w*)")
+_TABLE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
+
+
+class Query:
+    """A named query.
+
+    Attributes:
+        names: of its values, in the order in which it first names them.
+        table: that it changes; empty where it changes none.
+        alone: it reads, so that it cannot be put off.
+    """
+
+    __slots__ = ("_values", "alone", "names", "table", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.names = tuple(dict.fromkeys(_VALUE.findall(text)))
+        self._values = itemgetter(*self.names) if len(self.names) > 1 else None
+        written = _TABLE.match(text)
+        self.table = written[1] if written else ""
+        self.alone = not written or re.search(r"\b(SELECT|USING|JOIN)\b", text) is not None
+
+    def bind(self, values: Mapping[str, Value]) -> tuple[Value, ...]:
+        """The values in the order of their names. Raises KeyError where one is missing."""
+        if self._values is not None:
+            return cast("tuple[Value, ...]", self._values(values))
+        return tuple([values[name] for name in self.names])
+
+    def named(self, columns: Mapping[str, str]) -> str:
+        """The query with something else in the place of each value."""
+        return _VALUE.sub(lambda found: columns[found[1]], self.text)
+
+
+class Group(NamedTuple):
+    """One query with the values of each time it is to run; `assumed` to change a row each time."""
+
+    query: str
+    rows: list[tuple[Value, ...]]
+    assumed: bool = False
 
 
 @cache  # they cannot change while the code runs, and a test opens many stores

@@ -37,7 +37,7 @@ OnWritten = Callable[[int, float], None]
 
 
 class Writer:
-    """A `Store`'s writing half.
+    """A `Store`'s writing half, of one event loop.
 
     Args:
         on_commit: told of each commit's audit entries, in order, before the units' callers go on.
@@ -66,6 +66,7 @@ class Writer:
         self._on_commit = on_commit
         self.admission: Controls | None = None
         self.on_written: OnWritten | None = None
+        self._loop = asyncio.get_running_loop()  # asking each time is a system call: which process this is
         self._queue: list[_Job] = []
         self._flushing: asyncio.Task[None] | None = None
 
@@ -75,8 +76,7 @@ class Writer:
         A commit is synced where any of its units is to be, or where it tells of transitions: nobody is to see an entry
         of the audit log that a power cut could undo.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
+        future: asyncio.Future[T] = self._loop.create_future()
         if urgent:
             self._queue.insert(0, (unit, future, weight, synced))
         elif len(self._queue) < QUEUE_MAX:
@@ -84,7 +84,7 @@ class Writer:
         else:
             raise Overloaded("Too many changes wait to be written.", remedy="Send it again a little later.")
         if self._flushing is None:
-            self._flushing = loop.create_task(self._flush(), name="group-commit")
+            self._flushing = self._loop.create_task(self._flush(), name="group-commit")
         return await future
 
     @property

@@ -26,7 +26,8 @@ from workflow_router.core.router import Router
 from workflow_router.core.runtime import Runtime
 from workflow_router.core.runtime_state.approvals import Decision
 from workflow_router.core.states import ApprovalStatus, RunStatus
-from workflow_router.db.sqlite.connection import SqliteDatabase, SqliteSession
+from workflow_router.db.sqlite.connection import SqliteDatabase
+from workflow_router.db.sqlite.session import SqliteSession
 from workflow_router.db.store import SqlStore
 from workflow_router.testing.memory import fresh_database
 from workflow_router.testing.targets import FakeTargets

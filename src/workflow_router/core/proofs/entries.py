@@ -20,24 +20,27 @@ SALT_BYTES = 16
 PRUNED_AT_ONCE = 256
 
 
+# Names in ASCII, in alphabetical order, and no numbers but whole ones: as fields stand, this is the canonical form.
+
+
 class Public(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What of a transition stands in the leaf itself."""
 
-    kind: str
-    subject: str
-    tenant: str = DEFAULT_TENANT
-    run: str | None = None
     cause: str | None = None
     correlation: str | None = None
+    kind: str
+    run: str | None = None
+    subject: str
+    tenant: str = DEFAULT_TENANT
 
 
-class Body(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class Body(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The entry as its leaf has it; `private` is the commitment, in hex, where there is something private."""
 
     position: int
+    private: str | None = None
     time_ms: int
     transition: Public
-    private: str | None = None
 
 
 class Private(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -57,8 +60,7 @@ class Sealed(msgspec.Struct, frozen=True, gc=False):
     commitment: bytes | None = None
 
 
-# Names in ASCII, and no numbers but whole ones: sorted by name, this is the canonical form.
-_encode_body = msgspec.json.Encoder(order="sorted").encode
+_encode_body = msgspec.json.Encoder().encode
 decode_body = msgspec.json.Decoder(Body).decode
 decode_private = msgspec.json.Decoder(Private).decode
 
@@ -66,7 +68,7 @@ decode_private = msgspec.json.Decoder(Private).decode
 def seal(position: int, time_ms: int, transition: Transition, salt: bytes) -> Sealed:
     """The entry for a transition. `salt`: 16 random bytes, used only where something is private."""
     if transition.actor is None and not transition.detail:
-        body = _encode_body(Body(position, time_ms, _public(transition)))
+        body = _encode_body(Body(position=position, time_ms=time_ms, transition=_public(transition)))
         return Sealed(body, leaf_hash(body))
     if transition.actor is None:  # as `Private` is read, which leaves out the empty
         named: dict[str, object] = {"detail": transition.detail}
@@ -76,7 +78,8 @@ def seal(position: int, time_ms: int, transition: Transition, salt: bytes) -> Se
         named = {"actor": transition.actor}
     private = to_canonical_json(named)
     commitment = hashlib.sha256(salt + private).digest()
-    body = _encode_body(Body(position, time_ms, _public(transition), commitment.hex()))
+    public = _public(transition)
+    body = _encode_body(Body(position=position, private=commitment.hex(), time_ms=time_ms, transition=public))
     return Sealed(body, leaf_hash(body), private, salt, commitment)
 
 
@@ -198,7 +201,8 @@ class LogCheck:
                 return "The entry was edited: actor or detail differ from what they were committed to."
         elif private != Private():
             return "The entry was edited: it has an actor or details that it does not commit to."
-        body = _encode_body(Body(line.position, line.time_ms, _public(transition), line.private))
+        public = _public(transition)
+        body = _encode_body(Body(position=line.position, private=line.private, time_ms=line.time_ms, transition=public))
         return (
             None if leaf_hash(body).hex() == line.hash else "The entry was edited or replaced: its hash does not fit."
         )

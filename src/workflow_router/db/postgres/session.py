@@ -2,23 +2,19 @@
 
 What `execute` puts off is kept by table: equal queries become one whose values are arrays, and those of different
 tables the parts of one statement, so that a commit takes few round trips and the server binds and executes once for all
-of it. A query put off touches one table and reads no other, so those of different tables may change places, or be done
-at once; on each table they keep their order.
+of it.
 """
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import asyncpg
 
 from workflow_router.core.errors import Conflict, InvalidInput, StoreUnavailable
+from workflow_router.db import named_queries
 from workflow_router.db.database import AssumedError, Row, UndoneError, Value
-from workflow_router.db.named_queries import load_queries
-
-_VALUE = re.compile(r"(?<!:):([a-z]\w*)")
-_TABLE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
-
+from workflow_router.db.named_queries import Group, load_queries
 
 # How queries are told apart that may run over many rows.
 _INSERT = re.compile(r"((?:INSERT INTO) \w+ \([^()]*\)\s)VALUES \(((?:[^()]|\([^()]*\))*)\)(.*)", re.DOTALL)
@@ -28,62 +24,51 @@ _CHANGE = re.compile(r"((?:UPDATE|DELETE FROM) \w+.*?)(\sWHERE\s.*)", re.DOTALL)
 TOGETHER_MAX = 100
 
 
-def _for_many(text: str, names: Sequence[str]) -> str | None:
+def _for_many(query: named_queries.Query) -> str | None:
     """The query over rows of values, which it calls `given`; None for one that has to run row by row.
 
     Rows that change the same row of a table must take turns, so an update takes part only if it tells what it changed:
     fewer rows than were given are noticed.
     """
-    if not names or re.search(r"\b(SELECT|DO UPDATE|USING|JOIN)\b", text):
+    if not query.names or query.alone or "DO UPDATE" in query.text:
         return None
-    columns = {name: f"given.v{number}" for number, name in enumerate(names, 1)}
-    bound = _VALUE.sub(lambda found: columns[found[1]], text)
+    bound = query.named({name: f"given.v{number}" for number, name in enumerate(query.names, 1)})
     inserted = _INSERT.fullmatch(bound)
     if inserted:
         return "".join((inserted[1], "SELECT ", inserted[2], " FROM {given}", inserted[3]))
     changed = _CHANGE.fullmatch(bound)
     if changed is None or " FROM " in changed[1].replace("DELETE FROM", ""):
         return None
-    if text.startswith("DELETE"):
+    if query.text.startswith("DELETE"):
         return f"{changed[1]} USING {{given}}{changed[2]}"
-    return f"{changed[1]} FROM {{given}}{changed[2]}" if "RETURNING" in text else None
+    return f"{changed[1]} FROM {{given}}{changed[2]}" if "RETURNING" in query.text else None
 
 
-class Query:
+class Query(named_queries.Query):
     """A named query with its values in order: `:name` became `$1`, `$2` …
 
     Attributes:
         many: the query for many rows at once, to be completed by `over`; None where there is none.
-        alone: it reads, so that it has to be a statement by itself.
     """
 
-    __slots__ = ("_text", "alone", "columnar", "many", "names", "sql", "table")
+    __slots__ = ("columnar", "many", "sql")
 
     def __init__(self, text: str) -> None:
-        self.names = tuple(dict.fromkeys(_VALUE.findall(text)))
-        self._text = text
+        super().__init__(text)
         self.sql = self.one()
-        written = _TABLE.match(text)
-        self.table = written[1] if written else ""
         # Takes all rows at once, as one list for each column, which costs the server a fraction of row after row.
         self.columnar = "unnest(" in text
-        self.many = _for_many(text, self.names) if written else None
-        self.alone = not written or re.search(r"\b(SELECT|USING|JOIN)\b", text) is not None
+        self.many = _for_many(self)
 
     def one(self, first: int = 1) -> str:
         """The query for one row, whose values have numbers from `first` on."""
-        numbers = {name: f"${number}" for number, name in enumerate(self.names, first)}
-        return _VALUE.sub(lambda found: numbers[found[1]], self._text)
+        return self.named({name: f"${number}" for number, name in enumerate(self.names, first)})
 
     def over(self, types: Sequence[str], first: int = 1) -> str:
         """The same for many rows, given the types of its values: each value is an array."""
         arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, first))
         columns = ", ".join(f"v{number}" for number in range(1, len(types) + 1))
         return (self.many or "").format(given=f"unnest({arrays}) AS given ({columns})")
-
-    def bind(self, values: Mapping[str, Value]) -> tuple[Value, ...]:
-        """The values in the order of their numbers. Raises KeyError where one is missing."""
-        return tuple([values[name] for name in self.names])
 
 
 def load() -> dict[str, Query]:
@@ -187,14 +172,6 @@ class Link:
         return found
 
 
-class _Group(NamedTuple):
-    """One query with the values of each time it is to run."""
-
-    query: str
-    rows: list[tuple[Value, ...]]
-    assumed: bool
-
-
 class PostgresSession:
     """A `Session` within a transaction that somebody else begins and ends."""
 
@@ -203,7 +180,7 @@ class PostgresSession:
     def __init__(self, link: Link, *, assume: bool = False) -> None:
         self._link = link
         self._assume = assume
-        self._put_off: dict[str, list[_Group]] = {}
+        self._put_off: dict[str, list[Group]] = {}
 
     async def fetch(self, query: str, /, **values: Value) -> Sequence[Row]:
         try:
@@ -260,11 +237,11 @@ class PostgresSession:
         if groups and groups[-1].query == query:
             groups[-1].rows.extend(rows)
         else:
-            groups.append(_Group(query, list(rows), assumed))
+            groups.append(Group(query, list(rows), assumed))
 
     async def _send(self) -> None:
         put_off, self._put_off = self._put_off, {}
-        together: dict[str, _Group] = {}  # by table: no part of a statement sees what another has written
+        together: dict[str, Group] = {}  # by table: no part of a statement sees what another has written
         for table, groups in put_off.items():
             for group in groups:
                 query = self._link.queries[group.query]
@@ -278,7 +255,7 @@ class PostgresSession:
                     together[table] = group
         await self._send_together(list(together.values()))
 
-    async def _send_together(self, groups: list[_Group]) -> None:
+    async def _send_together(self, groups: list[Group]) -> None:
         if len(groups) < 2:
             for group in groups:
                 await self._send_group(*group)

@@ -10,24 +10,22 @@ import fcntl
 import itertools
 import os
 import time
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import apsw
 
 from workflow_router.core.errors import (
     CommitUnknown,
-    Conflict,
     StoreBusy,
     StoreError,
     StoreLibraryTooOld,
     StoreUnavailable,
 )
-from workflow_router.db.database import Row, Value
 from workflow_router.db.migrate import Applied, Migration
-from workflow_router.db.named_queries import load_queries
+from workflow_router.db.sqlite.session import Connection, SqliteSession, load, translated
 
 # Older ones can corrupt a WAL database when two connections write or checkpoint at once (the WAL-reset bug).
 LIBRARY_MIN = (3, 51, 3)
@@ -49,77 +47,6 @@ def check_library(version: str) -> None:
         )
 
 
-class _Cursor(Protocol):
-    def fetchall(self) -> list[Row]: ...
-
-
-class _Connection(Protocol):
-    """What is used of `apsw.Connection`, whose stubs leave the type of blobs unknown."""
-
-    @property
-    def in_transaction(self) -> bool: ...
-    def execute(self, statements: str, bindings: Mapping[str, Value] | None = None) -> _Cursor: ...
-    def executemany(self, statements: str, sequenceofbindings: Iterable[Sequence[Value]]) -> _Cursor: ...
-    def changes(self) -> int: ...
-    def set_busy_timeout(self, milliseconds: int) -> None: ...
-    def serialize(self, name: str) -> bytes: ...
-    def deserialize(self, name: str, contents: bytes) -> None: ...
-    def close(self) -> None: ...
-
-
-def _translated(error: apsw.Error) -> Exception:
-    """The error a caller of the store meets for one of SQLite's; a mistake in a query stays what it is."""
-    if isinstance(error, apsw.ConstraintError):
-        return Conflict(f"The store refused a change: {error}.")
-    if isinstance(error, (apsw.SQLError, apsw.MismatchError, apsw.TooBigError)):
-        return error
-    remedy = "Free some disk space or check the disk, then try again."
-    return StoreUnavailable(f"The store failed: {error}.", remedy=remedy)
-
-
-class SqliteSession:
-    """Named queries on one connection."""
-
-    __slots__ = ("_connection", "_queries")
-
-    def __init__(self, connection: _Connection, queries: Mapping[str, str]) -> None:
-        self._connection = connection
-        self._queries = queries
-
-    async def fetch(self, query: str, /, **values: Value) -> Sequence[Row]:
-        try:
-            return self._connection.execute(self._queries[query], values).fetchall()
-        except apsw.Error as error:
-            raise _translated(error) from error
-
-    async def change(self, query: str, /, **values: Value) -> bool:
-        await self.execute(query, **values)
-        return self._connection.changes() > 0  # which costs less than a row that would say so
-
-    async def execute(self, query: str, /, **values: Value) -> None:
-        try:
-            self._connection.execute(self._queries[query], values)
-        except apsw.Error as error:
-            raise _translated(error) from error
-
-    async def execute_many(self, query: str, /, rows: Sequence[tuple[Value, ...]]) -> None:
-        try:
-            self._connection.executemany(self._queries[query], rows)
-        except apsw.Error as error:
-            raise _translated(error) from error
-
-    async def flush(self) -> None:
-        return
-
-    async def savepoint(self) -> None:
-        await self.execute("savepoint")
-
-    async def end_savepoint(self, *, undo: bool) -> None:
-        if undo:
-            await self.execute("rollback_to_savepoint")
-        await self.execute("release_savepoint")
-
-
 class SqliteDatabase:
     """A `Database` in one file, owned by one process.
 
@@ -137,7 +64,7 @@ class SqliteDatabase:
         self._lock = _lock_file(path) if path is not None else None
         # A memory database whose name begins with a slash is shared by the connections of this process.
         name = str(path.absolute()) if path is not None else f"file:/memory-{next(_memory_numbers)}?vfs=memdb"
-        opened: list[_Connection] = []
+        opened: list[Connection] = []
         try:
             for _ in ("writer", "reader"):
                 opened.append(_connect(name, vfs))
@@ -151,16 +78,16 @@ class SqliteDatabase:
                 f"The store {path} cannot be opened: {error}.",
                 remedy="Check the disk, and that it is a workflow-router store.",
             ) from error
-        self._queries = load_queries("sqlite")
-        self._session = SqliteSession(self._connection, self._queries)
+        self._queries = load()
         self._reading = SqliteSession(self._reader, self._queries)
         self._commit_s = _INLINE_COMMIT_MAX_S
         self._synced = True
         self._thread = ThreadPoolExecutor(1, "sqlite-commit") if commit_in_thread and path is not None else None
 
     async def applied(self) -> dict[int, Applied]:
-        await self._session.execute("create_migrations")
-        rows = await self._session.fetch("applied_migrations")
+        session = SqliteSession(self._connection, self._queries)
+        await session.execute("create_migrations")
+        rows = await session.fetch("applied_migrations")
         return {number: Applied(checksum, name) for number, checksum, name in rows}
 
     async def apply(self, migration: Migration) -> bool:
@@ -170,6 +97,7 @@ class SqliteDatabase:
             await session.execute(
                 "note_migration", number=migration.number, name=migration.name, checksum=migration.checksum
             )
+            await session.flush()
         except apsw.Error as error:
             await self.rollback()
             raise StoreError(
@@ -187,8 +115,8 @@ class SqliteDatabase:
                 self._synced = synced
             self._connection.execute("BEGIN IMMEDIATE")
         except apsw.Error as error:
-            raise _translated(error) from error
-        return self._session
+            raise translated(error) from error
+        return SqliteSession(self._connection, self._queries)
 
     async def commit(self) -> None:
         began = time.perf_counter()
@@ -207,7 +135,7 @@ class SqliteDatabase:
                 f"The disk failed during a commit: {error}.", remedy="Check the disk, then restart."
             ) from error
         except apsw.Error as error:
-            raise _translated(error) from error
+            raise translated(error) from error
         self._commit_s += (time.perf_counter() - began - self._commit_s) / 8
 
     async def rollback(self) -> None:
@@ -230,7 +158,7 @@ class SqliteDatabase:
     def load(self, image: bytes) -> None:
         """Become what `image` was taken of, however this database began. Nothing else may use it meanwhile."""
         source = apsw.Connection(":memory:")
-        cast("_Connection", source).deserialize("main", image)
+        cast("Connection", source).deserialize("main", image)
         with cast("apsw.Connection", self._connection).backup("main", source, "main") as copying:
             copying.step()
         source.close()
@@ -247,18 +175,18 @@ class SqliteDatabase:
             self._lock = None
 
 
-def _connect(name: str, vfs: str | None) -> _Connection:
+def _connect(name: str, vfs: str | None) -> Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
-    return cast("_Connection", apsw.Connection(name, flags=flags, vfs=vfs, statementcachesize=STATEMENTS_MAX))
+    return cast("Connection", apsw.Connection(name, flags=flags, vfs=vfs, statementcachesize=STATEMENTS_MAX))
 
 
-def _prepare(connection: _Connection) -> None:
+def _prepare(connection: Connection) -> None:
     connection.set_busy_timeout(5_000)
     connection.execute(f"PRAGMA journal_mode = WAL; {_SYNCED}").fetchall()
     connection.execute("PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY").fetchall()
 
 
-def _close(connections: Iterable[_Connection]) -> None:
+def _close(connections: Iterable[Connection]) -> None:
     for connection in connections:
         with contextlib.suppress(apsw.Error):  # what could not be moved into the database stays in its log
             connection.close()

@@ -1,0 +1,121 @@
+"""Owns named queries on one SQLite connection, and the domain's words for its errors. Refuses to begin or end anything.
+
+What `execute` puts off is sent row after row through one prepared statement, which costs half of a statement each time.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
+from typing import Protocol
+
+import apsw
+
+from workflow_router.core.errors import Conflict, StoreUnavailable
+from workflow_router.db.database import Row, Value
+from workflow_router.db.named_queries import Group, Query, load_queries
+
+
+class _Cursor(Protocol):
+    def fetchall(self) -> list[Row]: ...
+
+
+class Connection(Protocol):
+    """What is used of `apsw.Connection`, whose stubs leave the type of blobs unknown."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+    def execute(self, statements: str, bindings: Sequence[Value] = ()) -> _Cursor: ...
+    def executemany(self, statements: str, sequenceofbindings: Iterable[Sequence[Value]]) -> _Cursor: ...
+    def changes(self) -> int: ...
+    def set_busy_timeout(self, milliseconds: int) -> None: ...
+    def serialize(self, name: str) -> bytes: ...
+    def deserialize(self, name: str, contents: bytes) -> None: ...
+    def close(self) -> None: ...
+
+
+def translated(error: apsw.Error) -> Exception:
+    """The error a caller of the store meets for one of SQLite's; a mistake in a query stays what it is."""
+    if isinstance(error, apsw.ConstraintError):
+        return Conflict(f"The store refused a change: {error}.")
+    if isinstance(error, (apsw.SQLError, apsw.MismatchError, apsw.TooBigError)):
+        return error
+    remedy = "Free some disk space or check the disk, then try again."
+    return StoreUnavailable(f"The store failed: {error}.", remedy=remedy)
+
+
+@cache  # they cannot change while the code runs, and a test opens many stores
+def load() -> Mapping[str, Query]:
+    """The queries of `db/sqlite/queries` by name."""
+    return MappingProxyType({name: Query(text) for name, text in load_queries("sqlite").items()})
+
+
+class SqliteSession:
+    """A `Session` within a transaction that somebody else begins and ends."""
+
+    __slots__ = ("_connection", "_put_off", "_queries")
+
+    def __init__(self, connection: Connection, queries: Mapping[str, Query]) -> None:
+        self._connection = connection
+        self._queries = queries
+        self._put_off: dict[str, list[Group]] = {}
+
+    async def fetch(self, query: str, /, **values: Value) -> Sequence[Row]:
+        named = self._queries[query]
+        try:
+            if self._put_off:
+                self._send()
+            return self._connection.execute(named.text, named.bind(values)).fetchall()
+        except apsw.Error as error:
+            raise translated(error) from error
+
+    async def change(self, query: str, /, **values: Value) -> bool:
+        named = self._queries[query]
+        try:
+            if named.alone or named.table in self._put_off:
+                self._send()
+            self._connection.execute(named.text, named.bind(values))
+        except apsw.Error as error:
+            raise translated(error) from error
+        return self._connection.changes() > 0  # which costs less than a row that would say so
+
+    async def execute(self, query: str, /, **values: Value) -> None:
+        self._put(query, [self._queries[query].bind(values)])
+
+    async def execute_many(self, query: str, /, rows: Sequence[tuple[Value, ...]]) -> None:
+        self._put(query, rows)
+
+    def _put(self, query: str, rows: Sequence[tuple[Value, ...]]) -> None:
+        named = self._queries[query]
+        if named.alone:
+            try:
+                self._send()
+                self._connection.executemany(named.text, rows)
+            except apsw.Error as error:
+                raise translated(error) from error
+            return
+        groups = self._put_off.setdefault(named.table, [])
+        if groups and groups[-1].query == query:
+            groups[-1].rows.extend(rows)
+        else:
+            groups.append(Group(query, list(rows)))
+
+    async def flush(self) -> None:
+        try:
+            self._send()
+        except apsw.Error as error:
+            raise translated(error) from error
+
+    async def savepoint(self) -> None:
+        await self.execute("savepoint")
+
+    async def end_savepoint(self, *, undo: bool) -> None:
+        if undo:
+            self._put_off.clear()
+            await self.execute("rollback_to_savepoint")
+        await self.execute("release_savepoint")
+
+    def _send(self) -> None:
+        put_off, self._put_off = self._put_off, {}
+        for groups in put_off.values():
+            for group in groups:
+                self._connection.executemany(self._queries[group.query].text, group.rows)
