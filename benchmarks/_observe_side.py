@@ -95,10 +95,10 @@ async def intercepted(store: str, count: int, *, by: str) -> dict[str, float]:
     """A thousand interceptors on what happens, none of which matches: by name, or by what is in the data."""
     rules: dict[str, Interceptor] = {}
     for number in range(INTERCEPTORS):
-        named = {"subject": [f"other-{number}"]}
-        within = {"data": {"args": [-1 - number], "input": [-1 - number]}}
-        on: dict[str, object] = dict(named if by == "name" else within)
-        rules[f"i{number}"] = Interceptor(at=[AT[number % 5]], verdict="deny", on=on)
+        at = AT[number % 5]
+        within = {"input" if at == "run.starting" else "args": [-1 - number]}
+        on: dict[str, object] = {"subject": [f"other-{number}"]} if by == "name" else {"data": within}
+        rules[f"i{number}"] = Interceptor(at=[at], verdict="deny", on=on)
     async with embed(router, store=store) as runtime:
         runtime.interception.rules.declare(rules, {})
         return await _runs(runtime, count)

@@ -75,9 +75,12 @@ class Place:
         """What `fetch` could not: the value, `UNSET` if there is none, `MANY` if arrays lead to it."""
         value = root
         for step in self._steps:
-            if type(value) in ARRAYS:
+            if type(value) is dict:  # of what is about to happen, which was never bytes
+                value = cast(dict[str, object], value).get(step.key, UNSET)
+            elif type(value) in ARRAYS:
                 return MANY
-            value = step.member(value)
+            else:
+                value = step.member(value)
         return list(cast(tuple[object, ...], value)) if isinstance(value, tuple) else value
 
     def values(self, root: object, arrays: set[Path]) -> list[object]:

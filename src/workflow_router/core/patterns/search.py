@@ -5,7 +5,7 @@ an array is met a list stands for the value. A list cannot be hashed and is no s
 that meet one take the longer way, through a `View` of the event. Refuses to change what is filed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from math import prod
 from operator import contains
@@ -13,33 +13,37 @@ from typing import cast
 
 from msgspec import UNSET
 
-from workflow_router.core.patterns.level import Bucket, Checks, Items, Level, Shape, Spot, Table
+from workflow_router.core.patterns.level import Bucket, Checks, Items, Level, Shape, Spot
 from workflow_router.core.patterns.operators.operator import WHOLE
 from workflow_router.core.patterns.plan import MANY, Entry, K, Place
 from workflow_router.core.patterns.tree import Path
 from workflow_router.core.patterns.values import SCALARS, Record
 
+_LOOKED_UP = SCALARS | {list}
+_PLAIN: type[object] = dict
+
 
 def search(level: Level[K], root: object, found: list[K], view: "View | None" = None) -> None:
     """Add the keys of the entries that match; one that is found in several ways is added as often."""
     fetch, sound, fragile, derived, shapes, present = level.plan or level.planned()
-    try:
-        values = fetch(root)
-    except AttributeError:
-        values = _one_by_one(level, sound, root)
+    if type(root) is _PLAIN:
+        values = [place.walk(root) for place in sound]
+    else:
+        try:
+            values = fetch(root)
+        except AttributeError:
+            values = _one_by_one(level, sound, root)
     if fragile:
         values = [*values, *[_value(place, root) for place in fragile]]
     if derived:
-        values = [*values]
-        for at, derive in derived:
-            value = values[at]
-            values.append(derive(value) if isinstance(value, str) else MANY if type(value) is list else UNSET)
+        values = _with_derived(values, derived)
     for pick, table, shape in shapes:
+        picked = pick(values)
         try:
-            bucket = table.get(pick(values))
+            bucket = table.get(picked)
         except TypeError:  # a list cannot be hashed
             view = view or View(root)
-            _look_up_all(_buckets(table, view.pools(shape, pick(values))), root, found, view)
+            _look_up_all(view.look_up(shape, picked), root, found, view)
         else:
             if bucket is not None:
                 _check(bucket.items, root, found, view)
@@ -49,6 +53,14 @@ def search(level: Level[K], root: object, found: list[K], view: "View | None" = 
         view = _look_at_present(present, values, root, found, view)
     if level.always:
         _check(level.always, root, found, view)
+
+
+def _with_derived(values: Sequence[object], derived: Iterable[tuple[int, Callable[[str], str]]]) -> list[object]:
+    values = [*values]
+    for at, derive in derived:
+        value = values[at]
+        values.append(derive(value) if isinstance(value, str) else MANY if type(value) is list else UNSET)
+    return values
 
 
 def _look_up_all(buckets: Iterable[Bucket[K]], root: object, found: list[K], view: "View") -> None:
@@ -84,8 +96,6 @@ def _look_at_present(
 
 def _one_by_one(level: Level[K], places: tuple[Place, ...], root: object) -> list[object]:
     """Fetch what could not be fetched at once, and remember which places were to blame."""
-    if type(root) is dict:
-        return [place.walk(cast(object, root)) for place in places]
     values: list[object] = []
     to_blame: list[Place] = []
     for place in places:
@@ -144,18 +154,6 @@ def _check_all(items: Items[K], found: list[K], view: "View") -> None:
         view.admit(entries, view.judge(checks), found)
 
 
-def _buckets(table: Table[K], pools: list[set[object]]) -> list[Bucket[K]]:
-    """The buckets under any combination of keys: combinations are tried, or the table's keys where those are fewer."""
-    few = prod(map(len, pools)) <= len(table)
-    if len(pools) == 1:
-        (pool,) = pools
-        return [table[key] for key in (pool if few else table) if key in (table if few else pool)]
-    if few:
-        return [table[key] for key in product(*pools) if key in table]
-    keys = cast("dict[tuple[object, ...], Bucket[K]]", table)
-    return [bucket for key, bucket in keys.items() if all(map(contains, pools, key))]
-
-
 class View:
     """An event with arrays: the values at each path, fetched once, and where arrays stood on the way."""
 
@@ -174,27 +172,36 @@ class View:
             values = self._values[place] = place.values(self.root, self.arrays)
         return values
 
-    def pools(self, shape: Shape[K], picked: object) -> list[set[object]]:
-        """For each feature of a shape, what can be looked up; `picked` has that already where it is no list."""
-        several = cast(tuple[object, ...], picked) if len(shape.spots) > 1 else (picked,)
-        pools: list[set[object]] = []
-        for spot, value in zip(shape.spots, several, strict=True):
-            if type(value) is list:
-                pools.append(self.keys(spot))
-            else:
-                pools.append({value} if type(value) in SCALARS else set())
-        return pools
+    def look_up(self, shape: Shape[K], picked: object) -> list[Bucket[K]]:
+        """The buckets under any combination of what can be looked up; `picked` is what was met, a list among it."""
+        table = shape.table
+        several = (picked,) if len(shape.spots) == 1 else cast("tuple[object, ...]", picked)
+        if not _LOOKED_UP.issuperset(map(type, several)):  # an object cannot be hashed either, and is no value
+            return []
+        if len(several) == 1:
+            return [table[key] for key in table.keys() & self.keys(shape.spots[0], cast("list[object]", picked))]
+        pools = [
+            self.keys(spot, cast("list[object]", value)) if type(value) is list else (value,)
+            for spot, value in zip(shape.spots, several, strict=True)
+        ]
+        if prod(map(len, pools)) <= len(table):
+            return [table[key] for key in product(*pools) if key in table]
+        keys = cast("dict[tuple[object, ...], Bucket[K]]", table)
+        return [bucket for key, bucket in keys.items() if all(map(contains, pools, key))]
 
-    def keys(self, spot: Spot) -> set[object]:
-        """What can be looked up of the values at a path."""
+    def keys(self, spot: Spot, met: list[object]) -> set[object]:
+        """What can be looked up of the values at a path, where an array was met, or one that leads there."""
         keys = self._keys.get(spot)
         if keys is None:
             place, feature = spot
-            values = self.values(place)
             if feature != WHOLE:
                 derive = feature.derive()
-                values = [derive(value) for value in values if isinstance(value, str)]
-            keys = set(values)
+                keys = set[object]([derive(value) for value in self.values(place) if isinstance(value, str)])
+            elif met is not MANY and SCALARS.issuperset(map(type, met)):
+                self.arrays.add(place.path)
+                keys = set(met)
+            else:
+                keys = set(self.values(place))
             self._keys[spot] = keys
         return keys
 
