@@ -83,7 +83,6 @@ async def append(session: Session, transitions: Sequence[Transition], now_ms: in
     for number, transition in enumerate(transitions):
         position += 1
         sealed = seal(position, now_ms, transition, salts[number * SALT_BYTES : (number + 1) * SALT_BYTES])
-        tree.append(sealed.hash)
         entry = AuditEntry(
             position=position,
             time_ms=now_ms,
@@ -111,36 +110,35 @@ async def append(session: Session, transitions: Sequence[Transition], now_ms: in
             )
         )
     await session.execute_many("insert_audit_entry", rows)
+    added = [entry.hash for entry in entries]
+    complete = tree.extend(added, TILE_LEVELS)
     frontier = tree.to_bytes()
     await session.execute("move_audit_head", position=position, frontier=frontier)
-    known = [*known, *[entry.hash for entry in entries]]
-    if position % TILE < len(entries):
-        await _grow_tiles(session, position - len(entries), position, known)
+    known = [*known, *added]
+    if complete:
+        await _grow_tiles(session, position - len(entries), position, known, complete)
     leaves.keep(position, frontier, known)
     return entries
 
 
-async def _grow_tiles(session: Session, before: int, now: int, leaves: list[bytes]) -> None:
+async def _grow_tiles(session: Session, before: int, now: int, leaves: list[bytes], roots: list[bytes]) -> None:
     """Store the tiles that became complete between two sizes of the tree, lowest level first.
 
     Args:
         leaves: hashes of the last leaves, so far as they are known.
+        roots: of the tiles of leaves that became complete.
     """
     level, known_from = 0, now - len(leaves)
     while now // TILE > before // TILE:
-        for number in range(before // TILE, now // TILE):
+        first = before // TILE
+        for number in range(first, now // TILE):
             start, end = number * TILE, (number + 1) * TILE
             if level == 0 and start >= known_from:
                 hashes = leaves[start - known_from : end - known_from]
             else:
                 hashes = await _hashes(session, level, start, end)
-            await session.execute(
-                "insert_audit_tile",
-                level=level,
-                number=number,
-                hashes=b"".join(hashes),
-                root=rows_above(hashes, TILE_LEVELS)[0],
-            )
+            root = roots[number - first] if level == 0 else rows_above(hashes, TILE_LEVELS)[0]
+            await session.execute("insert_audit_tile", level=level, number=number, hashes=b"".join(hashes), root=root)
         level, before, now = level + 1, before // TILE, now // TILE
 
 

@@ -68,6 +68,17 @@ def test_a_frontier_takes_whole_subtrees() -> None:
     assert (tree.size, tree.root()) == (41, naive(LEAVES[:41]))
 
 
+@given(data=st.data())
+def test_a_frontier_tells_which_subtrees_several_leaves_complete(data: st.DataObject) -> None:
+    levels, size = data.draw(st.integers(0, 4)), data.draw(st.integers(0, len(LEAVES)))
+    tree, complete = Frontier(), list[bytes]()
+    while tree.size < size:
+        upto = data.draw(st.integers(tree.size + 1, size))
+        complete += tree.extend(LEAVES[tree.size : upto], levels)
+        assert tree.root() == naive(LEAVES[:upto])
+    assert complete == [stored(Node(levels, number)) for number in range(size >> levels)]
+
+
 @pytest.mark.parametrize(("size", "length"), [(3, 1), (4, 0), (4, 33), (0, 32)])
 def test_a_frontier_that_cannot_be_is_refused(size: int, length: int) -> None:
     with pytest.raises(ValueError, match="complete subtrees"):

@@ -52,6 +52,26 @@ class Frontier:
         peaks.append(root)
         self.size += 1 << level
 
+    def extend(self, leaves: Iterable[bytes], levels: int) -> list[bytes]:
+        """Add leaves by their hashes; the roots of the subtrees of `2 ** levels` leaves that are complete now."""
+        peaks, size, last = self._peaks, self.size, (1 << levels) - 1
+        digest = hashlib.sha256  # as `node_hash`, whose call would take as long as the hash
+        complete: list[bytes] = []
+        for leaf in leaves:
+            root, above = leaf, size
+            if size & last == last:
+                for _ in range(levels):
+                    root = digest(b"\x01" + peaks.pop() + root).digest()
+                complete.append(root)
+                above >>= levels
+            while above & 1:
+                root = digest(b"\x01" + peaks.pop() + root).digest()
+                above >>= 1
+            peaks.append(root)
+            size += 1
+        self.size = size
+        return complete
+
     def root(self) -> bytes:
         """The root of the whole tree."""
         return fold(self._peaks) if self._peaks else EMPTY_ROOT
