@@ -50,6 +50,8 @@ class Homes:
     def of(self, new: NewRun) -> int:
         """One held here, if the run can go on here at once; else that of its id, so that others share the work."""
         own = self.own
+        if len(own) == self.shard_count:  # nobody else is there
+            return self.any_of(new)
         if not own or f"{new.workflow}@{new.version}" not in self.workflows or not self.has_room():
             return self.any_of(new)
         return own[shard_of(new.id, len(own))]

@@ -88,7 +88,7 @@ class Operations:
             if live.parked:
                 await self.waits.unpark(live)
             started_ms = self._clock.now_ms()
-            live.performing[key] = Performing(asyncio.current_task(), kind, name, started_ms)
+            live.performing[key] = Performing(branch.task, kind, name, started_ms)
             try:
                 if live.stop is not None:
                     await self._stopping.give_if_due(live)

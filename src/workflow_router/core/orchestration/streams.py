@@ -77,10 +77,9 @@ class Writing:
 
     Attributes:
         begun: it has written something that is not known to be void.
-        loop: where it is written.
     """
 
-    __slots__ = ("_buffers", "_key", "_live", "_streams", "_token", "closed", "loop")
+    __slots__ = ("_buffers", "_key", "_live", "_streams", "_token", "closed")
 
     def __init__(self, streams: "Streams", live: LiveRun, key: str) -> None:
         self._streams = streams
@@ -89,12 +88,18 @@ class Writing:
         self._buffers: dict[str, _Buffer] = {}
         self._token: Token[Writing | None] | None = None
         self.closed = False
-        self.loop = asyncio.get_running_loop()
 
     @property
     def step(self) -> tuple[str, str]:
         """Of which run and step it is."""
         return self._live.run.id, self._key
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Where the run goes on, for its steps' threads. Raises RuntimeError where it does not."""
+        if self._live.task is None:
+            raise RuntimeError("The run is not under way.")
+        return self._live.task.get_loop()
 
     def __enter__(self) -> "Writing":
         self._token = _writing.set(self)
@@ -158,7 +163,7 @@ class Writing:
 
     def _flush_soon(self, name: str, buffer: _Buffer) -> asyncio.Task[None]:
         if buffer.flushing is None:
-            buffer.flushing = self.loop.create_task(self._flush(name, buffer), name=f"stream {self._live.run.id}")
+            buffer.flushing = asyncio.create_task(self._flush(name, buffer), name=f"stream {self._live.run.id}")
         return buffer.flushing
 
     async def _flush(self, name: str, buffer: _Buffer) -> None:
