@@ -30,8 +30,8 @@ from workflow_router.db.sqlite.session import Connection, SqliteSession, load, t
 # Older ones can corrupt a WAL database when two connections write or checkpoint at once (the WAL-reset bug).
 LIBRARY_MIN = (3, 51, 3)
 
-# While the disk answers this fast on average, handing COMMIT to a thread and back costs more than waiting for it.
 STATEMENTS_MAX = 1_000  # kept prepared: more than there are queries, so that none pushes another out
+# While the disk answers this fast on average, handing COMMIT to a thread and back costs more than waiting for it.
 _INLINE_COMMIT_MAX_S = 0.000_5
 _SYNCED, _UNSYNCED = "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"
 
