@@ -38,9 +38,14 @@ FAULTS: list[tuple[Rule, dict[str, str]]] = [
     (rules.ports_are_small, {CORE: "class P(Protocol):\n" + "".join(f"    def v{n}(self): ...\n" for n in range(11))}),
     (rules.both_databases_know_the_same_queries, {PACKAGE + "db/sqlite/queries/a.sql": "-- name: one\nSELECT 1;"}),
     (rules.both_databases_know_the_same_queries, {PACKAGE + "db/postgres/queries/a.sql": "-- name: one\nSELECT 1;"}),
+    (
+        rules.both_databases_know_the_same_queries,
+        {PACKAGE + f"db/{one}/queries/a.sql": "-- name: one\nSELECT 1;" for one in ("sqlite", "postgres")},
+    ),
     (rules.sql_lives_in_sql_files, {CORE: 'f("""\n  SELECT a\n  FROM b""")'}),
     (rules.sql_lives_in_sql_files, {CORE: 'f(f"DELETE FROM {table}")'}),
     (rules.only_audit_log_writes_audit, {PACKAGE + "db/postgres/queries/a.sql": INSERT, CORE: 'f("put")'}),
+    (rules.only_audit_log_writes_audit, {PACKAGE + "db/queries/a.sql": INSERT, CORE: 'f("put")'}),
     (rules.only_audit_log_writes_audit, {PACKAGE + "db/sqlite/queries/a.sql": "-- name: cut\nDELETE FROM audit_log;"}),
     (
         rules.only_audit_log_writes_audit,

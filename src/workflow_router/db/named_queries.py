@@ -1,5 +1,7 @@
 """Owns loading of `.sql` files: `-- name: insert_event` starts a query, the comment below it says what it is for.
 
+`db/queries` has what both databases are asked alike, `db/sqlite/queries` and `db/postgres/queries` what they are not.
+
 What a session puts off, it keeps by table: a query put off touches one table and reads no other, so those of different
 tables may change places; on each table they keep their order.
 """
@@ -59,17 +61,17 @@ class Group(NamedTuple):
 
 @cache  # they cannot change while the code runs, and a test opens many stores
 def load_queries(dialect: str) -> Mapping[str, str]:
-    """The queries of `db/<dialect>/queries/*.sql` by name. Raises ValueError where a name stands twice."""
+    """The queries for a database by name. Raises ValueError where a name stands twice."""
     found: dict[str, str] = {}
-    folder = files("workflow_router.db") / dialect / "queries"
-    for source in sorted(folder.iterdir(), key=lambda entry: entry.name):
+    here = files("workflow_router.db")
+    for source in [*(here / "queries").iterdir(), *(here / dialect / "queries").iterdir()]:
         if not source.name.endswith(".sql"):
             continue
         for part in source.read_text(encoding="utf-8").split(_MARK)[1:]:
             name, _, body = part.partition("\n")
             name = name.strip()
             if name in found:
-                raise ValueError(f"The query {name} stands twice in {dialect}/queries.")
+                raise ValueError(f"The query {name} stands twice in db/queries and db/{dialect}/queries.")
             lines = [line for line in body.splitlines() if line.strip() and not line.lstrip().startswith("--")]
             found[name] = "\n".join(lines).rstrip().removesuffix(";")
     return MappingProxyType(found)

@@ -72,7 +72,7 @@ class Query(named_queries.Query):
 
 
 def load() -> dict[str, Query]:
-    """The queries of `db/postgres/queries` by name."""
+    """The queries by name."""
     return {name: Query(text) for name, text in load_queries("postgres").items()}
 
 

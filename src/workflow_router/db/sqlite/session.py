@@ -45,7 +45,7 @@ def translated(error: apsw.Error) -> Exception:
 
 @cache  # they cannot change while the code runs, and a test opens many stores
 def load() -> Mapping[str, Query]:
-    """The queries of `db/sqlite/queries` by name."""
+    """The queries by name."""
     return MappingProxyType({name: Query(text) for name, text in load_queries("sqlite").items()})
 
 

@@ -1,7 +1,3 @@
--- name: set_attribute
-INSERT INTO run_attributes (run_id, name, kind, text, number) VALUES (:run_id, :name, :kind, :text, :number)
-ON CONFLICT (run_id, name) DO UPDATE SET kind = excluded.kind, text = excluded.text, number = excluded.number;
-
 -- name: runs_by_text
 SELECT r.id, r.workflow, r.version, r.status, r.input, r.output, r.error, r.tenant, r.shard, r.cause, r.correlation, r.created_ms, r.updated_ms, r.wakes, r.parent
   FROM run_attributes AS a JOIN runs AS r ON r.id = a.run_id

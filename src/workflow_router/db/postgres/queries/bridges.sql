@@ -7,15 +7,6 @@ ON CONFLICT (name) DO UPDATE
     OR NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE application_name = 'workflow-router ' || bridges.owner)
 RETURNING epoch;
 
--- name: let_go_bridge
-UPDATE bridges SET owner = '', until_ms = 0 WHERE name = :name AND epoch = :epoch;
-
--- name: keep_mark
-INSERT INTO bridge_mark (one, mark) VALUES (1, :mark) ON CONFLICT DO NOTHING;
-
--- name: bridge_mark
-SELECT mark FROM bridge_mark;
-
 -- name: bridge_epoch
 -- Nobody takes it before this transaction has ended.
 SELECT epoch, origin, settled FROM bridges WHERE name = :name FOR SHARE;
@@ -24,26 +15,3 @@ SELECT epoch, origin, settled FROM bridges WHERE name = :name FOR SHARE;
 INSERT INTO bridge_inbox (bridge, origin, position)
 SELECT :bridge::text, :origin::text, value::bigint FROM json_array_elements_text(:positions::json) ORDER BY 3
 ON CONFLICT DO NOTHING RETURNING position;
-
--- name: settle_bridge
-UPDATE bridges SET origin = :origin, settled = :position
- WHERE name = :bridge AND (origin IS NULL OR origin <> :origin OR settled < :position);
-
--- name: settle_inbox
-DELETE FROM bridge_inbox WHERE bridge = :bridge AND (origin <> :origin OR position <= :position);
-
--- name: count_bridge
-UPDATE bridges
-   SET sent = sent + :sent, repeated = repeated + :repeated, received = received + :received,
-       duplicates = duplicates + :duplicates, echoes = echoes + :echoes
- WHERE name = :name AND epoch = :epoch;
-
--- name: warn_bridge
-UPDATE bridges SET warnings = :warnings WHERE name = :name AND epoch = :epoch;
-
--- name: fail_bridge
-UPDATE bridges SET error = :error, error_ms = :error_ms WHERE name = :name AND epoch = :epoch;
-
--- name: bridge_states
-SELECT name, owner, epoch, sent, repeated, received, duplicates, echoes, error, error_ms, warnings
-  FROM bridges ORDER BY name;

@@ -1,9 +1,3 @@
--- name: lately_kinds
-SELECT kind, count(*) FROM audit_log WHERE position > :after AND position <= :upto GROUP BY kind;
-
--- name: lately_runs
-SELECT DISTINCT run_id FROM audit_log WHERE position > :after AND position <= :upto AND run_id IS NOT NULL LIMIT :limit;
-
 -- name: lately_minutes
 SELECT time_ms / 60000 AS minute, kind, count(*) FROM audit_log
  WHERE position > :after AND position <= :upto AND kind IN (SELECT jsonb_array_elements_text(:kinds::jsonb))
@@ -23,7 +17,3 @@ SELECT route, target, status, created_ms, finished_ms, coalesce((facts::jsonb ->
        CASE WHEN jsonb_array_length(attempts::jsonb) > 1 THEN attempts::text END
   FROM dispatches
  WHERE id > :since AND tenant = :tenant AND finished_ms IS NOT NULL ORDER BY id DESC LIMIT :limit;
-
--- name: lately_completed
-SELECT created_ms, updated_ms FROM runs
- WHERE id > :since AND tenant = :tenant AND status = 'completed' ORDER BY id DESC LIMIT :limit;

@@ -3,9 +3,6 @@ INSERT INTO members (owner, workflows, lease_until_ms)
 VALUES (:owner, :workflows, (extract(epoch FROM clock_timestamp()) * 1000)::bigint + :lease_ms)
 ON CONFLICT (owner) DO UPDATE SET workflows = excluded.workflows, lease_until_ms = excluded.lease_until_ms;
 
--- name: forget_member
-DELETE FROM members WHERE owner = :owner;
-
 -- name: live_members
 -- Those whose lease has not run out, in one order for all.
 SELECT owner FROM members
@@ -25,9 +22,3 @@ SELECT s.shard FROM shards AS s JOIN members AS m ON m.owner = s.owner
 -- name: move_run
 UPDATE runs SET shard = :shard WHERE id = :id AND shard = :old_shard AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued')
 RETURNING id;
-
--- name: move_timers
-UPDATE timers SET shard = :shard WHERE run_id = :id;
-
--- name: move_stops
-UPDATE stops SET shard = :shard WHERE run_id = :id;

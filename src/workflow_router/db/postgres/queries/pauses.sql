@@ -1,9 +1,3 @@
--- name: ask_pause
-INSERT INTO pauses (run_id, actor) VALUES (:run_id, :actor) ON CONFLICT (run_id) DO NOTHING;
-
 -- name: pauses_asked
 SELECT p.run_id, p.actor FROM pauses AS p JOIN runs AS r ON r.id = p.run_id
  WHERE r.shard = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:shards::json))) ORDER BY p.run_id LIMIT :limit;
-
--- name: forget_pause
-DELETE FROM pauses WHERE run_id = :run_id;

@@ -1,7 +1,3 @@
--- name: first_young_run
--- Runs are removed in the order of their start, so the first that is too young for it comes soon.
-SELECT position FROM runs WHERE created_ms >= :before_ms ORDER BY position LIMIT 1;
-
 -- name: aged_runs
 -- Not children of open runs, which may be about to look at how they ended.
 SELECT r.position, r.id, r.workflow, r.updated_ms FROM runs AS r
@@ -116,6 +112,3 @@ DELETE FROM chains WHERE number = 0 AND NOT EXISTS (SELECT 1 FROM runs AS r WHER
 -- name: note_archived
 INSERT INTO archived_runs (run_id, file, archived_ms) SELECT value, :file::text, :now_ms::bigint FROM json_array_elements_text(:runs::json) WHERE true
 ON CONFLICT (run_id) DO UPDATE SET file = excluded.file, archived_ms = excluded.archived_ms;
-
--- name: archive_of_run
-SELECT file FROM archived_runs WHERE run_id = :run_id;

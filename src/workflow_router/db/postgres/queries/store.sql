@@ -1,15 +1,3 @@
--- name: savepoint
-SAVEPOINT unit;
-
--- name: release_savepoint
-RELEASE unit;
-
--- name: rollback_to_savepoint
-ROLLBACK TO unit;
-
--- name: shard_count
-SELECT count(*) FROM shards;
-
 -- name: held_shards
 -- The shards this owner holds. A takeover passes them over until this transaction has ended.
 SELECT shard, epoch FROM held_shards(:owner);
@@ -35,18 +23,12 @@ UPDATE shards SET lease_until_ms = (extract(epoch FROM clock_timestamp()) * 1000
 UPDATE shards SET owner = NULL, lease_until_ms = 0
  WHERE owner = :owner AND shard = ANY(ARRAY(SELECT value::bigint FROM json_array_elements_text(:shards::json)));
 
--- name: release_shards
-UPDATE shards SET owner = NULL, lease_until_ms = 0 WHERE owner = :owner;
-
 -- name: create_migrations
 -- Processes that migrate do so one after the other; the number is "workflow" in ASCII.
 SELECT pg_advisory_xact_lock(x'776f726b666c6f77'::bigint);
 CREATE TABLE IF NOT EXISTS migrations (
   number bigint PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, applied_ms bigint NOT NULL
 );
-
--- name: applied_migrations
-SELECT number, checksum, name FROM migrations;
 
 -- name: note_migration
 INSERT INTO migrations (number, name, checksum, applied_ms)
@@ -55,6 +37,3 @@ VALUES (:number, :name, :checksum, (extract(epoch FROM clock_timestamp()) * 1000
 -- name: insert_shards
 -- The number of shards is fixed when the store is made.
 INSERT INTO shards (shard) SELECT generate_series(0, 63) ON CONFLICT DO NOTHING;
-
--- name: free_all_shards
-UPDATE shards SET owner = NULL, lease_until_ms = 0;

@@ -4,13 +4,6 @@ INSERT INTO events (id, tenant, source, event_id, type, attributes, data, matche
 VALUES (:id, :tenant, :source, :event_id, :type, :attributes, :data, :matched, :received_ms, :decision)
 ON CONFLICT (tenant, source, event_id) DO NOTHING;
 
--- name: event_id_taken
-SELECT id FROM events WHERE tenant = :tenant AND source = :source AND event_id = :event_id;
-
--- name: event
-SELECT id, tenant, source, event_id, type, attributes, data, matched, received_ms, decision
-  FROM events WHERE id = :id AND tenant = :tenant;
-
 -- name: latest_events
 -- The plus keeps the planner from the index of identities, which has every event of the tenant, in another order.
 SELECT id, tenant, source, event_id, type, attributes, data, matched, received_ms, decision
@@ -29,9 +22,6 @@ SELECT id, tenant, source, event_id, type, attributes, data, matched, received_m
 -- name: event_after
 -- The id of the event so many places down from one.
 SELECT id FROM events WHERE +tenant = :tenant AND id < :before ORDER BY id DESC LIMIT 1 OFFSET :skipped;
-
--- name: event_counts
-SELECT count(*), count(*) FILTER (WHERE matched = '[]') FROM events WHERE tenant = :tenant;
 
 -- name: events_between
 SELECT id, tenant, source, event_id, type, attributes, data, matched, received_ms, decision

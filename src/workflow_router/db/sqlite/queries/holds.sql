@@ -5,15 +5,5 @@ SELECT :name;
 -- name: hold
 SELECT state FROM holds WHERE kind = :kind AND tenant = :tenant AND scope = :scope AND key = :key;
 
--- name: keep_hold
-INSERT INTO holds (kind, tenant, scope, key, due_ms, state) VALUES (:kind, :tenant, :scope, :key, :due_ms, :state)
-ON CONFLICT (kind, tenant, scope, key) DO UPDATE SET due_ms = excluded.due_ms, state = excluded.state;
-
--- name: forget_hold
-DELETE FROM holds WHERE kind = :kind AND tenant = :tenant AND scope = :scope AND key = :key;
-
 -- name: due_holds
 SELECT tenant, scope, key, state FROM holds WHERE kind = :kind AND due_ms <= :now_ms ORDER BY due_ms LIMIT :limit;
-
--- name: next_hold
-SELECT min(due_ms) FROM holds WHERE kind = :kind AND due_ms IS NOT NULL;

@@ -1,8 +1,3 @@
--- name: add_limit_counter
--- One that is there is locked by this.
-INSERT INTO limit_counters (key, buckets, kept_until_ms) VALUES (:key, '{}', 0)
-ON CONFLICT (key) DO UPDATE SET kept_until_ms = limit_counters.kept_until_ms;
-
 -- name: lock_limit_counters
 -- In the order of their keys, in which every process locks them.
 SELECT key, buckets FROM limit_counters WHERE key IN (SELECT value FROM json_each(:keys)) ORDER BY key;
@@ -18,28 +13,6 @@ SELECT key, buckets FROM limit_counters
 SELECT id, held, expiry, expired FROM limit_reservations
  WHERE id IN (SELECT value FROM json_each(:ids)) ORDER BY id;
 
--- name: insert_limit_reservation
-INSERT INTO limit_reservations (id, owner, held, expiry, lease_until_ms)
-VALUES (:id, :owner, :held, :expiry, :lease_until_ms);
-
--- name: delete_limit_reservation
-DELETE FROM limit_reservations WHERE id = :id;
-
--- name: renew_limit_reservations
-UPDATE limit_reservations SET lease_until_ms = :lease_until_ms WHERE owner = :owner AND expired = 0;
-
 -- name: due_limit_reservations
 SELECT id, held, expiry FROM limit_reservations
  WHERE expired = 0 AND lease_until_ms <= :now_ms ORDER BY id LIMIT :limit;
-
--- name: expire_limit_reservation
-UPDATE limit_reservations SET expired = 1, lease_until_ms = :kept_until_ms WHERE id = :id;
-
--- name: forget_limit_reservations
-DELETE FROM limit_reservations WHERE expired = 1 AND lease_until_ms <= :now_ms;
-
--- name: forget_limit_counters
-DELETE FROM limit_counters WHERE kept_until_ms <= :now_ms;
-
--- name: count_limit_reservations
-SELECT count(*) FROM limit_reservations WHERE expired = 0;

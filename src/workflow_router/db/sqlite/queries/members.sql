@@ -2,9 +2,6 @@
 INSERT INTO members (owner, workflows, lease_until_ms) VALUES (:owner, :workflows, :now_ms + :lease_ms)
 ON CONFLICT (owner) DO UPDATE SET workflows = excluded.workflows, lease_until_ms = excluded.lease_until_ms;
 
--- name: forget_member
-DELETE FROM members WHERE owner = :owner;
-
 -- name: live_members
 SELECT owner FROM members WHERE lease_until_ms > :now_ms ORDER BY owner;
 
@@ -18,9 +15,3 @@ SELECT s.shard FROM shards AS s JOIN members AS m ON m.owner = s.owner
 
 -- name: move_run
 UPDATE runs SET shard = :shard WHERE id = :id AND shard = :old_shard AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued');
-
--- name: move_timers
-UPDATE timers SET shard = :shard WHERE run_id = :id;
-
--- name: move_stops
-UPDATE stops SET shard = :shard WHERE run_id = :id;

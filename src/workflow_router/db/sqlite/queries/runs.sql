@@ -3,26 +3,10 @@ INSERT INTO runs (id, tenant, workflow, version, status, shard, input, cause, co
 VALUES (:id, :tenant, :workflow, :version, 'running', :shard, :input, :cause, :correlation, :parent, :now_ms, :now_ms)
 ON CONFLICT (id) DO NOTHING;
 
--- name: insert_step
-INSERT INTO steps (run_id, key, seq, name, kind, status, output, error, attempts, started_ms, finished_ms)
-VALUES (:run_id, :key, :seq, :name, :kind, :status, :output, :error, :attempts, :started_ms, :finished_ms);
-
 -- name: change_run_status
 -- A run that has ended stays as it is, so the first end wins.
 UPDATE runs SET status = :status, output = :output, error = :error, updated_ms = :now_ms
  WHERE id = :id AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued');
-
--- name: delete_timers
-DELETE FROM timers WHERE run_id = :run_id;
-
--- name: delete_timer
-DELETE FROM timers WHERE run_id = :run_id AND step_key = :step_key;
-
--- name: set_timer
--- The first moment stays, so that a replay after a crash does not begin to wait anew.
-INSERT INTO timers (run_id, step_key, shard, due_ms) VALUES (:run_id, :step_key, :shard, :due_ms)
-ON CONFLICT (run_id, step_key) DO UPDATE SET due_ms = timers.due_ms
-RETURNING due_ms;
 
 -- name: park_run
 -- Only if nothing has happened since the run looked, so that no wake is lost.
@@ -31,22 +15,6 @@ UPDATE runs SET status = 'waiting', updated_ms = :now_ms WHERE id = :id AND stat
 -- name: unpark_run
 -- One that was suspended meanwhile stays so.
 UPDATE runs SET status = 'running', updated_ms = :now_ms WHERE id = :id AND status IN ('waiting', 'running');
-
--- name: wake_run
-UPDATE runs
-   SET wakes = wakes + 1, updated_ms = :now_ms,
-       error = CASE WHEN :resume AND status = 'suspended' THEN NULL ELSE error END,
-       status = CASE WHEN status = 'waiting' OR (:resume AND status = 'suspended') THEN 'running' ELSE status END
- WHERE id = :id AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued')
-RETURNING id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes, parent;
-
--- name: run
-SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes, parent
-  FROM runs WHERE id = :id;
-
--- name: run_history
-SELECT key, seq, name, kind, status, output, error, attempts, started_ms, finished_ms
-  FROM steps WHERE run_id = :run_id ORDER BY seq;
 
 -- name: unfinished_runs
 SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes, parent
@@ -68,11 +36,6 @@ SELECT t.run_id, t.step_key, t.due_ms FROM timers AS t JOIN runs AS r ON r.id = 
  WHERE t.due_ms <= :before_ms AND r.status = 'waiting' AND t.shard IN (SELECT value FROM json_each(:shards))
  ORDER BY t.due_ms LIMIT :limit;
 
--- name: list_runs
-SELECT id, workflow, version, status, input, output, error, tenant, shard, cause, correlation, created_ms, updated_ms, wakes, parent
-  FROM runs
- WHERE tenant = :tenant AND id < :before ORDER BY id DESC LIMIT :limit;
-
 -- name: list_some_runs
 -- The latest of each workflow and status that is wanted, and of these the latest: each look is one into the index.
 WITH RECURSIVE names (name) AS (
@@ -87,19 +50,6 @@ SELECT r.id, r.workflow, r.version, r.status, r.input, r.output, r.error, r.tena
     SELECT id FROM runs WHERE tenant = :tenant AND workflow = names.name AND status = s.value AND id < :before
      ORDER BY id DESC LIMIT :limit)
  ORDER BY r.id DESC LIMIT :limit;
-
--- name: run_counts
-SELECT workflow, status, count(*) FROM runs WHERE tenant = :tenant GROUP BY workflow, status;
-
--- name: open_children
-SELECT id FROM runs WHERE parent = :run_id AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued') ORDER BY id;
-
--- name: has_open_waits
--- Whether it left something in the store that it waits for.
-SELECT EXISTS (SELECT 1 FROM timers WHERE run_id = :run_id)
-    OR EXISTS (SELECT 1 FROM approvals WHERE run_id = :run_id AND status = 'open')
-    OR EXISTS (SELECT 1 FROM interests WHERE run_id = :run_id AND name LIKE '=%')
-    OR EXISTS (SELECT 1 FROM runs WHERE parent = :run_id AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued'));
 
 -- name: open_waits
 SELECT 'approval', name FROM approvals WHERE run_id = :run_id AND status = 'open'

@@ -1,15 +1,3 @@
--- name: savepoint
-SAVEPOINT unit;
-
--- name: release_savepoint
-RELEASE unit;
-
--- name: rollback_to_savepoint
-ROLLBACK TO unit;
-
--- name: shard_count
-SELECT count(*) FROM shards;
-
 -- name: held_shards
 -- The shards this owner holds. One process has the file, so no row lock is needed.
 SELECT shard, epoch FROM shards WHERE owner = :owner;
@@ -28,16 +16,10 @@ UPDATE shards SET lease_until_ms = :now_ms + :lease_ms WHERE owner = :owner;
 UPDATE shards SET owner = NULL, lease_until_ms = 0
  WHERE owner = :owner AND shard IN (SELECT value FROM json_each(:shards));
 
--- name: release_shards
-UPDATE shards SET owner = NULL, lease_until_ms = 0 WHERE owner = :owner;
-
 -- name: create_migrations
 CREATE TABLE IF NOT EXISTS migrations (
   number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_ms INTEGER NOT NULL
 ) STRICT;
-
--- name: applied_migrations
-SELECT number, checksum, name FROM migrations;
 
 -- name: note_migration
 INSERT INTO migrations (number, name, checksum, applied_ms)
@@ -46,6 +28,3 @@ VALUES (:number, :name, :checksum, CAST(unixepoch('subsec') * 1000 AS INTEGER));
 -- name: insert_shards
 -- The number of shards is fixed when the store is made. One process has the file, so one shard is enough.
 INSERT INTO shards (shard) VALUES (0) ON CONFLICT DO NOTHING;
-
--- name: free_all_shards
-UPDATE shards SET owner = NULL, lease_until_ms = 0;
