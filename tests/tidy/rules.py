@@ -85,7 +85,7 @@ def queries_of(tree: Tree, dialect: str) -> dict[str, str]:
 
 
 def both_databases_know_the_same_queries(tree: Tree) -> list[str]:
-    """`db/sqlite/queries` and `db/postgres/queries` name the same queries; those that are the same stand in `db/queries`."""
+    """`db/sqlite/queries` and `db/postgres/queries` name the same queries, and none that are the same."""
     one, other = (queries_of(tree, dialect) for dialect in DIALECTS)
     missing = [f"{name}: only in db/{DIALECTS[name in other]}/queries" for name in sorted(one.keys() ^ other.keys())]
 
