@@ -2,15 +2,19 @@
 
 import asyncio
 
+import pytest
+
 from tests.conformance.conftest import Backend
 from tests.conformance.support import added
-from workflow_router.core.dispatch_route.journal import RouteVersion
+from workflow_router.core import rule_history
+from workflow_router.core.errors import StoreUnavailable
+from workflow_router.core.ports import Transaction
+from workflow_router.core.rule_history import RuleHistory
+from workflow_router.core.rule_versions import RuleTransitions, RuleVersion
 from workflow_router.db.store import SqlStore
 
 
-async def change(
-    store: SqlStore, name: str, text: bytes = b"{}", *, expected: int | None = None
-) -> RouteVersion | None:
+async def change(store: SqlStore, name: str, text: bytes = b"{}", *, expected: int | None = None) -> RuleVersion | None:
     return await store.commit(
         lambda tx: tx.routes.change(name, text, "live", author="ann", what="changed", expected=expected)
     )
@@ -21,7 +25,7 @@ def test_each_change_is_a_version_with_its_author_and_an_audit_entry(backend: Ba
         made, entries = await added(
             store, lambda tx: tx.routes.change("r", b'{"a":1}', "live", author="ann", what="created")
         )
-        assert made == RouteVersion(
+        assert made == RuleVersion(
             name="r",
             version=1,
             change=1,
@@ -54,6 +58,31 @@ def test_of_two_changes_of_one_version_one_lands(backend: Backend) -> None:
             store, lambda tx: tx.routes.change("r", b"3", "live", author="bob", what="changed", expected=0)
         ) == (None, [])
         assert len(await store.read(lambda tx: tx.routes.history("r"))) == 2
+
+    backend.run(scenario)
+
+
+def test_what_was_read_in_vain_is_read_again(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rule_history, "PAGE", 1)
+
+    async def scenario(store: SqlStore) -> None:
+        reads, taken = 0, list[str]()
+
+        def verbs(tx: Transaction) -> RuleTransitions:
+            nonlocal reads
+            reads += 1
+            if reads == 2:
+                raise StoreUnavailable("The disk is away.")
+            return tx.routes
+
+        history = RuleHistory(store, "route", verbs, lambda found: taken.extend(one.name for one in found))
+        for name in ("a", "b"):
+            await change(store, name)
+        with pytest.raises(StoreUnavailable):
+            await history.refresh()
+        await history.refresh()
+        await history.refresh()
+        assert taken == ["a", "b"]
 
     backend.run(scenario)
 

@@ -7,7 +7,7 @@ again: when units that share a commit must be taken apart, each is repeated on i
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 
-from workflow_router.core.dispatch_route.journal import DispatchTransitions, RouteTransitions
+from workflow_router.core.dispatch_route.journal import DispatchTransitions
 from workflow_router.core.event_mappings.ports import EventTransitions, MappingTransitions, TargetTransitions
 from workflow_router.core.limits.ports import LimitTransitions, LiveRules
 from workflow_router.core.message_broker.bridge_ports import BridgeTransitions
@@ -39,7 +39,8 @@ from workflow_router.core.orchestration.retention_ports import RetentionTransiti
 from workflow_router.core.orchestration.state_ports import StateTransitions
 from workflow_router.core.orchestration.stream_ports import StreamTransitions
 from workflow_router.core.pacing.ports import HoldTransitions
-from workflow_router.core.runtime_state.interceptor_ports import HeldTransitions, InterceptorTransitions
+from workflow_router.core.rule_versions import RuleTransitions
+from workflow_router.core.runtime_state.interceptor_ports import HeldTransitions
 from workflow_router.core.runtime_state.lately_ports import LatelyReads
 from workflow_router.core.runtime_state.ports import ApprovalVerbs, AuditPast, AuditReads, AuditTransitions, TraceReads
 from workflow_router.core.schedules.ports import ScheduleTransitions
@@ -76,7 +77,7 @@ class FlowVerbs(Protocol):
     """The verbs of what directs work and holds it back: routes, holds, limits, live rules, slots, starts, keys."""
 
     @property
-    def routes(self) -> RouteTransitions: ...
+    def routes(self) -> RuleTransitions: ...
     @property
     def holds(self) -> HoldTransitions: ...
     @property
@@ -142,7 +143,7 @@ class InterceptVerbs(Protocol):
     """The verbs of interceptors, and of what they hold."""
 
     @property
-    def interceptors(self) -> InterceptorTransitions: ...
+    def interceptors(self) -> RuleTransitions: ...
     @property
     def held(self) -> HeldTransitions: ...
 

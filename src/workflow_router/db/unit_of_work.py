@@ -15,8 +15,8 @@ from workflow_router.db.repositories.chains import Chains
 from workflow_router.db.repositories.dispatches import Dispatches
 from workflow_router.db.repositories.events import Events
 from workflow_router.db.repositories.flow import Keys, Slots, Starts
+from workflow_router.db.repositories.held import HeldRows
 from workflow_router.db.repositories.holds import Holds
-from workflow_router.db.repositories.interceptors import HeldRows, Interceptors
 from workflow_router.db.repositories.interests import Interests
 from workflow_router.db.repositories.lately import Lately
 from workflow_router.db.repositories.limits import Limits
@@ -27,7 +27,7 @@ from workflow_router.db.repositories.messages import Messages
 from workflow_router.db.repositories.pauses import Pauses
 from workflow_router.db.repositories.replies import Replies
 from workflow_router.db.repositories.retention import Retention
-from workflow_router.db.repositories.routes import Routes
+from workflow_router.db.repositories.rules import Rules
 from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.repositories.schedules import Schedules
 from workflow_router.db.repositories.signals import Signals
@@ -131,9 +131,9 @@ class UnitOfWork:
     dispatches = lazy(lambda work: Dispatches(work.session, work.record))
     limits = lazy(lambda work: Limits(work.session, work.now_ms))
     live_rules = lazy(lambda work: LiveRuleRows(work.session, work.record))
-    routes = lazy(lambda work: Routes(work.session, work.record, work.now_ms))
+    routes = lazy(lambda work: Rules(work.session, work.record, work.now_ms, "route"))
     approvals = lazy(lambda work: Approvals(work.session, work.record, work.now_ms))
-    interceptors = lazy(lambda work: Interceptors(work.session, work.record, work.now_ms))
+    interceptors = lazy(lambda work: Rules(work.session, work.record, work.now_ms, "interceptor"))
     held = lazy(lambda work: HeldRows(work.session, work.record, work.now_ms))
     audit = lazy(lambda work: AuditLog(work.session, work.record))
     traces = lazy(lambda work: Traces(work.session))

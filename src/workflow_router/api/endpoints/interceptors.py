@@ -10,7 +10,8 @@ from workflow_router.api.endpoint import endpoint
 from workflow_router.api.request import Request
 from workflow_router.api.tenants import of_hold
 from workflow_router.core.errors import Conflict, InvalidExpression, InvalidInput, InvalidPattern, NotFound
-from workflow_router.core.runtime_state.interceptor_ports import Held, InterceptorVersion
+from workflow_router.core.rule_versions import RuleVersion
+from workflow_router.core.runtime_state.interceptor_ports import Held
 from workflow_router.core.runtime_state.living import Known
 from workflow_router.utils.codec import to_json
 
@@ -102,7 +103,7 @@ def _view(known: Known) -> InterceptorView:
     )
 
 
-def _version(version: InterceptorVersion) -> InterceptorVersionView:
+def _version(version: RuleVersion) -> InterceptorVersionView:
     return InterceptorVersionView(
         name=version.name,
         version=version.version,

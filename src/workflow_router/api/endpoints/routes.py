@@ -11,8 +11,8 @@ from workflow_router.api.context import Context
 from workflow_router.api.endpoint import endpoint
 from workflow_router.api.request import Request
 from workflow_router.api.target_views import TargetView, target_views
-from workflow_router.core.dispatch_route.journal import RouteVersion
 from workflow_router.core.errors import Conflict, InvalidExpression, InvalidInput, InvalidPattern, NotFound
+from workflow_router.core.rule_versions import RuleVersion
 from workflow_router.utils.codec import to_json
 
 TAG = "routes"
@@ -56,7 +56,7 @@ class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weights: dict[str, Annotated[float, Meta(ge=0, le=1_000_000)]]
 
 
-def _view(version: RouteVersion) -> RouteVersionView:
+def _view(version: RuleVersion) -> RouteVersionView:
     return RouteVersionView(
         name=version.name,
         version=version.version,

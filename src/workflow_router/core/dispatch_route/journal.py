@@ -60,39 +60,3 @@ class KeptBodies(msgspec.Struct, frozen=True, kw_only=True):
     readers: tuple[str, ...]
     created_ms: int
     expires_ms: int
-
-
-class RouteVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a route, as it is kept.
-
-    Attributes:
-        change: number of the change over all routes, in the order of commits.
-        specification: the route as JSON, without secrets: keys are references.
-        stage: `live`, `disabled`, or `deleted`: back to what the project declares, if it declares it.
-    """
-
-    name: str
-    version: int
-    change: int
-    specification: bytes
-    stage: str
-    author: str
-    created_ms: int
-
-
-class RouteTransitions(Protocol):
-    """Storage verbs of living routes."""
-
-    async def change(
-        self, name: str, specification: bytes, stage: str, *, author: str, what: str, expected: int | None = None
-    ) -> RouteVersion | None:
-        """Make a version, with an audit entry `route.WHAT`. None where `expected` is no longer the last version."""
-        ...
-
-    async def changes(self, *, after: int, limit: int) -> list[RouteVersion]:
-        """The versions made by changes with higher numbers, in order."""
-        ...
-
-    async def history(self, name: str) -> list[RouteVersion]:
-        """All versions of a route, oldest first."""
-        ...

@@ -6,21 +6,19 @@ processes on the same store take it up within a second. Refuses a route that can
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from workflow_router.core.dispatch_route.dispatch import Dispatcher
-from workflow_router.core.dispatch_route.journal import RouteVersion
 from workflow_router.core.dispatch_route.model import Route
 from workflow_router.core.dispatch_route.steer import Steering
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound, RouterError
-from workflow_router.core.follow import Follower
 from workflow_router.core.ports import Store
+from workflow_router.core.rule_history import RuleHistory
+from workflow_router.core.rule_versions import RuleVersion
 from workflow_router.utils.codec import to_json
-
-PAGE = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -48,41 +46,24 @@ class LivingRoutes:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._store = store
         self._dispatcher = dispatcher
         self._declared: dict[str, Route] = {}
         self._changed: dict[str, Known] = {}
-        self._change = 0
-        self._follower = Follower("routes", self.refresh, sleep)
-        self._refreshing = asyncio.Lock()
+        self._history = RuleHistory(store, "route", lambda tx: tx.routes, self._take_up, sleep)
         self.compile: Callable[[str, Mapping[str, object]], Route] = compile_route
 
     async def open(self) -> None:
         """Put what the store holds in force over what the project declares, and look for what others change."""
         self._declared = dict(self._dispatcher.routes)
-        await self.refresh()
-        self._follower.open(None if self._store.poll_s is None else self._store.poll_s / 2)
+        await self._history.open()
 
     async def close(self) -> None:
         """Stop looking."""
-        await self._follower.close()
+        await self._history.close()
 
     async def refresh(self) -> None:
         """Put in force what was changed since the last time."""
-        async with self._refreshing:
-            found: list[RouteVersion] = []
-            while True:
-                after = self._change
-                page = await self._store.read(lambda tx, a=after: tx.routes.changes(after=a, limit=PAGE))
-                found += page
-                if page:
-                    self._change = page[-1].change
-                if len(page) < PAGE:
-                    break
-            for version in found:
-                self._fold(version)
-            if found:
-                self._dispatcher.set_routes(self._in_force().values())
+        await self._history.refresh()
 
     # --- asking -----------------------------------------------------------------------------------------------------
 
@@ -98,15 +79,15 @@ class LivingRoutes:
                 return known
         raise NotFound(f"There is no route {name[:100]!r}.", remedy="List them with GET /api/routes.")
 
-    async def history(self, name: str) -> list[RouteVersion]:
+    async def history(self, name: str) -> list[RuleVersion]:
         """Its versions, oldest first; those of the project's files are not among them."""
-        return await self._store.read(lambda tx: tx.routes.history(name))
+        return await self._history.of(name)
 
     # --- changing ---------------------------------------------------------------------------------------------------
 
     async def put(
         self, name: str, given: Mapping[str, object], *, author: str, expected: int | None = None
-    ) -> RouteVersion:
+    ) -> RuleVersion:
         """Create or change a route, as `router.yaml` would say it.
 
         Raises:
@@ -118,7 +99,7 @@ class LivingRoutes:
 
     async def weigh(
         self, name: str, weights: Mapping[str, float], *, author: str, expected: int | None = None
-    ) -> RouteVersion:
+    ) -> RuleVersion:
         """Change weights of targets. Raises as `put`, and NotFound."""
         known = self.find(name)
         unknown = weights.keys() - {target.name for target in known.route.targets}
@@ -136,7 +117,7 @@ class LivingRoutes:
         route = msgspec.structs.replace(known.route, targets=targets)
         return await self._make(route, known.stage, author, "weighed", expected)
 
-    async def stage(self, name: str, stage: str, *, author: str, expected: int | None = None) -> RouteVersion:
+    async def stage(self, name: str, stage: str, *, author: str, expected: int | None = None) -> RuleVersion:
         """Disable (`disabled`), enable (`live`) or delete (`deleted`) a route. Raises NotFound, Conflict."""
         known = self.find(name)
         what = {"disabled": "disabled", "live": "enabled", "deleted": "deleted"}[stage]
@@ -146,20 +127,13 @@ class LivingRoutes:
             )
         return await self._make(known.route, stage, author, what, expected)
 
-    async def _make(self, route: Route, stage: str, author: str, what: str, expected: int | None) -> RouteVersion:
+    async def _make(self, route: Route, stage: str, author: str, what: str, expected: int | None) -> RuleVersion:
         try:
             Steering.of(route)
         except ValueError as error:
             raise InvalidInput(f"Route {route.name!r}: {error}", remedy="Mend it.") from None
-        made = await self._store.commit(
-            lambda tx: tx.routes.change(route.name, to_json(route), stage, author=author, what=what, expected=expected)
-        )
-        if made is None:
-            raise Conflict(
-                f"Route {route.name!r} was changed meanwhile.", remedy="Read it again, and change what it is now."
-            )
-        await self.refresh()
-        return made
+        said = to_json(route)
+        return await self._history.make(route.name, said, stage, author=author, what=what, expected=expected)
 
     # --- within -----------------------------------------------------------------------------------------------------
 
@@ -172,7 +146,12 @@ class LivingRoutes:
                 routes.pop(name, None)
         return routes
 
-    def _fold(self, version: RouteVersion) -> None:
+    def _take_up(self, versions: Sequence[RuleVersion]) -> None:
+        for version in versions:
+            self._fold(version)
+        self._dispatcher.set_routes(self._in_force().values())
+
+    def _fold(self, version: RuleVersion) -> None:
         if version.stage == "deleted":
             self._changed.pop(version.name, None)
             return

@@ -9,18 +9,6 @@ from workflow_router.core.model import Transition
 HeldStatus = Literal["open", "released", "denied"]
 
 
-class InterceptorVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of an interceptor that was made while the router ran; `stage` as for routes."""
-
-    name: str
-    version: int
-    change: int
-    specification: bytes
-    stage: str
-    author: str
-    created_ms: int
-
-
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """A transition that waits to be released.
 
@@ -57,24 +45,6 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     settled_by: str | None = None
     reason: str = ""
     done: bool = False
-
-
-class InterceptorTransitions(Protocol):
-    """Storage verbs of living interceptors."""
-
-    async def change(
-        self, name: str, specification: bytes, stage: str, *, author: str, what: str, expected: int | None = None
-    ) -> InterceptorVersion | None:
-        """Make a version, with an audit entry `interceptor.WHAT`; None where `expected` is not the last version."""
-        ...
-
-    async def changes(self, *, after: int, limit: int) -> list[InterceptorVersion]:
-        """The versions made by changes with higher numbers, in order."""
-        ...
-
-    async def history(self, name: str) -> list[InterceptorVersion]:
-        """All versions of an interceptor, oldest first."""
-        ...
 
 
 class HeldTransitions(Protocol):

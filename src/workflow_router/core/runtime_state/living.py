@@ -8,20 +8,19 @@ which denies unless it says otherwise: what was meant to guard does not stop to 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, cast
 
 import msgspec
 
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound, RouterError
-from workflow_router.core.follow import Follower
 from workflow_router.core.ports import Store
+from workflow_router.core.rule_history import RuleHistory
+from workflow_router.core.rule_versions import RuleVersion
 from workflow_router.core.runtime_state.gate import Filed, Function, Gate, compile_interceptor, unreadable
-from workflow_router.core.runtime_state.interceptor_ports import InterceptorVersion
 from workflow_router.core.runtime_state.interceptors import KINDS, At, Interceptor
 from workflow_router.utils.codec import to_json
 
-PAGE = 1_000
 INTERCEPTORS_MAX = 10_000
 
 _log = logging.getLogger(__name__)
@@ -51,14 +50,11 @@ class LivingInterceptors:
     """The interceptors of a running system: what the project declares, under what was changed since."""
 
     def __init__(self, store: Store, gate: Gate, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        self._store = store
         self._gate = gate
         self._declared: dict[str, Known] = {}
         self._changed: dict[str, Known] = {}
         self._functions: dict[str, Function] = {}
-        self._change = 0
-        self._follower = Follower("interceptors", self.refresh, sleep)
-        self._refreshing = asyncio.Lock()
+        self._history = RuleHistory(store, "interceptor", lambda tx: tx.interceptors, self._take_up, sleep)
 
     def declare(self, rules: Mapping[str, Interceptor], functions: Mapping[str, Function]) -> None:
         """What the project says, and the functions its rules may call. Raises InvalidInput and the like."""
@@ -71,29 +67,15 @@ class LivingInterceptors:
 
     async def open(self) -> None:
         """Put what the store holds in force over it, and look for what others change."""
-        await self.refresh()
-        self._follower.open(None if self._store.poll_s is None else self._store.poll_s / 2)
+        await self._history.open()
 
     async def close(self) -> None:
         """Stop looking."""
-        await self._follower.close()
+        await self._history.close()
 
     async def refresh(self) -> None:
         """Put in force what was changed since the last time."""
-        async with self._refreshing:
-            found: list[InterceptorVersion] = []
-            while True:
-                after = self._change
-                page = await self._store.read(lambda tx, a=after: tx.interceptors.changes(after=a, limit=PAGE))
-                found += page
-                if page:
-                    self._change = page[-1].change
-                if len(page) < PAGE:
-                    break
-            for version in found:
-                self._fold(version)
-            if found:
-                self._apply()
+        await self._history.refresh()
 
     def all(self) -> list[Known]:
         """Every interceptor, those that are disabled included, in the order in which they are asked."""
@@ -107,13 +89,13 @@ class LivingInterceptors:
             raise NotFound(f"There is no interceptor {name[:100]!r}.", remedy="List them with `wr interceptors`.")
         return known
 
-    async def history(self, name: str) -> list[InterceptorVersion]:
+    async def history(self, name: str) -> list[RuleVersion]:
         """Its versions, oldest first; those of the project's files are not among them."""
-        return await self._store.read(lambda tx: tx.interceptors.history(name))
+        return await self._history.of(name)
 
     async def put(
         self, name: str, given: Mapping[str, object], *, author: str, expected: int | None = None
-    ) -> InterceptorVersion:
+    ) -> RuleVersion:
         """Create or change an interceptor, as `router.yaml` would say it.
 
         Raises:
@@ -124,9 +106,10 @@ class LivingInterceptors:
         known = name in self._changed or name in self._declared
         if not known and len(self._changed) >= INTERCEPTORS_MAX:
             raise InvalidInput(f"There are {INTERCEPTORS_MAX} interceptors.", remedy="Delete those that are not used.")
-        return await self._make(name, to_json(rule), "live", author, "changed" if known else "created", expected)
+        what = "changed" if known else "created"
+        return await self._history.make(name, to_json(rule), "live", author=author, what=what, expected=expected)
 
-    async def stage(self, name: str, stage: str, *, author: str, expected: int | None = None) -> InterceptorVersion:
+    async def stage(self, name: str, stage: str, *, author: str, expected: int | None = None) -> RuleVersion:
         """Disable (`disabled`), enable (`live`) or delete (`deleted`) one. Raises NotFound, Conflict."""
         known = self.find(name)
         what = {"disabled": "disabled", "live": "enabled", "deleted": "deleted"}[stage]
@@ -135,25 +118,17 @@ class LivingInterceptors:
                 f"Interceptor {name!r} stands in the project.", remedy="Disable it, or take it out of router.yaml."
             )
         said = known.specification or to_json(known.filed.rule)
-        return await self._make(name, said, stage, author, what, expected)
-
-    async def _make(
-        self, name: str, said: bytes, stage: str, author: str, what: str, expected: int | None
-    ) -> InterceptorVersion:
-        made = await self._store.commit(
-            lambda tx: tx.interceptors.change(name, said, stage, author=author, what=what, expected=expected)
-        )
-        if made is None:
-            raise Conflict(
-                f"Interceptor {name!r} was changed meanwhile.", remedy="Read it again, and change what it is now."
-            )
-        await self.refresh()
-        return made
+        return await self._history.make(name, said, stage, author=author, what=what, expected=expected)
 
     def _apply(self) -> None:
         self._gate.set(one.filed for one in self.all() if one.stage == "live")
 
-    def _fold(self, version: InterceptorVersion) -> None:
+    def _take_up(self, versions: Sequence[RuleVersion]) -> None:
+        for version in versions:
+            self._fold(version)
+        self._apply()
+
+    def _fold(self, version: RuleVersion) -> None:
         name = version.name
         if version.stage == "deleted":
             self._changed.pop(name, None)

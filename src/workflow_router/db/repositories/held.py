@@ -1,69 +1,10 @@
-"""Storage verbs of living interceptors, and of what they hold (`InterceptorTransitions`, `HeldTransitions`)."""
+"""Storage verbs of what interceptors hold (`HeldTransitions`)."""
 
 from collections.abc import Callable
 
 from workflow_router.core.model import Transition
-from workflow_router.core.runtime_state.interceptor_ports import Held, InterceptorVersion
+from workflow_router.core.runtime_state.interceptor_ports import Held
 from workflow_router.db.database import Row, Session
-
-
-def _read(row: Row) -> InterceptorVersion:
-    name, version, change, specification, stage, author, created_ms = row
-    return InterceptorVersion(
-        name=name,
-        version=version,
-        change=change,
-        specification=specification.encode(),
-        stage=stage,
-        author=author,
-        created_ms=created_ms,
-    )
-
-
-class Interceptors:
-    """See `InterceptorTransitions` for what each verb promises."""
-
-    def __init__(self, session: Session, record: Callable[[Transition], None], now_ms: int) -> None:
-        self._session = session
-        self._record = record
-        self._now_ms = now_ms
-
-    async def change(
-        self, name: str, specification: bytes, stage: str, *, author: str, what: str, expected: int | None = None
-    ) -> InterceptorVersion | None:
-        ((number,),) = await self._session.fetch("lock_interceptors")
-        ((last,),) = await self._session.fetch("last_interceptor_version", name=name)
-        if expected is not None and expected != (last or 0):
-            return None
-        made = InterceptorVersion(
-            name=name,
-            version=(last or 0) + 1,
-            change=number + 1,
-            specification=specification,
-            stage=stage,
-            author=author,
-            created_ms=self._now_ms,
-        )
-        await self._session.execute("count_interceptor_change", number=made.change)
-        await self._session.execute(
-            "insert_interceptor",
-            name=name,
-            version=made.version,
-            change=made.change,
-            specification=specification.decode(),
-            stage=stage,
-            author=author,
-            created_ms=self._now_ms,
-        )
-        detail: dict[str, object] = {"version": made.version, "stage": stage}
-        self._record(Transition(kind=f"interceptor.{what}", subject=name, actor=author, detail=detail))
-        return made
-
-    async def changes(self, *, after: int, limit: int) -> list[InterceptorVersion]:
-        return [_read(row) for row in await self._session.fetch("interceptors_changed", after=after, limit=limit)]
-
-    async def history(self, name: str) -> list[InterceptorVersion]:
-        return [_read(row) for row in await self._session.fetch("interceptor_history", name=name)]
 
 
 def _held(row: Row) -> Held:
