@@ -7,13 +7,10 @@ import click
 
 from workflow_router.cli.client import Client, segment, talks
 from workflow_router.cli.group import Group
+from workflow_router.cli.rule_file import FILE, VERSION, VERSIONS, rule_in
 from workflow_router.cli.terminal import Printer
-from workflow_router.core.errors import InvalidInput, Mistake
-from workflow_router.settings.document import plain, read_document
 
 COLUMNS = ("name", "at", "verdict", "order", "stage", "version", "author")
-VERSIONS = ("version", "stage", "author", "created_ms")
-VERSION = click.option("--version", type=click.IntRange(0), help="Only if this is still its last version.")
 
 
 @click.group(cls=Group, default="list", epilog="Example: wr interceptors set freeze freeze.yaml")
@@ -44,17 +41,12 @@ def show(client: Client, printer: Printer, interceptor: str) -> None:
 
 @command.command("set", epilog="Example: wr interceptors set freeze freeze.yaml")
 @click.argument("interceptor")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@FILE
 @VERSION
 @talks
 def set_interceptor(client: Client, printer: Printer, interceptor: str, file: Path, version: int | None) -> None:
     """Create or change INTERCEPTOR from FILE: YAML or JSON, as `interceptors` of router.yaml would say it."""
-    mistakes: list[Mistake] = []
-    document = read_document(file.read_text(encoding="utf-8"), file.name, mistakes)
-    if mistakes or document is None:
-        problem = mistakes[0].message if mistakes else "It is empty."
-        raise InvalidInput(f"{file.name}: {problem}", remedy="Write `at`, and the verdict.")
-    made = client.put(_path(interceptor, "", version), plain(document))
+    made = client.put(_path(interceptor, "", version), rule_in(file))
     printer.say(f"{interceptor} is in version {made['version']}.", made)
 
 

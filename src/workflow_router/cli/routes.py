@@ -8,17 +8,15 @@ import msgspec
 
 from workflow_router.cli.client import Client, segment, talks
 from workflow_router.cli.group import Group
+from workflow_router.cli.rule_file import FILE, VERSION, VERSIONS, rule_in
 from workflow_router.cli.terminal import Printer
 from workflow_router.cli.topics import json_of
-from workflow_router.core.errors import InvalidInput, Mistake
-from workflow_router.settings.document import plain, read_document
+from workflow_router.core.errors import InvalidInput
 
 COLUMNS = ("name", "policy", "targets")
-VERSIONS = ("version", "stage", "author", "created_ms")
 TARGETS = ("name", "ready", "in_flight", "limit", "concurrency", "waiting", "reason")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 CHATS = {"openai"}  # kinds of targets that are asked as models are
-VERSION = click.option("--version", type=click.IntRange(0), help="Only if this is still its last version.")
 
 
 @click.group(cls=Group, default="list", epilog="Example: wr routes weigh search old=90 new=10")
@@ -54,17 +52,12 @@ def show(client: Client, printer: Printer, route: str) -> None:
 
 @command.command("set", epilog="Example: wr routes set search search.yaml")
 @click.argument("route")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@FILE
 @VERSION
 @talks
 def set_route(client: Client, printer: Printer, route: str, file: Path, version: int | None) -> None:
     """Create or change the route ROUTE from FILE: YAML or JSON, as `routes.ROUTE` of router.yaml would say it."""
-    mistakes: list[Mistake] = []
-    document = read_document(file.read_text(encoding="utf-8"), file.name, mistakes)
-    if mistakes or document is None:
-        problem = mistakes[0].message if mistakes else "It is empty."
-        raise InvalidInput(f"{file.name}: {problem}", remedy="Write the targets and the policy of the route.")
-    made = client.put(_path(route, "", version), plain(document))
+    made = client.put(_path(route, "", version), rule_in(file))
     printer.say(f"{route} is in version {made['version']}.", made)
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, cast
 
 import msgspec
 
-from workflow_router.core.errors import Mistake
+from workflow_router.core.errors import InvalidInput, Mistake
 
 BYTES_MAX = 1_048_576
 NODES_MAX = 50_000
@@ -69,6 +69,16 @@ def read_document(text: str, file: str, mistakes: list[Mistake]) -> Node | None:
     except _ReadError as broken:
         mistakes.append(Mistake(file=file, line=broken.line, message=str(broken), remedy=broken.remedy))
         return None
+
+
+def sole_document(text: str, file: str) -> Node:
+    """The same for a text that stands alone. Raises InvalidInput, which tells the line of the first mistake."""
+    mistakes: list[Mistake] = []
+    document = read_document(text, file, mistakes)
+    if mistakes or document is None:
+        problem = mistakes[0] if mistakes else Mistake(file=file, line=1, message="It is empty.", remedy="")
+        raise InvalidInput(f"{file}:{problem.line or 1}: {problem.message}", remedy=problem.remedy)
+    return document
 
 
 def plain(node: Node) -> object:

@@ -15,7 +15,7 @@ from workflow_router.settings import model
 from workflow_router.settings.bind import bind
 from workflow_router.settings.check_mappings import check_mapping
 from workflow_router.settings.convert import mapping_of
-from workflow_router.settings.document import Node, plain, read_document
+from workflow_router.settings.document import Node, plain, sole_document
 from workflow_router.settings.load import check_references
 from workflow_router.settings.model import Project, RouterFile
 from workflow_router.settings.names import names_in
@@ -91,12 +91,7 @@ def mappings_in(text: str, file: str) -> list[dict[str, object]]:
     Raises:
         InvalidInput: the text is not such a file.
     """
-    mistakes: list[Mistake] = []
-    document = read_document(text, file, mistakes)
-    if mistakes or document is None:
-        problem = mistakes[0] if mistakes else Mistake(file=file, line=1, message="It is empty.", remedy="")
-        raise InvalidInput(f"{file}:{problem.line or 1}: {problem.message}", remedy=problem.remedy)
-    found: object = plain(document)
+    found: object = plain(sole_document(text, file))
     if isinstance(found, dict):
         fields = cast("dict[str, object]", found)
         found = fields.get("mappings", [fields])
