@@ -205,6 +205,7 @@ def test_a_watch_goes_on_by_itself_when_the_server_restarts(folder: Path, tmp_pa
 
 def test_top_prints_once_where_nobody_looks(url: str) -> None:
     start(url, "ask")
+    start(url, "ship", "broken")
     for arguments in ((), ("--once",)):
         done = wr("top", *arguments, url=url)
         assert done.returncode == 0

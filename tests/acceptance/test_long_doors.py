@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -70,7 +71,14 @@ def test_runs_are_found_by_attribute_also_in_bulk_and_their_state_is_edited() ->
             await runtime.engine.ended(failed)
             assert (await door.get(f"/api/runs/{ids['a']}"))["waits_for"] == "a signal or an update"
             listed = (await door.get("/api/runs?where=customer=a&status=waiting"))["runs"]
-            assert [run["id"] for run in listed] == [ids["a"]]
+            assert [(run["id"], run["waits_for"]) for run in listed] == [(ids["a"], "a signal or an update")]
+            sleeping = await router.start("again", 1)
+            await until(runtime, sleeping, "waiting")
+            (listed,) = (await door.get("/api/runs?workflow=again"))["runs"]
+            due_ms = listed["created_ms"] + 86_400_000
+            at = datetime.fromisoformat(listed["waits_for"]).timestamp() * 1000
+            assert due_ms <= at < due_ms + 60_000
+            assert listed["waits_for"] in (await cli("runs", "list", "--workflow", "again", "--json")).stdout
             shown = await cli("runs", "list", "--where", "customer=b", "--json")
             assert ids["b"] in shown.stdout and ids["a"] not in shown.stdout
             (await door.call("GET", "/api/runs?where=customer")).problem(400, "invalid-input")

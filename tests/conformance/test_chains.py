@@ -57,7 +57,10 @@ def test_what_waits_for_a_run_goes_over_in_one_commit(backend: Backend) -> None:
             assert stop is not None and stop.reason == "cancelled"
             assert await tx.pauses.asked([started.shard], limit=9) == [("r2", "ada")]
             assert await tx.runs.open_children("r2") == ["child"]
-            assert await tx.runs.open_waits("r1") == [("event", "3")]
+            assert await tx.runs.open_waits(["r1", "r2"]) == {
+                "r1": [("event", "3")],
+                "r2": [("run", "child")],
+            }
             assert await tx.chains.of("r1") == Chain("r1", 0, None, "r2")
             assert await tx.chains.of("r2") == Chain("r1", 1, "r1", None)
             assert await tx.chains.of("child") is None
@@ -119,9 +122,9 @@ def test_it_is_told_what_a_run_waits_for(backend: Backend) -> None:
             await tx.runs.set_timer(run, owned, Timer("r1", "4", 9))
             await tx.runs.start(NewRun(id="child", workflow="part", parent="r1"))
 
-        assert await store.read(lambda tx: tx.runs.open_waits("r1")) == []
+        assert await store.read(lambda tx: tx.runs.open_waits(["r1"])) == {}
         await store.commit(fill)
-        found = await store.read(lambda tx: tx.runs.open_waits("r1"))
-        assert found == [("approval", "refund"), ("run", "child"), ("timer", "9")]
+        found = await store.read(lambda tx: tx.runs.open_waits(["r1"]))
+        assert found == {"r1": [("approval", "refund"), ("run", "child"), ("timer", "9")]}
 
     backend.run(scenario)

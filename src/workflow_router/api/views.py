@@ -88,7 +88,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListedRun(RunSummary, frozen=True, kw_only=True):
-    """A run in a list. `waits_for`: what a pending one waits for before it starts."""
+    """A run in a list. `waits_for`: what a pending one waits for before it starts, a waiting one before it goes on."""
 
     waits_for: str | None
 

@@ -1,7 +1,5 @@
 """Owns the door that shows a run: its history, its calls, what it waits for, where it stands. Refuses to change it."""
 
-from datetime import UTC, datetime
-
 import msgspec
 
 from workflow_router.api.context import Context
@@ -9,11 +7,11 @@ from workflow_router.api.endpoint import endpoint
 from workflow_router.api.endpoints.runs import TAG
 from workflow_router.api.tenants import of_run
 from workflow_router.api.views import ChainView, DispatchView, RunView, StepView, view
+from workflow_router.api.waits import waits_of
 from workflow_router.core.errors import NotFound
 from workflow_router.core.model import DispatchRecord, Run, StepRecord
 from workflow_router.core.orchestration.chain_ports import Chain
 from workflow_router.core.ports import Transaction
-from workflow_router.core.states import RunStatus
 from workflow_router.utils.codec import to_json, typed_from_json
 
 DISPATCHES_MAX = 500
@@ -39,7 +37,7 @@ async def get_run(context: Context, run_id: str) -> RunView:
             return None
         dispatches = await tx.dispatches.latest(tenant=run.tenant, run=run_id, limit=DISPATCHES_MAX)
         history, chain = await tx.runs.history(run_id), await tx.chains.of(run_id)
-        return _Found(run, history, dispatches, chain, await _waits_for(tx, run))
+        return _Found(run, history, dispatches, chain, (await waits_of(tx, [run])).get(run.id))
 
     found = await context.runtime.store.read(unit)
     if found is None:
@@ -84,26 +82,6 @@ async def _archived(context: Context, run_id: str) -> RunView:
         ],
     }
     return typed_from_json(to_json(shown), RunView)
-
-
-async def _waits_for(tx: Transaction, run: Run) -> str | None:
-    """What a run waits for, in words."""
-    if run.status is RunStatus.PENDING:
-        return (await tx.starts.reasons([run.id])).get(run.id)
-    if run.status is not RunStatus.WAITING:
-        return None
-    words = [_words(what, which) for what, which in await tx.runs.open_waits(run.id)]
-    return "; ".join(words) or "a signal or an update"
-
-
-def _words(what: str, which: str) -> str:
-    match what:
-        case "timer":
-            return f"{datetime.fromtimestamp(int(which) / 1000, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
-        case "event":
-            return f"an event, at step {which}"
-        case _:
-            return f"{what} {which}"
 
 
 ENDPOINTS = (get_run,)

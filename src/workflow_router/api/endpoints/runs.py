@@ -10,6 +10,7 @@ from workflow_router.api.endpoint import endpoint
 from workflow_router.api.request import Request
 from workflow_router.api.tenants import of_run
 from workflow_router.api.views import ListedRun, RunSummary, view
+from workflow_router.api.waits import waits_of
 from workflow_router.core.errors import Conflict, InvalidInput, Lost, NotFound, Overloaded
 from workflow_router.core.model import Run
 from workflow_router.core.orchestration.attributes import condition_of
@@ -101,12 +102,11 @@ async def list_runs(context: Context, request: Request, query: RunQuery) -> RunP
 
     async def unit(tx: Transaction) -> tuple[list[Run], dict[str, str]]:
         listed = await (tx.runs.list_runs(wanted) if where is None else tx.attributes.runs(where, wanted))
-        pending = [run.id for run in listed if run.status is RunStatus.PENDING]
-        return listed, await tx.starts.reasons(pending) if pending else {}
+        return listed, await waits_of(tx, listed)
 
-    found, reasons = await context.runtime.store.read(unit)
+    found, waits = await context.runtime.store.read(unit)
     following = found[-1].id if len(found) == query.limit else None
-    return RunPage([view(ListedRun, run, waits_for=reasons.get(run.id)) for run in found], following)
+    return RunPage([view(ListedRun, run, waits_for=waits.get(run.id)) for run in found], following)
 
 
 @endpoint(

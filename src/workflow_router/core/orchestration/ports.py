@@ -91,8 +91,8 @@ class RunReads(Protocol):
         """Whether it has a timer, an open approval or a child that has not ended."""
         ...
 
-    async def open_waits(self, run_id: str) -> list[tuple[str, str]]:
-        """What a run waits for, as far as the store knows: `timer` and its moment (ms), or a name and which one."""
+    async def open_waits(self, run_ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        """By id what runs wait for, as far as the store knows: `timer` and its moment (ms), or a name and which one."""
         ...
 
     async def open_children(self, run_id: str) -> list[str]:

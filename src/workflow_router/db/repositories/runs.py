@@ -225,8 +225,11 @@ class Runs:
         ((found,),) = await self._session.fetch("has_open_waits", run_id=run_id)
         return bool(found)
 
-    async def open_waits(self, run_id: str) -> list[tuple[str, str]]:
-        return [(what, which) for what, which in await self._session.fetch("open_waits", run_id=run_id)]
+    async def open_waits(self, run_ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        found: dict[str, list[tuple[str, str]]] = {}
+        for own_id, what, which in await self._session.fetch("open_waits", ids=to_json(list(run_ids)).decode()):
+            found.setdefault(own_id, []).append((what, which))
+        return found
 
     async def open_children(self, run_id: str) -> list[str]:
         return [child for (child,) in await self._session.fetch("open_children", run_id=run_id)]

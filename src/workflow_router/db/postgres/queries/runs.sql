@@ -56,10 +56,10 @@ SELECT r.id, r.workflow, r.version, r.status, r.input, r.output, r.error, r.tena
  ORDER BY r.id DESC LIMIT :limit;
 
 -- name: open_waits
-SELECT 'approval', name FROM approvals WHERE run_id = :run_id AND status = 'open'
+SELECT run_id, 'approval', name FROM approvals WHERE run_id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json))) AND status = 'open'
  UNION ALL
-SELECT 'event', substr(name, 2) FROM interests WHERE run_id = :run_id AND name LIKE '=%'
+SELECT run_id, 'event', substr(name, 2) FROM interests WHERE run_id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json))) AND name LIKE '=%'
  UNION ALL
-SELECT 'run', id FROM runs WHERE parent = :run_id AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued')
+SELECT parent, 'run', id FROM runs WHERE parent = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json))) AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued')
  UNION ALL
-SELECT 'timer', due_ms::text FROM timers WHERE run_id = :run_id;
+SELECT run_id, 'timer', due_ms::text FROM timers WHERE run_id = ANY(ARRAY(SELECT value FROM json_array_elements_text(:ids::json)));

@@ -52,10 +52,10 @@ SELECT r.id, r.workflow, r.version, r.status, r.input, r.output, r.error, r.tena
  ORDER BY r.id DESC LIMIT :limit;
 
 -- name: open_waits
-SELECT 'approval', name FROM approvals WHERE run_id = :run_id AND status = 'open'
+SELECT run_id, 'approval', name FROM approvals WHERE run_id IN (SELECT value FROM json_each(:ids)) AND status = 'open'
  UNION ALL
-SELECT 'event', substr(name, 2) FROM interests WHERE run_id = :run_id AND name LIKE '=%'
+SELECT run_id, 'event', substr(name, 2) FROM interests WHERE run_id IN (SELECT value FROM json_each(:ids)) AND name LIKE '=%'
  UNION ALL
-SELECT 'run', id FROM runs WHERE parent = :run_id AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued')
+SELECT parent, 'run', id FROM runs WHERE parent IN (SELECT value FROM json_each(:ids)) AND status NOT IN ('completed', 'faulted', 'cancelled', 'continued')
  UNION ALL
-SELECT 'timer', CAST(due_ms AS TEXT) FROM timers WHERE run_id = :run_id;
+SELECT run_id, 'timer', CAST(due_ms AS TEXT) FROM timers WHERE run_id IN (SELECT value FROM json_each(:ids));
