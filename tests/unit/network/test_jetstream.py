@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.nats import NatsServer, nats_server
+from tests.fixtures.postgres import PostgresServer
 from tests.unit.network.bridge_kit import STREAM, bodies, bridged, in_stream, jetstream, link, sent, until
 from workflow_router import Router
 from workflow_router.core.message_broker.bridge_ports import Bridge, LinkDown, LinkRefused, Outgoing
 from workflow_router.core.runtime import Runtime
+from workflow_router.db.open import migrate_store
 from workflow_router.network.jetstream_checks import Server, judge_servers
 
 OUT = Bridge(name="out", topic="orders", to="orders.${ message.key }", server="n")
@@ -101,6 +103,24 @@ def test_what_comes_in_becomes_exactly_one_message_with_its_attributes(server: N
         assert found[0].headers == {"ce-type": "order", "wr-from": "in orders.x"}
         assert found[2].headers["content-type"] == "application/octet-stream"
         assert found[3].headers["ce-id"] == "7"
+
+    asyncio.run(main())
+
+
+def test_a_key_that_the_store_could_not_keep_does_not_hold_up_a_bridge(
+    server: NatsServer, postgres: PostgresServer
+) -> None:
+    store = postgres.dsn(postgres.create_database())
+
+    async def main() -> None:
+        await migrate_store(store)
+        async with bridged(Router("r"), store, (IN, link([server], source="orders.>"))) as runtime:
+            async with jetstream(server) as js:
+                await until(lambda: _stream_is_there(js))
+                await js.publish("orders.x", b"1", headers={"wr-key": "a%00b", "wr-correlation": "%00"})
+                await js.publish("orders.x", b"2", headers={"wr-key": "c"})
+                await arrived(runtime, "orders", 2)
+            assert [one.key for one in await runtime.broker.peek("orders")] == ["a%00b", "c"]
 
     asyncio.run(main())
 

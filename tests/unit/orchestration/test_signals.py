@@ -205,16 +205,19 @@ def test_a_key_belongs_to_one_run_until_it_ends() -> None:
     run_virtually(main())
 
 
-def test_a_key_that_names_nothing_is_a_failure_of_the_mapping_only() -> None:
+@pytest.mark.parametrize(
+    ("order", "why"), [("null", "no text or number"), ('"a\\u0000b"', "holds a NUL character")], ids=["null", "NUL"]
+)
+def test_a_key_that_names_nothing_is_a_failure_of_the_mapping_only(order: str, why: str) -> None:
     router = paying()
 
     async def main() -> None:
         async with embed(router, clock=VirtualClock()) as runtime:
-            nameless = Event(id="e", source="/shop", type="paid", data=b'{"order":null}')
+            nameless = Event(id="e", source="/shop", type="paid", data=b'{"order":%b}' % order.encode())
             assert (await runtime.accept(nameless)).duplicate is False
             entries = await runtime.store.read(lambda tx: tx.audit.entries(after=0, limit=99))
             (failed,) = [entry for entry in entries if entry.transition.kind == "mapping.failed"]
-            assert "no text or number" in str(failed.transition.detail["reason"])
+            assert why in str(failed.transition.detail["reason"])
 
     run_virtually(main())
 

@@ -116,11 +116,18 @@ def _key(target: Target, scope: dict[str, object]) -> str | None:
     if target.does in {"signal", "join"}:
         return _text(target.key, scope, "key")
     rendered = target.key.render(scope)
-    return None if rendered is None else str(rendered)
+    return None if rendered is None else _legible(rendered, "key")
 
 
 def _text(template: Template, scope: dict[str, object], name: str) -> str:
     rendered = template.render(scope)
     if rendered is None or isinstance(rendered, dict | list):
         raise ExpressionFailed(f"`{name}` is no text or number.", remedy="Point it to what tells events apart.")
-    return str(rendered)
+    return _legible(rendered, name)
+
+
+def _legible(rendered: object, name: str) -> str:
+    text = str(rendered)
+    if "\0" in text:  # which not every store can keep
+        raise ExpressionFailed(f"`{name}` holds a NUL character.", remedy="Send text without NUL.")
+    return text

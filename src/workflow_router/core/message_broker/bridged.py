@@ -96,15 +96,21 @@ def message_of(bridge: Bridge, incoming: Incoming, new_id: str, *, deduplication
     elif kind.startswith((TEXT, BINARY)):
         headers.pop(CONTENT)  # it says so, but is JSON: it is not to be changed when it goes out again
     key = headers.get("ce-partitionkey") if key is None else unquote(key)
+    correlation = headers.get(ID) if correlation is None else unquote(correlation)
     return NewMessage(
         id=new_id,
         topic=bridge.topic,
         body=body,
-        key=key,
+        key=_kept(key),
         headers=headers,
-        correlation=headers.get(ID) if correlation is None else unquote(correlation),
+        correlation=_kept(correlation),
         deduplication_ms=deduplication_ms,
     )
+
+
+def _kept(text: str | None) -> str | None:
+    """The text as every store can keep it: one with NUL would hold up the bridge for ever."""
+    return None if text is None else text.replace("\0", "%00")
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
