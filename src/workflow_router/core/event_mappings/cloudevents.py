@@ -70,7 +70,7 @@ def parse_http(content_type: str | None, headers: Iterable[tuple[bytes, bytes]],
             f"Events as {str(content_type)[:80]!r} are not read here.",
             remedy=f"Send {STRUCTURED} or {BATCH} in UTF-8, or binary mode with ce- headers.",
         )
-    decoded = _read(body, "The body")
+    decoded = _read(body, "The body", "Mend the JSON; an event's data that is none goes into data_base64.")
     if kind == STRUCTURED:
         if not _is_object(decoded):
             _refuse("The event", "is not a JSON object", f"Send a batch as {BATCH}.")
