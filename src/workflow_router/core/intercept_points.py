@@ -72,7 +72,7 @@ class Points:
                 "workflow": call.workflow,
                 "key": call.key,
                 "args": _plain(call.args),
-                "kwargs": _plain(call.kwargs),
+                "kwargs": _plain(call.kwargs) if call.kwargs else {},
             }
             return _of_run(live, "step.starting", call.step.name, fields)
 
