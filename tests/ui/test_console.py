@@ -74,6 +74,7 @@ def test_what_happens_is_seen_without_a_reload(browser: Browser, router: str) ->
 def test_many_steps_are_drawn_as_they_come_into_sight(browser: Browser, router: str) -> None:
     with opened(browser) as page:
         page.goto(f"{router}/#/runs/{the_run(router, 'long')}")
+        expect(page.locator(".head .status")).to_have_text("completed")
         steps = page.locator(".waterfall .step")
         expect(steps.first).to_be_visible()
         assert steps.count() < 100

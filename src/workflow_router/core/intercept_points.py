@@ -68,7 +68,7 @@ class Points:
             return call
 
         def propose() -> Proposed:
-            fields = {
+            fields: dict[str, object] = {
                 "workflow": call.workflow,
                 "key": call.key,
                 "args": _plain(call.args),
