@@ -31,7 +31,7 @@ from workflow_router.core.runtime_state.holding import (
     settle_as,
 )
 from workflow_router.core.runtime_state.interceptor_ports import Held, HeldStatus
-from workflow_router.core.runtime_state.interceptors import FIELDS, Denied, Proposed
+from workflow_router.core.runtime_state.interceptors import FIELDS, Denied, Proposed, misshapen
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.codec import from_json, to_json
 
@@ -128,11 +128,11 @@ class Holds:
             if settled.status != "released":
                 raise Denied(settled.reason or HELD_ERROR)
             changed |= cast("dict[str, object]", from_json(settled.changed))
-            proposed = msgspec.structs.replace(ruling.proposed, fields={**ruling.proposed.fields, **changed})
+            proposed = ruling.proposed.becoming(changed)
             after = (settled.place, settled.interceptor)
 
     async def _keep(self, held: Held, ruling: Ruling) -> Held:
-        asked = asked_of(held, ruling, ruling.proposed.fields) if held.verdict == "ask" else None
+        asked = asked_of(held, ruling) if held.verdict == "ask" else None
 
         async def unit(tx: Transaction) -> Held:
             kept = await tx.held.keep(held, ruling.records)
@@ -251,8 +251,11 @@ class Holds:
         if unknown:
             known = ", ".join(sorted(FIELDS[held.at])) or "nothing"
             raise InvalidInput(f"{min(unknown)!r} of {held.at} may not be changed.", remedy=f"May be: {known}.")
+        problem = misshapen(changes or {})
+        if problem is not None:
+            raise InvalidInput(f"Of {held.at}, {problem}.", remedy="See docs/howto/intercept.md.")
         if held.verdict == "ask":
-            raise InvalidInput(f"An approval decides over {held_id}.", remedy=f"Use `wr approvals approve {held_id}`.")
+            raise InvalidInput(f"An approval decides over {held_id}.", remedy=f"Use `wr approvals decide {held_id}`.")
         changed = {**cast("dict[str, object]", from_json(held.changed)), **(changes or {})}
         fields = {**cast("dict[str, object]", from_json(held.fields)), **(changes or {})}
         settled = msgspec.structs.replace(

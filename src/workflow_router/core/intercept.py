@@ -120,7 +120,7 @@ class Intercept:
                 if ruling.held is None or ruling.by is None:
                     break
                 try:
-                    held = await self._hold(live, mark, ruling, {**proposed.fields, **changed}, changed)
+                    held = await self._hold(live, mark, ruling, changed)
                 except Denied as error:
                     denied = error.message
                     break
@@ -130,7 +130,7 @@ class Intercept:
             if settled.status == "denied":
                 denied = settled.reason or f"Interceptor {settled.interceptor} held it, and it was denied."
                 break
-            proposed = msgspec.structs.replace(proposed, fields={**proposed.fields, **changed})
+            proposed = proposed.becoming(changed)
             after, held = (settled.place, settled.interceptor), None
         if denied is None and not records and after == FIRST:
             return None
@@ -141,15 +141,13 @@ class Intercept:
 
         return Outcome(output=to_json(Decided(denied, changed)), also=also)
 
-    async def _hold(
-        self, live: LiveRun, mark: str, ruling: Ruling, fields: Mapping[str, object], changed: Mapping[str, object]
-    ) -> Held:
+    async def _hold(self, live: LiveRun, mark: str, ruling: Ruling, changed: Mapping[str, object]) -> Held:
         held = held_of(self._clock.now_ms(), ruling, operation_id(live.run.id, f"{mark}{holder(ruling)}"), changed)
         held = msgspec.structs.replace(held, run=live.run.id, mark=mark)
         asked: Approval | None = None
         if held.verdict == "ask":
             live.traces = True  # a question that nobody waits for any more is withdrawn when the run ends
-            asked = asked_of(held, ruling, fields, await causes_of(self._store, live))
+            asked = asked_of(held, ruling, await causes_of(self._store, live))
 
         async def unit(tx: Transaction) -> Held:
             kept = await tx.held.keep(held, ruling.records)
@@ -173,7 +171,7 @@ class Intercept:
             for held in earlier:
                 if held.verdict == "ask":
                     changed = cast("dict[str, object]", from_json(held.changed))
-                    subject = subject_of(proposed, {**proposed.fields, **changed})
+                    subject = subject_of(proposed.becoming(changed))
                     bound.append(await self._approvals.still_binds(tx, held.id, subject))
             return not all(bound)
 

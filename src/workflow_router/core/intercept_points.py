@@ -3,22 +3,19 @@
 Where nothing is filed and nothing is held, each place costs one look into a set. Refuses to judge and to hold.
 """
 
-import inspect
 from collections.abc import Mapping
-from typing import Any, cast, get_type_hints
+from typing import cast
 
 import msgspec
 
 from workflow_router.core.dispatch_route.flight import Flight
 from workflow_router.core.dispatch_route.model import Call, Caller, Target
-from workflow_router.core.errors import InvalidInput, RouterError
 from workflow_router.core.event_mappings.ingest import Ingest
 from workflow_router.core.event_mappings.plan import Plan
 from workflow_router.core.holds import HeldBack, Holds
 from workflow_router.core.intercept import Intercept
 from workflow_router.core.message_broker.broker import Broker
 from workflow_router.core.model import Delivery, Event, NewMessage, Transition
-from workflow_router.core.orchestration.definitions import Step, fitted
 from workflow_router.core.orchestration.journal import Problem
 from workflow_router.core.orchestration.live import LiveRun
 from workflow_router.core.orchestration.step_execution_handler import StepCall
@@ -26,7 +23,8 @@ from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.runtime_state.gate import FIRST, Rank
 from workflow_router.core.runtime_state.interceptor_ports import Held
 from workflow_router.core.runtime_state.interceptors import At, Denied, Proposed
-from workflow_router.utils.codec import Codec, from_json, to_json, typed_from_json
+from workflow_router.core.step_changes import with_arguments
+from workflow_router.utils.codec import from_json, to_json, typed_from_json
 
 NO_CHANGE: Mapping[str, object] = {}
 
@@ -78,7 +76,7 @@ class Points:
 
         try:
             changed = await self._intercept.within(live, call.key, propose)
-            return _with_arguments(call, changed) if changed else call
+            return with_arguments(call, changed) if changed else call
         except Denied as error:
             return Problem.of(error)
 
@@ -372,27 +370,3 @@ def _changed_message(message: NewMessage, changed: Mapping[str, object]) -> NewM
     if "headers" in changed:
         fields["headers"] = _headers(changed["headers"])
     return msgspec.structs.replace(message, **fields) if fields else message
-
-
-def _with_arguments(call: StepCall, changed: Mapping[str, object]) -> StepCall:
-    args, kwargs = call.args, call.kwargs
-    try:
-        if "args" in changed:
-            names = list(inspect.signature(call.step.function).parameters)
-            given = cast("list[object]", changed["args"])
-            args = tuple(_fitted(call.step, name, value) for name, value in zip(names, given, strict=False))
-        if "kwargs" in changed:
-            named = cast("dict[str, object]", changed["kwargs"])
-            kwargs = {name: _fitted(call.step, name, value) for name, value in named.items()}
-        inspect.signature(call.step.function).bind(*args, **kwargs)
-    except (RouterError, TypeError, AttributeError) as error:
-        raise Denied(f"Changed arguments do not fit: {error}", remedy="Mend the interceptor.") from None
-    return msgspec.structs.replace(call, args=args, kwargs=kwargs)
-
-
-def _fitted(step: Step[..., Any], name: str, value: object) -> object:
-    hints = get_type_hints(step.function, include_extras=True)
-    try:
-        return fitted(Codec(hints.get(name, Any)), to_json(value), f"The argument {name}")
-    except (ValueError, TypeError) as error:
-        raise InvalidInput(f"The argument {name} does not fit: {error}") from None

@@ -27,7 +27,7 @@ from workflow_router.db.repositories.messages import Messages
 from workflow_router.db.repositories.pauses import Pauses
 from workflow_router.db.repositories.replies import Replies
 from workflow_router.db.repositories.retention import Retention
-from workflow_router.db.repositories.rules import Rules
+from workflow_router.db.repositories.rules import INTERCEPTORS, ROUTES, Rules
 from workflow_router.db.repositories.runs import Runs
 from workflow_router.db.repositories.schedules import Schedules
 from workflow_router.db.repositories.signals import Signals
@@ -131,9 +131,9 @@ class UnitOfWork:
     dispatches = lazy(lambda work: Dispatches(work.session, work.record))
     limits = lazy(lambda work: Limits(work.session, work.now_ms))
     live_rules = lazy(lambda work: LiveRuleRows(work.session, work.record))
-    routes = lazy(lambda work: Rules(work.session, work.record, work.now_ms, "route"))
+    routes = lazy(lambda work: Rules(work.session, work.record, work.now_ms, ROUTES))
     approvals = lazy(lambda work: Approvals(work.session, work.record, work.now_ms))
-    interceptors = lazy(lambda work: Rules(work.session, work.record, work.now_ms, "interceptor"))
+    interceptors = lazy(lambda work: Rules(work.session, work.record, work.now_ms, INTERCEPTORS))
     held = lazy(lambda work: HeldRows(work.session, work.record, work.now_ms))
     audit = lazy(lambda work: AuditLog(work.session, work.record))
     traces = lazy(lambda work: Traces(work.session))

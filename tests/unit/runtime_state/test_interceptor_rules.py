@@ -1,16 +1,20 @@
 """Interceptors that are wrong, slow or broken; their order, and the state they read."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
-from tests.unit.runtime_state.intercept_kit import House, ended, kinds, rule
+from tests.unit.runtime_state.intercept_kit import House, ended, kinds, rule, the_hold
 from workflow_router.core.errors import InvalidInput, RouterError
-from workflow_router.core.runtime_state.interceptors import OFFERS, Proposed
+from workflow_router.core.runtime_state.approval_model import Decision
+from workflow_router.core.runtime_state.interceptors import OFFERS, Proposed, Verdict
 from workflow_router.core.states import RunStatus
 from workflow_router.testing import run_virtually
+from workflow_router.utils.codec import from_json
 
 # --- bad interceptors -----------------------------------------------------------------------------------------------
 
@@ -36,8 +40,31 @@ async def unknown_field(step: Proposed) -> object:
     return step.modify(workflow="x")
 
 
+async def no_json(step: Proposed) -> object:
+    return step.modify(args=[object()])
+
+
+async def no_list(step: Proposed) -> object:
+    return step.modify(args=5)
+
+
+async def no_object(step: Proposed) -> object:
+    return step.modify(kwargs=["x"])
+
+
+async def no_time(_: Proposed) -> object:
+    return Verdict(kind="hold", within_s=float("inf"))
+
+
+async def no_default(_: Proposed) -> object:
+    return msgspec.structs.replace(Verdict(kind="hold"), default="explode")
+
+
 @pytest.mark.parametrize("on_error", ["deny", "continue"])
-@pytest.mark.parametrize("function", [hangs, throws, nonsense, not_offered, unknown_field])
+@pytest.mark.parametrize(
+    "function",
+    [hangs, throws, nonsense, not_offered, unknown_field, no_json, no_list, no_object, no_time, no_default],
+)
 def test_an_interceptor_that_hangs_throws_or_returns_nonsense_follows_its_on_error(
     function: Callable[[Proposed], Any], on_error: Any
 ) -> None:
@@ -55,6 +82,34 @@ def test_an_interceptor_that_hangs_throws_or_returns_nonsense_follows_its_on_err
                 assert "could not say" in output["message"]
 
     run_virtually(main())
+
+
+def test_functions_that_hang_leave_steps_their_threads() -> None:
+    house, released = House(), threading.Event()
+
+    @house.router.step
+    def tick() -> int:
+        return 1
+
+    @house.router.workflow
+    async def ticks(n: int) -> int:
+        return await tick()
+
+    @house.router.intercept("run.starting", on_error="continue", timeout=0.02)
+    def stuck(_: Proposed) -> None:
+        released.wait()
+
+    async def main() -> None:
+        async with house.embed() as runtime:
+            try:
+                for _ in range(40):
+                    async with asyncio.timeout(20):
+                        assert (await ended(runtime, "ticks"))[1] == 1
+            finally:
+                released.set()
+
+    assert ticks and stuck
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("at", sorted(OFFERS))
@@ -112,6 +167,41 @@ def test_interceptors_are_asked_in_order_then_by_name_and_see_what_was_changed()
                     runtime, name, at="step.starting", order=order, verdict="modify", set={"args": plus % number}
                 )
             assert (await ended(runtime, "order"))[1] == "paid 1312"
+
+    run_virtually(main())
+
+
+def test_patterns_that_come_later_match_what_was_changed_before() -> None:
+    async def main() -> None:
+        async with House().embed() as runtime:
+            await rule(runtime, "a", at="step.starting", verdict="modify", set={"args": [5_000]})
+            above: object = {"data": {"args": [{"numeric": [">", 1_000]}]}}
+            await rule(runtime, "b", at="step.starting", on=above, verdict="deny", error="Too much.")
+            _, output = await ended(runtime, "order")
+            assert output == {"failed": "denied", "message": "Too much."}
+
+            await rule(runtime, "c", at="dispatch.starting", on={"subject": ["till"]}, verdict="reroute", route="spare")
+            _, output = await ended(runtime, "sell")
+            assert output == {"spare": {"n": 1}}
+            await rule(runtime, "d", at="dispatch.starting", on={"subject": ["spare"]}, verdict="deny")
+            _, output = await ended(runtime, "sell")
+            assert output == {"failed": "denied"}, "the route that it would go to is closed"
+
+    run_virtually(main())
+
+
+def test_what_is_asked_of_people_is_the_dispatch_as_it_was_rerouted() -> None:
+    async def main() -> None:
+        async with House().embed() as runtime:
+            await rule(runtime, "a", at="dispatch.starting", on={"subject": ["till"]}, verdict="reroute", route="spare")
+            await rule(
+                runtime, "b", at="dispatch.starting", on={"subject": ["spare"]}, verdict="ask", people=["ann"], order=1
+            )
+            run = await runtime.start("sell", b"1")
+            held = await the_hold(runtime)
+            assert (held.subject, held.verdict) == ("spare", "ask")
+            await runtime.approvals.decide(held.id, Decision(by="ann", approved=True))
+            assert from_json((await runtime.engine.ended(run)).output or b"") == {"spare": {"n": 1}}
 
     run_virtually(main())
 

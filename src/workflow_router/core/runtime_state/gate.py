@@ -7,9 +7,11 @@ and to write: what is to be recorded is handed to whoever makes the transition.
 
 import asyncio
 import contextlib
+import contextvars
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -20,11 +22,12 @@ from workflow_router.core.expressions.reads import Tree, prune, reads_of
 from workflow_router.core.model import Transition
 from workflow_router.core.patterns import Pattern
 from workflow_router.core.patterns.index import PatternIndex
-from workflow_router.core.runtime_state.interceptors import Interceptor, Proposed, Verdict, check_rule, misfit
+from workflow_router.core.runtime_state.interceptors import Interceptor, Proposed, Verdict, check_rule, misfit, nonsense
 
 Function = Callable[[Proposed], Any]
 Rank = tuple[int, str]
 FIRST: Rank = (-(10**9), "")
+THREADS = 8  # for functions that are not async
 
 _log = logging.getLogger(__name__)
 
@@ -118,6 +121,7 @@ class Gate:
         self.active: frozenset[str] = frozenset()
         self._named: frozenset[tuple[str, str]] = frozenset()
         self._unnamed: frozenset[str] = frozenset()
+        self._threads = ThreadPoolExecutor(THREADS, "interceptor")
 
     def on(self, at: str, subject: str | None = None) -> bool:
         """Whether any interceptor is filed for this transition, of this subject where it is known."""
@@ -152,24 +156,24 @@ class Gate:
         return sorted((self._filed[name] for name in names), key=lambda one: one.rank)
 
     async def judge(self, proposed: Proposed, *, after: Rank = FIRST) -> Ruling:
-        """Ask those that match, in order, until one denies or holds it.
+        """Ask those that match, in order, until one denies or holds it. Who comes later matches what it has become.
 
         Args:
             after: the rank of the one that held it, where it was released.
         """
         ruling = Ruling(proposed=proposed)
         state: dict[str, object] | None = None
-        for one in self.matching(proposed):
-            if one.rank <= after:
-                continue
+        left = [one for one in self.matching(proposed) if one.rank > after]
+        while left:
+            one, before = left.pop(0), ruling.proposed
             if one.reads is not None and state is None:
                 state = dict(self._state())  # one reading for the whole decision
             seen = None if one.reads is None or state is None else prune(state, one.reads) if one.reads else state
             failed: str | None = None
             try:
                 async with asyncio.timeout(one.rule.timeout_s):
-                    verdict = await _ask(one, ruling.proposed, seen)
-                problem = None if verdict is None else misfit(verdict, proposed.at)
+                    verdict = await self._ask(one, ruling.proposed, seen)
+                problem = None if verdict is None else misfit(verdict, proposed.at) or nonsense(verdict)
                 if problem is not None:
                     failed = problem
             except TimeoutError:
@@ -187,28 +191,34 @@ class Gate:
                 ruling.records.append(_record(one, ruling.proposed, verdict, seen, failed))
             if verdict is not None and _apply(ruling, one, verdict):
                 break
+            if ruling.proposed is not before:  # so that no change gets round the rules that come after it
+                left = [later for later in self.matching(ruling.proposed) if later.rank > one.rank]
         return ruling
 
+    async def _ask(self, one: Filed, proposed: Proposed, state: Mapping[str, object] | None) -> Verdict | None:
+        scope: dict[str, object] = {"event": proposed.view()}
+        if state is not None:
+            scope["state"] = state
+        if one.condition is not None and not one.condition.holds(scope):
+            return None
+        if one.function is None:
+            verdict = one.rule.says
+            if one.template is not None:
+                changed = cast("dict[str, object]", one.template.render(scope))
+                verdict = msgspec.structs.replace(verdict, set=changed)
+            return verdict
+        if inspect.iscoroutinefunction(one.function):
+            said: object = await one.function(proposed)
+        else:  # in a thread of their own, so that those that hang hold up nothing but one another
+            function, context = one.function, contextvars.copy_context()
 
-async def _ask(one: Filed, proposed: Proposed, state: Mapping[str, object] | None) -> Verdict | None:
-    scope: dict[str, object] = {"event": proposed.view()}
-    if state is not None:
-        scope["state"] = state
-    if one.condition is not None and not one.condition.holds(scope):
-        return None
-    if one.function is None:
-        verdict = one.rule.says
-        if one.template is not None:
-            changed = cast("dict[str, object]", one.template.render(scope))
-            verdict = msgspec.structs.replace(verdict, set=changed)
-        return verdict
-    if inspect.iscoroutinefunction(one.function):
-        said: object = await one.function(proposed)
-    else:  # in a thread, so that one that hangs holds up nothing but itself
-        said = await asyncio.to_thread(one.function, proposed)
-    if said is None or isinstance(said, Verdict):
-        return said
-    raise InvalidInput(f"it returned {type(said).__name__}, which is no verdict.")
+            def work() -> object:
+                return context.run(function, proposed)
+
+            said = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        if said is None or isinstance(said, Verdict):
+            return said
+        raise InvalidInput(f"it returned {type(said).__name__}, which is no verdict.")
 
 
 def _apply(ruling: Ruling, one: Filed, verdict: Verdict) -> bool:
@@ -222,7 +232,7 @@ def _apply(ruling: Ruling, one: Filed, verdict: Verdict) -> bool:
     changed = {"route": verdict.route} if verdict.kind == "reroute" else verdict.set
     if changed and verdict.kind != "observe":
         ruling.changed = {**ruling.changed, **changed}
-        ruling.proposed = msgspec.structs.replace(ruling.proposed, fields={**ruling.proposed.fields, **changed})
+        ruling.proposed = ruling.proposed.becoming(changed)
     return False
 
 

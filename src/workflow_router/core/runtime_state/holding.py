@@ -46,16 +46,15 @@ def held_of(now_ms: int, ruling: Ruling, own_id: str, changed: Mapping[str, obje
     )
 
 
-def subject_of(proposed: Proposed, fields: Mapping[str, object]) -> object:
+def subject_of(proposed: Proposed) -> object:
     """Exactly what is approved: what is about to happen, as it would happen."""
-    return from_json(to_json({"at": proposed.at, "subject": proposed.subject, "fields": fields}))
+    return from_json(to_json({"at": proposed.at, "subject": proposed.subject, "fields": proposed.fields}))
 
 
-def asked_of(held: Held, ruling: Ruling, fields: Mapping[str, object], apart: Sequence[str] = ()) -> Approval:
+def asked_of(held: Held, ruling: Ruling, apart: Sequence[str] = ()) -> Approval:
     """The question about what is held. Raises Denied where it could not be shown.
 
     Args:
-        fields: what would happen, with what was changed so far.
         apart: people who caused it, and so may not decide.
     """
     verdict = ruling.held
@@ -63,8 +62,8 @@ def asked_of(held: Held, ruling: Ruling, fields: Mapping[str, object], apart: Se
     question = Question(
         name=f"{held.interceptor}: {held.at} {held.subject}"[:200],
         form={"type": "object"},
-        context=fields,
-        subject=subject_of(ruling.proposed, fields),
+        context=ruling.proposed.fields,
+        subject=subject_of(ruling.proposed),
         roles=verdict.roles,
         people=verdict.people,
         quorum=verdict.quorum,

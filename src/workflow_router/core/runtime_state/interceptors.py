@@ -4,6 +4,7 @@ Refuses to judge: that is `gate`. What each kind of transition offers is stated 
 declared, so that a rule that could not do what it says never stands.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 
 import msgspec
@@ -12,6 +13,7 @@ from msgspec import Meta
 from workflow_router.core.durations import seconds
 from workflow_router.core.errors import Forbidden, InvalidInput
 from workflow_router.core.model import DEFAULT_TENANT
+from workflow_router.utils.codec import to_json
 
 At = Literal[
     "event.accepting",
@@ -51,6 +53,17 @@ FIELDS: dict[str, frozenset[str]] = {
     "message.delivering": frozenset({"body", "headers"}),
 }
 
+# What fields hold that are not just any JSON.
+_SHAPES: dict[str, object] = {
+    "args": list[object],
+    "kwargs": dict[str, object],
+    "headers": dict[str, str | int | float | bool],
+    "key": str | int | float | None,
+    "path": str,
+    "subject": str | None,
+}
+WITHIN_MAX_S = 100 * 366 * 86_400.0
+
 
 class Denied(Forbidden):
     """An interceptor said no, or could not be asked, so it did not happen."""
@@ -73,13 +86,13 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: Kind
     error: str | None = None
     set: dict[str, object] = {}
-    within_s: float | None = None
+    within_s: Annotated[float, Meta(ge=0, le=WITHIN_MAX_S)] | None = None
     default: OnDue = "deny"
     route: str | None = None
     roles: list[str] = []
     people: list[str] = []
-    quorum: int = 1
-    remind_s: float | None = None
+    quorum: Annotated[int, Meta(ge=1, le=100)] = 1
+    remind_s: Annotated[float, Meta(ge=0, le=WITHIN_MAX_S)] | None = None
 
 
 class Interceptor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -157,6 +170,13 @@ class Proposed(msgspec.Struct, frozen=True, kw_only=True):
             seen["correlationid"] = self.correlation
         return seen
 
+    def becoming(self, changed: Mapping[str, object]) -> "Proposed":
+        """The same with other values of fields; a dispatch that goes to another route is a dispatch to that one."""
+        route = changed.get("route") if self.at == "dispatch.starting" else None
+        return msgspec.structs.replace(
+            self, subject=self.subject if route is None else str(route), fields={**self.fields, **changed}
+        )
+
     def observe(self) -> Verdict:
         """Let it happen, and record that it was seen. None lets it happen without a word."""
         return Verdict(kind="observe")
@@ -209,6 +229,27 @@ def misfit(verdict: Verdict, at: str) -> str | None:
         return "reroute needs a route"
     if verdict.people and not verdict.roles and verdict.quorum > len(set(verdict.people)):
         return f"{verdict.quorum} of {len(set(verdict.people))} people can never approve"
+    return None
+
+
+def nonsense(verdict: Verdict) -> str | None:
+    """Why what a function said is no verdict, or what it sets are no such values; None where all is as it should be."""
+    try:
+        msgspec.convert(msgspec.to_builtins(msgspec.structs.replace(verdict, set={})), Verdict)
+    except (msgspec.ValidationError, TypeError, ValueError) as error:
+        return f"that is no verdict: {error}"
+    return misshapen(verdict.set)
+
+
+def misshapen(changed: Mapping[str, object]) -> str | None:
+    """Why these cannot be new values of fields; None where they can."""
+    for name, value in changed.items():
+        try:
+            to_json(value)
+            if name in _SHAPES:
+                msgspec.convert(value, _SHAPES[name])
+        except (msgspec.ValidationError, TypeError, ValueError, RecursionError) as error:
+            return f"{name} cannot be that: {error}"
     return None
 
 

@@ -1,6 +1,7 @@
 """Storage verbs of living routes and interceptors (`RuleTransitions`)."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from workflow_router.core.model import Transition
 from workflow_router.core.rule_versions import RuleVersion
@@ -20,10 +21,42 @@ def _read(row: Row) -> RuleVersion:
     )
 
 
-class Rules:
-    """See `RuleTransitions` for what each verb promises. `kind`: `route` or `interceptor`, as queries call them."""
+class Kind(NamedTuple):
+    """A kind of rules: what the audit log calls it, and the queries over its tables."""
 
-    def __init__(self, session: Session, record: Callable[[Transition], None], now_ms: int, kind: str) -> None:
+    name: str
+    lock: str
+    last: str
+    counted: str
+    insert: str
+    changed: str
+    history: str
+
+
+ROUTES = Kind(
+    "route",
+    "lock_routes",
+    "last_route_version",
+    "count_route_change",
+    "insert_route",
+    "routes_changed",
+    "route_history",
+)
+INTERCEPTORS = Kind(
+    "interceptor",
+    "lock_interceptors",
+    "last_interceptor_version",
+    "count_interceptor_change",
+    "insert_interceptor",
+    "interceptors_changed",
+    "interceptor_history",
+)
+
+
+class Rules:
+    """See `RuleTransitions` for what each verb promises."""
+
+    def __init__(self, session: Session, record: Callable[[Transition], None], now_ms: int, kind: Kind) -> None:
         self._session = session
         self._record = record
         self._now_ms = now_ms
@@ -32,8 +65,8 @@ class Rules:
     async def change(
         self, name: str, specification: bytes, stage: str, *, author: str, what: str, expected: int | None = None
     ) -> RuleVersion | None:
-        ((number,),) = await self._session.fetch(f"lock_{self._kind}s")
-        ((last,),) = await self._session.fetch(f"last_{self._kind}_version", name=name)
+        ((number,),) = await self._session.fetch(self._kind.lock)
+        ((last,),) = await self._session.fetch(self._kind.last, name=name)
         if expected is not None and expected != (last or 0):
             return None
         made = RuleVersion(
@@ -45,9 +78,9 @@ class Rules:
             author=author,
             created_ms=self._now_ms,
         )
-        await self._session.execute(f"count_{self._kind}_change", number=made.change)
+        await self._session.execute(self._kind.counted, number=made.change)
         await self._session.execute(
-            f"insert_{self._kind}",
+            self._kind.insert,
             name=name,
             version=made.version,
             change=made.change,
@@ -57,11 +90,11 @@ class Rules:
             created_ms=self._now_ms,
         )
         detail: dict[str, object] = {"version": made.version, "stage": stage}
-        self._record(Transition(kind=f"{self._kind}.{what}", subject=name, actor=author, detail=detail))
+        self._record(Transition(kind=f"{self._kind.name}.{what}", subject=name, actor=author, detail=detail))
         return made
 
     async def changes(self, *, after: int, limit: int) -> list[RuleVersion]:
-        return [_read(row) for row in await self._session.fetch(f"{self._kind}s_changed", after=after, limit=limit)]
+        return [_read(row) for row in await self._session.fetch(self._kind.changed, after=after, limit=limit)]
 
     async def history(self, name: str) -> list[RuleVersion]:
-        return [_read(row) for row in await self._session.fetch(f"{self._kind}_history", name=name)]
+        return [_read(row) for row in await self._session.fetch(self._kind.history, name=name)]
