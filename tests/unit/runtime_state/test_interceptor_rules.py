@@ -84,6 +84,21 @@ def test_an_interceptor_that_hangs_throws_or_returns_nonsense_follows_its_on_err
     run_virtually(main())
 
 
+def test_what_a_function_tells_the_caller_is_bounded() -> None:
+    async def main() -> None:
+        house = House()
+
+        @house.router.intercept("step.starting")
+        async def refuses(step: Proposed) -> Verdict:
+            return step.deny("no" * 1_000_000)
+
+        async with house.embed() as runtime:
+            _, output = await ended(runtime, "order")
+            assert refuses and output == {"failed": "denied", "message": "no" * 500}
+
+    run_virtually(main())
+
+
 def test_functions_that_hang_leave_steps_their_threads() -> None:
     house, released = House(), threading.Event()
 

@@ -28,6 +28,7 @@ Function = Callable[[Proposed], Any]
 Rank = tuple[int, str]
 FIRST: Rank = (-(10**9), "")
 THREADS = 8  # for functions that are not async
+ERROR_MAX = 1_000  # characters of what a caller is told, as declared rules may say
 
 _log = logging.getLogger(__name__)
 
@@ -224,7 +225,7 @@ class Gate:
 def _apply(ruling: Ruling, one: Filed, verdict: Verdict) -> bool:
     """Take what was said into account; whether nobody further is to be asked."""
     if verdict.kind == "deny":
-        ruling.denied, ruling.by = verdict.error or f"Interceptor {one.name} denies it.", one
+        ruling.denied, ruling.by = (verdict.error or f"Interceptor {one.name} denies it.")[:ERROR_MAX], one
         return True
     if verdict.kind in {"hold", "ask"}:
         ruling.held, ruling.by = verdict, one
