@@ -89,7 +89,7 @@ class SqliteSession:
         if named.alone:
             try:
                 self._send()
-                self._connection.executemany(named.text, rows)
+                self._connection.executemany(named.text, rows).fetchall()
             except apsw.Error as error:
                 raise translated(error) from error
             return
@@ -118,4 +118,5 @@ class SqliteSession:
         put_off, self._put_off = self._put_off, {}
         for groups in put_off.values():
             for group in groups:
-                self._connection.executemany(self._queries[group.query].text, group.rows)
+                # Fetched, for a query that returns rows stops at the first until somebody asks for the next.
+                self._connection.executemany(self._queries[group.query].text, group.rows).fetchall()
