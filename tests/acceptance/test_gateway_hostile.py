@@ -114,6 +114,28 @@ def test_what_can_be_read_two_ways_is_refused_at_every_door_and_never_sent_on(wh
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b'{"model":', b"is not JSON"),
+        (b"", b"is not JSON"),
+        (b"[]", b"is no request to a model: Expected `object`"),
+        (b"{}", b"missing required field `model`"),
+        (b'{"model":"m","stream":"yes"}', b"at `$.stream`"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_said(body: bytes, why: bytes) -> None:
+    async def main() -> None:
+        async with gateway() as (upstream, door):
+            for path in DOORS[:2]:
+                sent = post(path, b"Connection: close\r\nContent-Length: %d\r\n" % len(body), body)
+                said = await exchange(door, sent)
+                assert said.startswith(b"HTTP/1.1 400") and why in said, said
+            assert not upstream.requests
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("what", TARGETS)
 def test_a_path_or_method_that_two_servers_could_take_differently_is_never_sent_on(what: str) -> None:
     async def main() -> None:

@@ -345,10 +345,11 @@ def _read(exchange: _Exchange, body: bytes) -> _Asked:
         raise Unsupported("Compressed bodies are not read here.", remedy="Send it as it is.")
     try:
         return _asked.decode(body)
+    except msgspec.ValidationError as error:
+        why = f"The body is no request to a model: {error}."
+        raise InvalidInput(why, remedy="Send JSON, with a route as the model.") from None
     except (msgspec.DecodeError, RecursionError) as error:
-        raise InvalidInput(
-            f"The body does not say which model to use ({error}).", remedy="Send JSON with a model."
-        ) from None
+        raise InvalidInput(f"The body is not JSON: {error}.", remedy="Send a JSON object with a model.") from None
 
 
 def _told(dispatch_id: str, target: str | None) -> Headers:
