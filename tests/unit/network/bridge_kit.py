@@ -8,6 +8,7 @@ from typing import Any
 import nats
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
+from nats.js.errors import ServiceUnavailableError
 
 from tests.fixtures.nats import NatsServer
 from workflow_router import Router, embed
@@ -49,7 +50,19 @@ async def jetstream(server: NatsServer) -> AsyncGenerator[JetStreamContext, None
 
 
 async def in_stream(js: JetStreamContext) -> list[Msg]:
-    """All that stands in the stream, in its order."""
+    """All that stands in the stream, in its order; a server that was cut off has to find its leader first."""
+
+    async def look() -> list[list[Msg]]:
+        try:
+            return [await _read(js)]
+        except ServiceUnavailableError:
+            return []
+
+    (found,) = await until(look)
+    return found
+
+
+async def _read(js: JetStreamContext) -> list[Msg]:
     info = await js.stream_info(STREAM)
     subscription = await js.subscribe("orders.>", stream=STREAM, ordered_consumer=True)  # pyright: ignore[reportUnknownMemberType]  as above
     found = [await subscription.next_msg(timeout=5) for _ in range(info.state.messages)]
