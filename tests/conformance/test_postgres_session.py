@@ -58,7 +58,7 @@ async def insert_run(session: PostgresSession, run_id: str) -> None:
 
 
 async def insert_tile(session: PostgresSession, number: int) -> None:
-    await session.execute("insert_audit_tile", level=0, number=number, hashes=b"h", root=b"r%d" % number)
+    session.execute("insert_audit_tile", level=0, number=number, hashes=b"h", root=b"r%d" % number)
 
 
 async def rows(session: PostgresSession) -> list[Row]:
@@ -72,7 +72,7 @@ def test_what_belongs_to_several_tables_is_one_statement(postgres_backend: Backe
         for number in range(3):
             await insert_run(session, f"run-{number}")
             await insert_tile(session, number)
-        await session.execute("move_audit_head", position=7, frontier=b"f")
+        session.execute("move_audit_head", position=7, frontier=b"f")
         await session.flush()
         assert one_by_one == []
         assert await rows(session) == [(b"r0",), (b"r1",), (b"r2",), (7, b"f")]
@@ -100,7 +100,7 @@ def test_changes_of_one_table_keep_their_order(postgres_backend: Backend) -> Non
     async def scenario(session: PostgresSession) -> None:
         await insert_run(session, "run")
         await insert_tile(session, 1)
-        await session.execute("move_audit_head", position=7, frontier=b"f")
+        session.execute("move_audit_head", position=7, frontier=b"f")
         changed = {"output": "2", "error": None, "now_ms": 2, "id": "run"}
         assert await session.change("change_run_status", status="completed", **changed)
         await insert_tile(session, 2)

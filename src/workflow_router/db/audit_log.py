@@ -109,11 +109,11 @@ async def append(session: Session, transitions: Sequence[Transition], now_ms: in
                 sealed.hash,
             )
         )
-    await session.execute_many("insert_audit_entry", rows)
+    session.execute_many("insert_audit_entry", rows)
     added = [entry.hash for entry in entries]
     complete = tree.extend(added, TILE_LEVELS)
     frontier = tree.to_bytes()
-    await session.execute("move_audit_head", position=position, frontier=frontier)
+    session.execute("move_audit_head", position=position, frontier=frontier)
     known = [*known, *added]
     if complete:
         await _grow_tiles(session, position - len(entries), position, known, complete)
@@ -138,7 +138,7 @@ async def _grow_tiles(session: Session, before: int, now: int, leaves: list[byte
             else:
                 hashes = await _hashes(session, level, start, end)
             root = roots[number - first] if level == 0 else rows_above(hashes, TILE_LEVELS)[0]
-            await session.execute("insert_audit_tile", level=level, number=number, hashes=b"".join(hashes), root=root)
+            session.execute("insert_audit_tile", level=level, number=number, hashes=b"".join(hashes), root=root)
         level, before, now = level + 1, before // TILE, now // TILE
 
 
@@ -248,12 +248,12 @@ class AuditLog:
             return before
         if not await self._session.change("move_audit_pruned", upto=end):
             return before  # another process was quicker
-        await self._session.execute("prune_audit_entries", upto=end)
+        self._session.execute("prune_audit_entries", upto=end)
         self._record(Transition(kind="audit.pruned", subject=str(end), actor=actor))
         return end
 
     async def keep_checkpoint(self, position: int, note: str, *, now_ms: int) -> None:
-        await self._session.execute("insert_audit_checkpoint", position=position, time_ms=now_ms, note=note)
+        self._session.execute("insert_audit_checkpoint", position=position, time_ms=now_ms, note=note)
 
     async def checkpoint(self) -> KeptCheckpoint | None:
         rows = await self._session.fetch("audit_checkpoint")

@@ -36,11 +36,11 @@ class Session(Protocol):
         """
         ...
 
-    async def execute(self, query: str, /, **values: Value) -> None:
+    def execute(self, query: str, /, **values: Value) -> None:
         """Run a query for its effect. It may be sent later, together with others, but before any later `fetch`."""
         ...
 
-    async def execute_many(self, query: str, /, rows: Sequence[tuple[Value, ...]]) -> None:
+    def execute_many(self, query: str, /, rows: Sequence[tuple[Value, ...]]) -> None:
         """Run a query once for each row of values, which are in the order in which the query first names them."""
         ...
 

@@ -95,7 +95,7 @@ class Ownership:
     async def tend(self, session: Session, now_ms: int, shard_count: int) -> Held:
         """Renew the holds, be seen as a member, and claim free shards up to the share."""
         when = {"now_ms": now_ms, "lease_ms": self.lease_ms}
-        await session.execute("renew_shards", owner=self.owner, **when)
+        session.execute("renew_shards", owner=self.owner, **when)
         share = await self._share(session, now_ms, shard_count)
         held = await self.held(session)
         gained: dict[int, int] = {}
@@ -107,22 +107,22 @@ class Ownership:
 
     async def _share(self, session: Session, now_ms: int, shard_count: int) -> int:
         if self.leaving:
-            await session.execute("forget_member", owner=self.owner)  # so that the others' shares grow at once
+            session.execute("forget_member", owner=self.owner)  # so that the others' shares grow at once
             return 0
         if self._sole:
             return shard_count
         known = to_json(sorted(self.workflows)).decode()
-        await session.execute("note_member", owner=self.owner, workflows=known, now_ms=now_ms, lease_ms=self.lease_ms)
+        session.execute("note_member", owner=self.owner, workflows=known, now_ms=now_ms, lease_ms=self.lease_ms)
         members = [owner for (owner,) in await session.fetch("live_members", now_ms=now_ms)]
         if members and members[0] == self.owner:  # one of them clears up
-            await session.execute("forget_dead_members", now_ms=now_ms)
+            session.execute("forget_dead_members", now_ms=now_ms)
         return share_of(self.owner, members, shard_count)
 
     async def give_up(self, session: Session, shards: Collection[int]) -> None:
         """Give some of them up, so that another process need not wait for the lease."""
-        await session.execute("release_some_shards", owner=self.owner, shards=to_json(sorted(shards)).decode())
+        session.execute("release_some_shards", owner=self.owner, shards=to_json(sorted(shards)).decode())
 
     async def release(self, session: Session) -> None:
         """Give all of them up and be a member no longer."""
-        await session.execute("release_shards", owner=self.owner)
-        await session.execute("forget_member", owner=self.owner)
+        session.execute("release_shards", owner=self.owner)
+        session.execute("forget_member", owner=self.owner)

@@ -63,10 +63,10 @@ class SqlStore:
         try:
             ((shard_count,),) = await session.fetch("shard_count")
             if not shard_count:
-                await session.execute("insert_shards")
+                session.execute("insert_shards")
                 ((shard_count,),) = await session.fetch("shard_count")
             if self._sole:
-                await session.execute("free_all_shards")
+                session.execute("free_all_shards")
             await session.flush()
         except BaseException:
             await self._database.rollback()

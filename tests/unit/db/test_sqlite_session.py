@@ -36,8 +36,8 @@ def session() -> SqliteSession:
 
 def test_each_row_is_there_also_of_a_query_that_returns_them(session: SqliteSession) -> None:
     async def main() -> None:
-        await session.execute_many("put_and_tell", [("a", 1), ("b", 2)])
-        await session.execute("put_and_tell", name="c", size=3)
+        session.execute_many("put_and_tell", [("a", 1), ("b", 2)])
+        session.execute("put_and_tell", name="c", size=3)
         assert await session.fetch("things") == [("a", 1), ("b", 2), ("c", 3)]
 
     asyncio.run(main())
@@ -45,13 +45,13 @@ def test_each_row_is_there_also_of_a_query_that_returns_them(session: SqliteSess
 
 def test_what_touches_one_table_keeps_its_order(session: SqliteSession) -> None:
     async def main() -> None:
-        await session.execute("put", name="a", size=1)
-        await session.execute("note", text="x")
-        await session.execute("grow", name="a", more=5)
+        session.execute("put", name="a", size=1)
+        session.execute("note", text="x")
+        session.execute("grow", name="a", more=5)
         assert await session.change("grow", name="a", more=10)  # sees what was put off before
         assert not await session.change("grow", name="b", more=1)
-        await session.execute("double")  # reads, so that it is not put off
-        await session.execute("note", text="y")
+        session.execute("double")  # reads, so that it is not put off
+        session.execute("note", text="y")
         assert await session.fetch("things") == [("a", 16)]
         assert await session.fetch("notes") == [("x",), ("xx",), ("y",)]
 
@@ -60,12 +60,12 @@ def test_what_touches_one_table_keeps_its_order(session: SqliteSession) -> None:
 
 def test_what_was_put_off_is_undone_with_its_savepoint(session: SqliteSession) -> None:
     async def main() -> None:
-        await session.execute("put", name="a", size=1)
+        session.execute("put", name="a", size=1)
         await session.savepoint()
-        await session.execute("put", name="b", size=1)
+        session.execute("put", name="b", size=1)
         await session.end_savepoint(undo=True)
         await session.savepoint()
-        await session.execute("put", name="c", size=1)
+        session.execute("put", name="c", size=1)
         await session.end_savepoint(undo=False)
         assert [name for name, _ in await session.fetch("things")] == ["a", "c"]
 
@@ -75,7 +75,7 @@ def test_what_was_put_off_is_undone_with_its_savepoint(session: SqliteSession) -
 def test_a_conflict_shows_when_it_is_sent(session: SqliteSession) -> None:
     async def main() -> None:
         for _ in range(2):
-            await session.execute("put", name="a", size=1)
+            session.execute("put", name="a", size=1)
         with pytest.raises(Conflict):
             await session.flush()
 

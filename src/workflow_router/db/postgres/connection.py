@@ -64,7 +64,7 @@ class PostgresDatabase:
                 await self.rollback()
                 return False
             await session.run_text(migration.sql)
-            await session.execute(
+            session.execute(
                 "note_migration", number=migration.number, name=migration.name, checksum=migration.checksum
             )
             await session.flush()

@@ -197,10 +197,10 @@ class PostgresSession:
         self._put(query, [self._link.queries[query].bind(values)], assumed=True)
         return True
 
-    async def execute(self, query: str, /, **values: Value) -> None:
+    def execute(self, query: str, /, **values: Value) -> None:
         self._put(query, [self._link.queries[query].bind(values)])
 
-    async def execute_many(self, query: str, /, rows: Sequence[tuple[Value, ...]]) -> None:
+    def execute_many(self, query: str, /, rows: Sequence[tuple[Value, ...]]) -> None:
         self._put(query, rows)
 
     async def flush(self) -> None:

@@ -146,7 +146,7 @@ class Approvals:
         return due_ms
 
     async def use_link(self, link: str, approval: Approval, *, expires_ms: int) -> bool:
-        await self._session.execute("forget_approval_links", before_ms=self._now_ms - LINK_GRACE_MS)
+        self._session.execute("forget_approval_links", before_ms=self._now_ms - LINK_GRACE_MS)
         return await self._session.change("use_approval_link", id=link, approval_id=approval.id, expires_ms=expires_ms)
 
     async def withdraw_of(self, run: Run) -> None:

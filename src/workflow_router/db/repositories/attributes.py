@@ -25,7 +25,7 @@ class Attributes:
             raise Lost(f"Run {run.id} belongs to another process now.")
         for one in attributes:
             text, number = (one.value, None) if one.kind == "text" else (None, one.value)
-            await self._session.execute(
+            self._session.execute(
                 "set_attribute", run_id=run.id, name=one.name, kind=one.kind, text=text, number=number
             )
 

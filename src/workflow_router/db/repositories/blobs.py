@@ -35,8 +35,8 @@ class Blobs:
         if len(value) <= self._min_bytes:
             return value.decode()
         digest = hashlib.sha256(value).hexdigest()
-        await self._session.execute("put_blob", hash=digest, content=value.decode(), now_ms=self._now_ms)
-        await self._session.execute("use_blob", hash=digest, run_id=run_id)
+        self._session.execute("put_blob", hash=digest, content=value.decode(), now_ms=self._now_ms)
+        self._session.execute("use_blob", hash=digest, run_id=run_id)
         return _MARK + digest
 
     async def fill(self, rows: Sequence[Row], columns: Collection[int]) -> Sequence[Row]:
@@ -60,7 +60,7 @@ class Blobs:
         page = await self._session.fetch("next_blob_uses", hash=after[0], run_id=after[1], limit=limit)
         for digest, run_id, there in page:
             if not there:
-                await self._session.execute("forget_blob_use", hash=digest, run_id=run_id)
+                self._session.execute("forget_blob_use", hash=digest, run_id=run_id)
         return (page[-1][0], page[-1][1]) if len(page) == limit else None
 
     async def count(self) -> int:

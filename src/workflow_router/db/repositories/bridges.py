@@ -22,10 +22,10 @@ class Bridges:
         return rows[0][0] if rows else None
 
     async def let_go(self, name: str, epoch: int) -> None:
-        await self._session.execute("let_go_bridge", name=name, epoch=epoch)
+        self._session.execute("let_go_bridge", name=name, epoch=epoch)
 
     async def mark(self, fresh: str) -> str:
-        await self._session.execute("keep_mark", mark=fresh)
+        self._session.execute("keep_mark", mark=fresh)
         ((mark,),) = await self._session.fetch("bridge_mark")
         return mark
 
@@ -41,11 +41,11 @@ class Bridges:
         return {position for (position,) in entered}
 
     async def settle(self, name: str, origin: str, position: int) -> None:
-        await self._session.execute("settle_bridge", bridge=name, origin=origin, position=position)
-        await self._session.execute("settle_inbox", bridge=name, origin=origin, position=position)
+        self._session.execute("settle_bridge", bridge=name, origin=origin, position=position)
+        self._session.execute("settle_inbox", bridge=name, origin=origin, position=position)
 
     async def tell(self, name: str, epoch: int, counted: Counted, warnings: Sequence[str] | None = None) -> None:
-        await self._session.execute(
+        self._session.execute(
             "count_bridge",
             name=name,
             epoch=epoch,
@@ -57,12 +57,12 @@ class Bridges:
         )
         if warnings is not None:
             text = to_json(list(warnings)).decode()
-            await self._session.execute("warn_bridge", name=name, epoch=epoch, warnings=text)
+            self._session.execute("warn_bridge", name=name, epoch=epoch, warnings=text)
 
     async def fail(self, name: str, epoch: int, error: str | None) -> None:
         if error is not None:
             self._record(Transition(kind="bridge.failed", subject=name, detail={"error": error}))
-        await self._session.execute(
+        self._session.execute(
             "fail_bridge", name=name, epoch=epoch, error=error, error_ms=None if error is None else self._now_ms
         )
 

@@ -39,12 +39,12 @@ class Chains:
         await self._session.fetch("begin_chain", run_id=run.id)
         await self._session.fetch("extend_chain", run_id=new.id, previous=run.id)
         for query in _PASSED_ON:
-            await self._session.execute(query, source=run.id, run_id=new.id)
-        await self._session.execute("pass_stop", source=run.id, run_id=new.id, shard=run.shard)
-        await self._session.execute("delete_timers", run_id=run.id)
+            self._session.execute(query, source=run.id, run_id=new.id)
+        self._session.execute("pass_stop", source=run.id, run_id=new.id, shard=run.shard)
+        self._session.execute("delete_timers", run_id=run.id)
         if await self._session.fetch("has_expectations", run_id=run.id):
             ((version,),) = await self._session.fetch("raise_interest_version")
-            await self._session.execute("pass_interests", source=run.id, run_id=new.id, version=version)
+            self._session.execute("pass_interests", source=run.id, run_id=new.id, version=version)
         for query in _COPIED:
             await self._session.fetch(query, source=run.id, run_id=new.id)
         self._runs.tell(run, "run.continued", {"workflow": run.workflow, "continued_as": new.id})
@@ -60,7 +60,7 @@ class Chains:
         newest = await self.newest(run_id)
         if newest == run_id:
             return None
-        await self._session.execute("pass_signals", source=run_id, run_id=newest)
+        self._session.execute("pass_signals", source=run_id, run_id=newest)
         return newest
 
     async def of(self, run_id: str) -> Chain | None:

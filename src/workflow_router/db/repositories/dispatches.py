@@ -73,7 +73,7 @@ class Dispatches:
         return landed
 
     async def finish(self, record: DispatchRecord) -> None:
-        await self._session.execute("upsert_dispatch", **_values(record))
+        self._session.execute("upsert_dispatch", **_values(record))
         if record.status is not DispatchStatus.SUCCEEDED or record.attempts.count(b"{") > 1:
             self._tell_attempts(record)
         self._tell(record)
@@ -92,7 +92,7 @@ class Dispatches:
 
     async def keep(self, bodies: Sequence[KeptBodies]) -> None:
         for one in bodies:
-            await self._session.execute(
+            self._session.execute(
                 "insert_dispatch_bodies",
                 dispatch_id=one.dispatch,
                 tenant=one.tenant,

@@ -40,7 +40,7 @@ class Slots:
         return count
 
     async def take(self, lane: str, run: str, step_key: str = "") -> None:
-        await self._session.execute("take_slot", lane=lane, run_id=run, step_key=step_key)
+        self._session.execute("take_slot", lane=lane, run_id=run, step_key=step_key)
 
     async def holds(self, lane: str, run: str, step_key: str) -> bool:
         return bool(await self._session.fetch("has_slot", lane=lane, run_id=run, step_key=step_key))
@@ -73,7 +73,7 @@ class Starts:
         run = await _insert(self._session, self._runs, new, status)
         pending = status is RunStatus.PENDING
         share = await self._share(start) if pending else 0.0
-        await self._session.execute(
+        self._session.execute(
             "insert_start",
             run_id=start.run,
             workflow=start.workflow,
@@ -103,7 +103,7 @@ class Starts:
         return _read(rows[0]) if rows else None
 
     async def wait(self, run: str, lane: str | None, *, why: str) -> None:
-        await self._session.execute("move_start", run_id=run, lane=lane, why=why)
+        self._session.execute("move_start", run_id=run, lane=lane, why=why)
 
     async def admit(self, run: str, given: bytes | None = None) -> Run | None:
         rows = await self._session.fetch(
@@ -128,7 +128,7 @@ class Starts:
         return bool(rows)
 
     async def forget(self, run: str) -> None:
-        await self._session.execute("delete_start", run_id=run)
+        self._session.execute("delete_start", run_id=run)
 
     async def next(self, lane: str) -> Start | None:
         rows = await self._session.fetch("next_start", lane=lane)
@@ -142,7 +142,7 @@ class Starts:
         """Where a run stands in the order of shares: after the clock, and after its tenant's last (see admission)."""
         found = dict(await self._session.fetch("shares", workflow=start.workflow, tenant=start.tenant))
         share = max(found.get("", 0.0), found.get(start.tenant, 0.0))
-        await self._session.execute(
+        self._session.execute(
             "keep_share", workflow=start.workflow, tenant=start.tenant, finish=share + 1.0 / start.weight
         )
         return share
@@ -164,13 +164,13 @@ class Keys:
         before_seq = _ALL if cut is None else cut.seq
         step_key = None if cut is None else cut.key
         # One after the other, as the edits change what was copied.
-        await self._session.execute("copy_steps", run_id=run.id, source=source, before_seq=before_seq)
+        self._session.execute("copy_steps", run_id=run.id, source=source, before_seq=before_seq)
         await self._session.flush()
         await self._runs.blobs.copy_uses(source, run.id)
         for key, output in edits.items():
             kept = await self._runs.blobs.keep(run.id, output)
-            await self._session.execute("edit_step", run_id=run.id, key=key, output=kept)
-        await self._session.execute("note_fork", run_id=run.id, source=source, step_key=step_key)
+            self._session.execute("edit_step", run_id=run.id, key=key, output=kept)
+        self._session.execute("note_fork", run_id=run.id, source=source, step_key=step_key)
         detail: dict[str, object] = {"from": source, "edited": sorted(edits)}
         self._runs.tell(run, "run.forked", detail | ({} if step_key is None else {"before": step_key}))
 
@@ -184,7 +184,7 @@ class Keys:
         if rows:
             run_id, known = rows[0]
             return run_id, known
-        await self._session.execute("insert_start_key", **named, run_id=new.id, digest=digest)
+        self._session.execute("insert_start_key", **named, run_id=new.id, digest=digest)
         return new.id, digest
 
 

@@ -103,7 +103,7 @@ class HeldRows:
         return bool(landed)
 
     async def done(self, held_id: str) -> None:
-        await self._session.execute("held_done", id=held_id)
+        self._session.execute("held_done", id=held_id)
 
     async def find(self, held_id: str) -> Held | None:
         rows = await self._session.fetch("find_held", id=held_id)

@@ -22,9 +22,9 @@ class Holds:
     async def keep(self, place: Place, held: Held | None) -> None:
         named = {"kind": place.kind, "tenant": place.tenant, "scope": place.scope, "key": place.key}
         if held is None:
-            await self._session.execute("forget_hold", **named)
+            self._session.execute("forget_hold", **named)
         else:
-            await self._session.execute("keep_hold", **named, due_ms=held.due_ms, state=to_json(held).decode())
+            self._session.execute("keep_hold", **named, due_ms=held.due_ms, state=to_json(held).decode())
 
     async def claim(self, kind: str, *, limit: int) -> list[Hold]:
         rows = await self._session.fetch("due_holds", kind=kind, now_ms=self._now_ms, limit=limit)

@@ -25,7 +25,7 @@ class Interests:
     async def open(self, run: Run, fence: Fence, interest: Interest) -> None:
         self._check(run, fence)
         ((version,),) = await self._session.fetch("raise_interest_version")
-        await self._session.execute(
+        self._session.execute(
             "open_interest",
             run_id=run.id,
             name=interest.name,
@@ -36,7 +36,7 @@ class Interests:
 
     async def close(self, run: Run, fence: Fence, name: str) -> None:
         self._check(run, fence)
-        await self._session.execute("close_interest", run_id=run.id, name=name)
+        self._session.execute("close_interest", run_id=run.id, name=name)
 
     async def since(self, version: int) -> list[Interest]:
         rows = await self._session.fetch("interests_since", version=version)
@@ -58,7 +58,7 @@ class Interests:
 
     async def publish_state(self, run: Run, fence: Fence, state: bytes) -> None:
         self._check(run, fence)
-        await self._session.execute("publish_state", run_id=run.id, state=state.decode(), now_ms=self._now_ms)
+        self._session.execute("publish_state", run_id=run.id, state=state.decode(), now_ms=self._now_ms)
 
     async def state(self, run_id: str) -> tuple[bytes, int] | None:
         rows = await self._session.fetch("state_of_run", run_id=run_id)

@@ -37,14 +37,14 @@ class Limits:
         wanted = {claim.counter for one in reservations for claim in one.claims}
         keys = {held.counter for one in known.values() for held in one.held}.union(wanted)
         # One statement a key, in order: it adds the counter or locks it, so that nobody can forget it meanwhile.
-        await self._session.execute_many("add_limit_counter", [(key,) for key in sorted(keys)])
+        self._session.execute_many("add_limit_counter", [(key,) for key in sorted(keys)])
         counters = await self._lock(keys)
         changed: dict[str, int] = {}
         for one in settlements:
             stored = known.pop(one.id, None)
             if stored is not None:
                 self._settle(stored, one, counters, changed)
-                await self._session.execute("delete_limit_reservation", id=one.id)
+                self._session.execute("delete_limit_reservation", id=one.id)
         refusals: list[Refusal | None] = []
         kept: dict[str, Refusal] = {}  # counters at which a patient one waits
         for one in reservations:
@@ -64,7 +64,7 @@ class Limits:
         await self.book([settlement], ())
 
     async def renew(self, owner: str, lease_ms: int) -> None:
-        await self._session.execute("renew_limit_reservations", owner=owner, lease_until_ms=self._now_ms + lease_ms)
+        self._session.execute("renew_limit_reservations", owner=owner, lease_until_ms=self._now_ms + lease_ms)
 
     async def sweep(self, *, limit: int) -> int:
         rows = await self._session.fetch("due_limit_reservations", now_ms=self._now_ms, limit=limit)
@@ -74,9 +74,9 @@ class Limits:
         _change(counters, changed, given_back, {}, refund=True)
         await self._put(counters, changed)
         for own_id, _, _ in rows:
-            await self._session.execute("expire_limit_reservation", id=own_id, kept_until_ms=self._now_ms + LATE_MS)
-        await self._session.execute("forget_limit_reservations", now_ms=self._now_ms)
-        await self._session.execute("forget_limit_counters", now_ms=self._now_ms)
+            self._session.execute("expire_limit_reservation", id=own_id, kept_until_ms=self._now_ms + LATE_MS)
+        self._session.execute("forget_limit_reservations", now_ms=self._now_ms)
+        self._session.execute("forget_limit_counters", now_ms=self._now_ms)
         return len(rows)
 
     async def usage(self, prefix: str, *, limit: int) -> list[Usage]:
@@ -133,7 +133,7 @@ class Limits:
         for key, until_ms in until.items():
             changed[key] = max(changed.get(key, 0), until_ms)
         known[one.id] = _Stored(held, gone=False)
-        await self._session.execute(
+        self._session.execute(
             "insert_limit_reservation",
             id=one.id,
             owner=one.owner,
@@ -145,7 +145,7 @@ class Limits:
 
     async def _put(self, counters: dict[str, Buckets], changed: dict[str, int]) -> None:
         for key in sorted(changed):
-            await self._session.execute(
+            self._session.execute(
                 "put_limit_counter",
                 key=key,
                 buckets=to_json(counters[key]).decode(),

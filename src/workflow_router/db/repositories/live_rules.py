@@ -15,13 +15,13 @@ class LiveRuleRows:
         self._record = record
 
     async def put(self, kind: str, rule: LiveRule, *, did: str, actor: str | None) -> None:
-        await self._session.execute(
+        self._session.execute(
             "put_live_rule", kind=kind, name=rule.name, specification=rule.specification.decode()
         )
         await self._changed(kind, rule.name, did, actor)
 
     async def note(self, kind: str, rules: Sequence[LiveRule]) -> None:
-        await self._session.execute_many(
+        self._session.execute_many(
             "put_live_rule", [(kind, rule.name, rule.specification.decode()) for rule in rules]
         )
 
@@ -40,5 +40,5 @@ class LiveRuleRows:
         return rows[0][0] if rows else 0
 
     async def _changed(self, kind: str, name: str, did: str, actor: str | None) -> None:
-        await self._session.execute("count_live_change", kind=kind)
+        self._session.execute("count_live_change", kind=kind)
         self._record(Transition(kind=f"{kind}.{did}", subject=name, actor=actor))

@@ -88,7 +88,7 @@ class Mappings:
         await self._session.fetch("lock_mappings")
         found = await self._session.fetch("mapping_set_of", digest=digest)
         if not found:
-            await self._session.execute("insert_mapping_set", members=text.decode(), digest=digest)
+            self._session.execute("insert_mapping_set", members=text.decode(), digest=digest)
             found = await self._session.fetch("mapping_set_of", digest=digest)
         return found[0][0]
 
@@ -105,7 +105,7 @@ class Mappings:
     async def _insert(
         self, name: str, version: int, specification: bytes, author: str, origin: str, stage: str, change: int
     ) -> None:
-        await self._session.execute(
+        self._session.execute(
             "insert_mapping",
             name=name,
             version=version,

@@ -28,8 +28,8 @@ class Members:
             raise Lost(f"Run {run.id} belongs to another process now.")
         if not await self._session.change("move_run", id=run.id, old_shard=run.shard, shard=shard):
             return False
-        await self._session.execute("move_timers", id=run.id, shard=shard)
-        await self._session.execute("move_stops", id=run.id, shard=shard)
+        self._session.execute("move_timers", id=run.id, shard=shard)
+        self._session.execute("move_stops", id=run.id, shard=shard)
         self._record(
             Transition(
                 kind="run.moved",

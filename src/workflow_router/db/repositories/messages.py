@@ -113,7 +113,7 @@ class Messages:
             acknowledged, self._acknowledged = self._acknowledged, {}
             for name in sorted(acknowledged):
                 taken = acknowledged[name]
-                await self._session.execute("count_acknowledged", subscription=name, slot=self._slot, count=len(taken))
+                self._session.execute("count_acknowledged", subscription=name, slot=self._slot, count=len(taken))
                 await self._entries.acknowledged(name, taken)
 
     def drop(self) -> None:
@@ -184,10 +184,10 @@ class Messages:
         )
         buried = [named(name, "", f".{position:x}") for (position,) in exhausted]
         await self._entries.ended(name, buried, "message.dead", {"reason": "lease ran out on the last delivery"})
-        await self._session.execute("free_expired", **ended, park=int(subscription.on_failure == "park"), error=LAPSED)
+        self._session.execute("free_expired", **ended, park=int(subscription.on_failure == "park"), error=LAPSED)
         ((first,),) = await self._session.fetch("open_from", subscription=name, floor=place.floor)
         floor = place.cursor + 1 if first is None else first
-        await self._session.execute("note_checked", name=name, now_ms=self._now_ms, floor=floor)
+        self._session.execute("note_checked", name=name, now_ms=self._now_ms, floor=floor)
 
     async def _lease_due(
         self, subscription: Subscription, floor: int, limit: int, token: str, holder: str
@@ -201,11 +201,11 @@ class Messages:
         for row in rows:
             position, attempt, expires_ms = row[0], row[10] + 1, row[9]
             if expires_ms is not None and expires_ms <= self._now_ms:
-                await self._session.execute("drop_delivery", subscription=name, position=position)
+                self._session.execute("drop_delivery", subscription=name, position=position)
                 gone = read_delivery(row, name, subscription.topic, DeliveryStatus.READY)
                 self._entries.of(name, gone, "message.expired", {})
                 continue
-            await self._session.execute(
+            self._session.execute(
                 "lease_delivery",
                 subscription=name,
                 position=position,
@@ -264,8 +264,8 @@ class Messages:
                     busy.add(key)
             cursor, total = rows[-1][0], rows[-1][12]
         if made:
-            await self._session.execute_many("insert_deliveries", made)
-        await self._session.execute("move_cursor", name=name, cursor=cursor, bytes=total)
+            self._session.execute_many("insert_deliveries", made)
+        self._session.execute("move_cursor", name=name, cursor=cursor, bytes=total)
         return leased
 
     async def _take_urgent(
@@ -281,9 +281,9 @@ class Messages:
                 due_ms = row[10] if row[10] is not None and row[10] > now else URGENT_FIRST_MS * row[11]
                 made.append((name, row[0], row[2], "ready", 0, due_ms, "", ""))
         if made:
-            await self._session.execute_many("insert_deliveries", made)
+            self._session.execute_many("insert_deliveries", made)
         done = rows[-1][0] if len(rows) == SCAN_MAX else head
-        await self._session.execute("move_urgent_cursor", name=name, cursor=done)
+        self._session.execute("move_urgent_cursor", name=name, cursor=done)
 
     async def acknowledge(self, subscription: str, deliveries: Sequence[Delivery]) -> set[int]:
         by_token: dict[str, list[int]] = {}
@@ -334,11 +334,11 @@ class Messages:
             "release_held", subscription=subscription, holder=holder, now_ms=self._now_ms, error=GONE
         )
         if rows:
-            await self._session.execute("look_again", name=subscription)
+            self._session.execute("look_again", name=subscription)
         return len(rows)
 
     async def extend_held(self, subscription: str, holder: str, *, until_ms: int) -> None:
-        await self._session.execute("extend_held", subscription=subscription, holder=holder, until_ms=until_ms)
+        self._session.execute("extend_held", subscription=subscription, holder=holder, until_ms=until_ms)
 
     async def next_due_ms(self, subscription: str) -> int | None:
         await self.settle()
@@ -375,6 +375,6 @@ class Messages:
                 "redrive_delivery", subscription=subscription, position=delivery.position, due_ms=due_ms
             ):
                 landed += 1
-                await self._session.execute("lower_floor", name=subscription, position=delivery.position)
+                self._session.execute("lower_floor", name=subscription, position=delivery.position)
                 await self._entries.ended(subscription, [delivery], "message.redriven", {})
         return landed

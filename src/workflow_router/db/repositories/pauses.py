@@ -11,11 +11,11 @@ class Pauses:
         self._session = session
 
     async def ask(self, run_id: str, actor: str) -> None:
-        await self._session.execute("ask_pause", run_id=run_id, actor=actor)
+        self._session.execute("ask_pause", run_id=run_id, actor=actor)
 
     async def asked(self, shards: list[int], *, limit: int) -> list[tuple[str, str]]:
         rows = await self._session.fetch("pauses_asked", shards=to_json(shards).decode(), limit=limit)
         return [(run_id, actor) for run_id, actor in rows]
 
     async def forget(self, run_id: str) -> None:
-        await self._session.execute("forget_pause", run_id=run_id)
+        self._session.execute("forget_pause", run_id=run_id)

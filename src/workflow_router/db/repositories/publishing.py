@@ -54,9 +54,9 @@ class Publishing:
         for topic in sorted(by_topic):  # in one order everywhere, so that processes do not wait for each other
             await self._append(topic, by_topic[topic], plain, rows)
         if plain:
-            await self._session.execute_many("insert_plain_messages", plain)
+            self._session.execute_many("insert_plain_messages", plain)
         if rows:
-            await self._session.execute_many("insert_messages", rows)
+            self._session.execute_many("insert_messages", rows)
         self._tell(published)
 
     async def _append(
@@ -72,7 +72,7 @@ class Publishing:
         new["urgent"] = int(any(message.priority for message in messages))
         advanced = await self._session.fetch("advance_topic", **new)
         if not advanced:
-            await self._session.execute("insert_topic", name=topic)
+            self._session.execute("insert_topic", name=topic)
             advanced = await self._session.fetch("advance_topic", **new)
         ((head, total),) = advanced
         position, total, now = head - count, total - size, self._now_ms

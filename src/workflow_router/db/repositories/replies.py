@@ -13,7 +13,7 @@ class Replies:
 
     async def answer(self, request: str, body: bytes | None, error: str | None, *, until_ms: int) -> None:
         text = None if body is None else body.decode()
-        await self._session.execute("insert_reply", request=request, body=text, error=error, until_ms=until_ms)
+        self._session.execute("insert_reply", request=request, body=text, error=error, until_ms=until_ms)
 
     async def find(self, request: str) -> Reply | None:
         found = await self._session.fetch("reply_of", request=request)
@@ -31,5 +31,5 @@ class Replies:
         return count
 
     async def prune(self) -> None:
-        await self._session.execute("prune_replies", now_ms=self._now_ms)
-        await self._session.execute("prune_deduplications", now_ms=self._now_ms)
+        self._session.execute("prune_replies", now_ms=self._now_ms)
+        self._session.execute("prune_deduplications", now_ms=self._now_ms)

@@ -119,7 +119,7 @@ class Retention:
         await self._session.fetch("remove_chains_that_ended", runs=runs)
         await self._session.fetch("remove_chains", runs=runs)
         for query in _REMOVED:
-            await self._session.execute(query, runs=runs)
+            self._session.execute(query, runs=runs)
         await self._session.fetch("note_archived", runs=runs, file=file, now_ms=self._now_ms)
         return kept_order
 

@@ -78,8 +78,8 @@ class Rules:
             author=author,
             created_ms=self._now_ms,
         )
-        await self._session.execute(self._kind.counted, number=made.change)
-        await self._session.execute(
+        self._session.execute(self._kind.counted, number=made.change)
+        self._session.execute(
             self._kind.insert,
             name=name,
             version=made.version,

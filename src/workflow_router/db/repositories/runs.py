@@ -144,7 +144,7 @@ class Runs:
 
     async def commit_step(self, run: Run, fence: Fence, step: StepRecord) -> None:
         self._check(run, fence)
-        await self._session.execute(
+        self._session.execute(
             "insert_step",
             run_id=run.id,
             key=step.key,
@@ -159,7 +159,7 @@ class Runs:
             finished_ms=step.finished_ms,
         )
         if step.kind in _TIMED:
-            await self._session.execute("delete_timer", run_id=run.id, step_key=step.key)
+            self._session.execute("delete_timer", run_id=run.id, step_key=step.key)
         detail: dict[str, object] = {"key": step.key, "name": step.name, "seq": step.seq, "attempts": step.attempts}
         self.tell(run, f"{step.kind}.{step.status}", detail)
 
@@ -181,7 +181,7 @@ class Runs:
         if not landed:
             return False
         if status in RUN_ENDED:
-            await self._session.execute("delete_timers", run_id=run.id)
+            self._session.execute("delete_timers", run_id=run.id)
             if self.flow is not None:
                 await self.flow.ended(run)
         self.tell(run, f"run.{status}", {"workflow": run.workflow})
@@ -196,7 +196,7 @@ class Runs:
 
     async def drop_timer(self, run: Run, fence: Fence, step_key: str) -> None:
         self._check(run, fence)
-        await self._session.execute("delete_timer", run_id=run.id, step_key=step_key)
+        self._session.execute("delete_timer", run_id=run.id, step_key=step_key)
 
     async def park(self, run: Run, fence: Fence, *, wakes: int) -> bool:
         self._check(run, fence)

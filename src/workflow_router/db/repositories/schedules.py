@@ -64,7 +64,7 @@ class Schedules:
         return _read(rows[0]) if rows else None
 
     async def advance(self, state: ScheduleState, *, next_ms: int | None, runs: list[str] | None) -> None:
-        await self._session.execute(
+        self._session.execute(
             "advance_schedule",
             name=state.schedule.name,
             was_ms=state.next_ms,
@@ -75,4 +75,4 @@ class Schedules:
         )
 
     async def postpone(self, name: str, *, due_ms: int) -> None:
-        await self._session.execute("postpone_schedule", name=name, due_ms=due_ms)
+        self._session.execute("postpone_schedule", name=name, due_ms=due_ms)

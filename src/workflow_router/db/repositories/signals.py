@@ -75,7 +75,7 @@ class Signals:
         if holder not in (None, run.id):
             return False
         for query in ("correlate", "adopt_signals"):
-            await self._session.execute(query, tenant=run.tenant, workflow=run.workflow, key=key, run_id=run.id)
+            self._session.execute(query, tenant=run.tenant, workflow=run.workflow, key=key, run_id=run.id)
         return True
 
     async def waiting(self, run_id: str, name: str, *, limit: int) -> list[Signal]:

@@ -11,7 +11,7 @@ class States:
         self._now_ms = now_ms
 
     async def edit(self, run_id: str, state: bytes, edits: bytes) -> None:
-        await self._session.execute(
+        self._session.execute(
             "edit_state", run_id=run_id, state=state.decode(), edits=edits.decode(), now_ms=self._now_ms
         )
 
@@ -24,4 +24,4 @@ class States:
         if state is None:
             await self._session.fetch("copy_state", source=source, run_id=run_id)
         else:
-            await self._session.execute("publish_state", run_id=run_id, state=state.decode(), now_ms=self._now_ms)
+            self._session.execute("publish_state", run_id=run_id, state=state.decode(), now_ms=self._now_ms)

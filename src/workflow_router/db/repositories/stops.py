@@ -21,7 +21,7 @@ class Stops:
         self._epochs = epochs
 
     async def ask(self, run: Run, stop: Stop) -> None:
-        await self._session.execute(
+        self._session.execute(
             "ask_stop",
             run_id=run.id,
             shard=run.shard,
@@ -50,7 +50,7 @@ class Stops:
 
     async def forget(self, run_id: str) -> None:
         for query in ("forget_stop", "forget_heartbeats", "forget_tries", "forget_takeups", "forget_interests"):
-            await self._session.execute(query, run_id=run_id)
+            self._session.execute(query, run_id=run_id)
 
     def _tell(self, run: Run, kind: str, reason: str) -> None:
         self._record(
@@ -76,7 +76,7 @@ class Vitals:
 
     async def keep_heartbeat(self, run: Run, fence: Fence, step_key: str, details: bytes) -> None:
         self._check(run, fence)
-        await self._session.execute(
+        self._session.execute(
             "keep_heartbeat", run_id=run.id, step_key=step_key, details=details.decode(), now_ms=self._now_ms
         )
 
@@ -86,11 +86,11 @@ class Vitals:
 
     async def drop_heartbeat(self, run: Run, fence: Fence, step_key: str) -> None:
         self._check(run, fence)
-        await self._session.execute("drop_heartbeat", run_id=run.id, step_key=step_key)
+        self._session.execute("drop_heartbeat", run_id=run.id, step_key=step_key)
 
     async def keep_try(self, run: Run, fence: Fence, step_key: str, tried: Tried) -> None:
         self._check(run, fence)
-        await self._session.execute(
+        self._session.execute(
             "keep_try",
             run_id=run.id,
             step_key=step_key,
@@ -109,7 +109,7 @@ class Vitals:
 
     async def discount_takeups(self, run_ids: Sequence[str]) -> None:
         for run_id in run_ids:
-            await self._session.execute("forget_takeups", run_id=run_id)
+            self._session.execute("forget_takeups", run_id=run_id)
 
     def _check(self, run: Run, fence: Fence) -> None:
         if self._epochs.get(run.shard) != fence.epoch:

@@ -43,7 +43,7 @@ class Streams:
             )
         await self._insert(Entry(last, first, step_key, None, b"[" + b",".join(chunks) + b"]"), run.id, name)
         if begins:
-            await self._session.execute("begin_stream_writer", run_id=run.id, name=name, step_key=step_key, since=first)
+            self._session.execute("begin_stream_writer", run_id=run.id, name=name, step_key=step_key, since=first)
 
     async def void(self, run: Run, fence: Fence, name: str, step_key: str) -> None:
         self._check(run, fence)
@@ -54,7 +54,7 @@ class Streams:
 
     async def end(self, run: Run, fence: Fence, name: str) -> None:
         self._check(run, fence)
-        await self._session.execute("end_stream", run_id=run.id, name=name)
+        self._session.execute("end_stream", run_id=run.id, name=name)
 
     async def left(self, run_id: str) -> list[tuple[str, str]]:
         return [(name, step_key) for name, step_key in await self._session.fetch("stream_writers_left", run_id=run_id)]
@@ -75,7 +75,7 @@ class Streams:
         return last, total, bool(ended)
 
     async def _insert(self, entry: Entry, run_id: str, name: str) -> None:
-        await self._session.execute(
+        self._session.execute(
             "insert_stream_entry",
             run_id=run_id,
             name=name,

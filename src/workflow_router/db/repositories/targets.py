@@ -14,13 +14,13 @@ class Targets:
         return bool(await self._session.fetch("claim_effect", id=effect_id, tenant=tenant, now_ms=self._now_ms))
 
     async def forget(self, before_ms: int) -> None:
-        await self._session.execute("forget_effects", before_ms=before_ms)
+        self._session.execute("forget_effects", before_ms=before_ms)
 
     async def forget_chains(self, before_ms: int) -> None:
-        await self._session.execute("forget_chains", before_ms=before_ms)
+        self._session.execute("forget_chains", before_ms=before_ms)
 
     async def keep_chain(self, made: str, chain: str) -> None:
-        await self._session.execute("keep_chain", id=made, chain=chain, now_ms=self._now_ms)
+        self._session.execute("keep_chain", id=made, chain=chain, now_ms=self._now_ms)
 
     async def chain(self, made: str) -> str | None:
         rows = await self._session.fetch("chain", id=made)
@@ -31,4 +31,4 @@ class Targets:
         return rows[0][0] if rows else None
 
     async def move_cursor(self, source: str, position: int) -> None:
-        await self._session.execute("move_source_cursor", source=source, position=position)
+        self._session.execute("move_source_cursor", source=source, position=position)

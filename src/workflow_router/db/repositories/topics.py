@@ -35,11 +35,11 @@ class Topics:
 
     async def declare(self, topics: Sequence[Topic], subscriptions: Sequence[Subscription]) -> None:
         for topic in sorted(topics, key=lambda one: one.name):
-            await self._session.execute("insert_topic", name=topic.name)
+            self._session.execute("insert_topic", name=topic.name)
         for subscription in sorted(subscriptions, key=lambda one: one.name):
             await self._begin(subscription, None)
         names = to_json([one.name for one in subscriptions]).decode()
-        await self._session.execute("set_in_force", names=names)
+        self._session.execute("set_in_force", names=names)
 
     async def _begin(self, subscription: Subscription, declaration: str | None) -> None:
         found = await self._session.fetch("subscription_row", name=subscription.name)
@@ -47,9 +47,9 @@ class Topics:
             return
         if found:  # it reads another topic now, so its place in the old one means nothing
             await self._remove(subscription.name)
-        await self._session.execute("insert_topic", name=subscription.topic)
+        self._session.execute("insert_topic", name=subscription.topic)
         cursor, size = await self._place(subscription.topic, subscription.begin)
-        await self._session.execute(
+        self._session.execute(
             "insert_subscription",
             name=subscription.name,
             topic=subscription.topic,
@@ -79,8 +79,8 @@ class Topics:
     async def create_topic(self, topic: Topic) -> None:
         known = await self._session.fetch("topic_row", name=topic.name)
         kind = "topic.changed" if known and known[0][3] is not None else "topic.created"
-        await self._session.execute("insert_topic", name=topic.name)
-        await self._session.execute("declare_topic", name=topic.name, declaration=to_json(topic).decode())
+        self._session.execute("insert_topic", name=topic.name)
+        self._session.execute("declare_topic", name=topic.name, declaration=to_json(topic).decode())
         self._tell(kind, topic.name, {})
 
     async def create_subscription(self, subscription: Subscription) -> None:
@@ -88,13 +88,13 @@ class Topics:
         known = await self._session.fetch("subscription_row", name=subscription.name)
         kind = "subscription.changed" if known and known[0][2] else "subscription.created"
         await self._begin(subscription, declaration)
-        await self._session.execute("declare_subscription", name=subscription.name, declaration=declaration)
+        self._session.execute("declare_subscription", name=subscription.name, declaration=declaration)
         self._tell(kind, subscription.name, {"topic": subscription.topic})
 
     async def delete_topic(self, name: str) -> None:
         number, head, _, _ = await self._topic(name)
-        await self._session.execute("drop_messages", floor=number << OFFSET_BITS, last=head)
-        await self._session.execute("drop_topic", name=name)
+        self._session.execute("drop_messages", floor=number << OFFSET_BITS, last=head)
+        self._session.execute("drop_topic", name=name)
         self._tell("topic.deleted", name, {"messages": head - (number << OFFSET_BITS)})
 
     async def delete_subscription(self, name: str) -> None:
@@ -103,8 +103,8 @@ class Topics:
 
     async def _remove(self, name: str) -> None:
         for query in ("drop_deliveries", "drop_acknowledged"):
-            await self._session.execute(query, subscription=name)
-        await self._session.execute("drop_subscription", name=name)
+            self._session.execute(query, subscription=name)
+        self._session.execute("drop_subscription", name=name)
 
     async def created(self) -> tuple[list[Topic], list[Subscription]]:
         topics = await self._session.fetch("declarations_of_topics")
@@ -124,9 +124,9 @@ class Topics:
             dropped = await self._session.fetch("drop_open", subscription=name)
             self._tell("subscription.purged", name, {"messages": head - before + len(dropped)})
         else:  # what lies after the new place comes again in its order, whatever became of it
-            await self._session.execute("drop_open_after", subscription=name, cursor=cursor)
+            self._session.execute("drop_open_after", subscription=name, cursor=cursor)
             self._tell("subscription.sought", name, {"to": to, "lag": head - cursor})
-        await self._session.execute("seek_subscription", name=name, cursor=cursor, bytes=size)
+        self._session.execute("seek_subscription", name=name, cursor=cursor, bytes=size)
         return head - cursor
 
     async def peek(self, topic: str, *, after: int, limit: int) -> list[Delivery]:

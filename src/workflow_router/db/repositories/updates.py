@@ -17,7 +17,7 @@ class Updates:
     async def answer(self, run: Run, fence: Fence, update_id: str, answer: UpdateAnswer) -> None:
         if self._epochs.get(run.shard) != fence.epoch:
             raise Lost(f"Run {run.id} belongs to another process now.")
-        await self._session.execute(
+        self._session.execute(
             "insert_update_answer",
             tenant=run.tenant,
             id=update_id,

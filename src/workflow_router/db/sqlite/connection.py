@@ -30,7 +30,9 @@ from workflow_router.db.sqlite.session import Connection, SqliteSession, load, t
 # Older ones can corrupt a WAL database when two connections write or checkpoint at once (the WAL-reset bug).
 LIBRARY_MIN = (3, 51, 3)
 
-STATEMENTS_MAX = 1_000  # kept prepared: more than there are queries, so that none pushes another out
+# Statements kept prepared. APSW searches them one after the other, and drops each after so many that came after it, so
+# these are more than most commits have, and no more than that.
+STATEMENTS_MAX = 384
 # While the disk answers this fast on average, handing COMMIT to a thread and back costs more than waiting for it.
 _INLINE_COMMIT_MAX_S = 0.000_5
 _SYNCED, _UNSYNCED = "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"
@@ -86,7 +88,7 @@ class SqliteDatabase:
 
     async def applied(self) -> dict[int, Applied]:
         session = SqliteSession(self._connection, self._queries)
-        await session.execute("create_migrations")
+        session.execute("create_migrations")
         rows = await session.fetch("applied_migrations")
         return {number: Applied(checksum, name) for number, checksum, name in rows}
 
@@ -94,7 +96,7 @@ class SqliteDatabase:
         session = await self.begin()
         try:
             self._connection.execute(migration.sql).fetchall()
-            await session.execute(
+            session.execute(
                 "note_migration", number=migration.number, name=migration.name, checksum=migration.checksum
             )
             await session.flush()

@@ -78,10 +78,10 @@ class SqliteSession:
             raise translated(error) from error
         return self._connection.changes() > 0  # which costs less than a row that would say so
 
-    async def execute(self, query: str, /, **values: Value) -> None:
+    def execute(self, query: str, /, **values: Value) -> None:
         self._put(query, [self._queries[query].bind(values)])
 
-    async def execute_many(self, query: str, /, rows: Sequence[tuple[Value, ...]]) -> None:
+    def execute_many(self, query: str, /, rows: Sequence[tuple[Value, ...]]) -> None:
         self._put(query, rows)
 
     def _put(self, query: str, rows: Sequence[tuple[Value, ...]]) -> None:
@@ -106,13 +106,13 @@ class SqliteSession:
             raise translated(error) from error
 
     async def savepoint(self) -> None:
-        await self.execute("savepoint")
+        self.execute("savepoint")
 
     async def end_savepoint(self, *, undo: bool) -> None:
         if undo:
             self._put_off.clear()
-            await self.execute("rollback_to_savepoint")
-        await self.execute("release_savepoint")
+            self.execute("rollback_to_savepoint")
+        self.execute("release_savepoint")
 
     def _send(self) -> None:
         put_off, self._put_off = self._put_off, {}
