@@ -128,7 +128,7 @@ def test_what_is_read_cannot_be_changed(backend: Backend) -> None:
 def test_a_caller_that_gives_up_leaves_the_others_alone(backend: Backend) -> None:
     async def scenario(store: SqlStore) -> None:
         tasks = [
-            asyncio.create_task(store.commit(lambda tx, n=number: tx.events.take_in(accepted(n))))
+            asyncio.ensure_future(store.commit(lambda tx, n=number: tx.events.take_in(accepted(n))))
             for number in range(5)
         ]
         await asyncio.sleep(0)

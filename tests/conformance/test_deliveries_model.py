@@ -78,7 +78,10 @@ class Deliveries(RuleBasedStateMachine):
         self.runner.close()
 
     def commit(self, unit: Callable[[Transaction], Awaitable[T]]) -> T:
-        return self.runner.run(self.store.commit(unit))
+        async def committed() -> T:
+            return await self.store.commit(unit)
+
+        return self.runner.run(committed())
 
     def keyed(self, key: str | None) -> str | None:
         """The key that the store is told."""

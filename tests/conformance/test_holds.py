@@ -60,7 +60,7 @@ def test_two_processes_claim_a_place_once(postgres_backend: Backend) -> None:
                     await tx.holds.keep(hold.place, None)
                 return found
 
-            claiming = asyncio.create_task(first.commit(unit))
+            claiming = asyncio.ensure_future(first.commit(unit))
             await claimed.wait()
             assert await second.commit(lambda tx: tx.holds.claim("mapping", limit=9)) == []
             go_on.set()

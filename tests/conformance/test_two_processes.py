@@ -74,7 +74,7 @@ def test_who_the_network_cut_off_past_its_lease_commits_nothing_afterwards(postg
             run = await start(first)
             stale = fence(first, run)
             wires.cut("first")
-            late = asyncio.create_task(first.commit(lambda tx: tx.runs.commit_step(run, stale, step(1, key="late"))))
+            late = asyncio.ensure_future(first.commit(lambda tx: tx.runs.commit_step(run, stale, step(1, key="late"))))
             await asyncio.sleep(0)
             await asyncio.to_thread(postgres_backend.tamper, LEASES_RUN_OUT)
             assert await second.tend() == SHARDS
@@ -139,7 +139,7 @@ def test_a_takeover_waits_for_a_commit_under_way(postgres_backend: Backend) -> N
                 await go_on.wait()
 
             await asyncio.to_thread(postgres_backend.tamper, LEASES_RUN_OUT)
-            commit = asyncio.create_task(first.commit(unit))
+            commit = asyncio.ensure_future(first.commit(unit))
             await writing.wait()
             await second.commit(lambda tx: tx.events.take_in(accepted(1)))  # others are not held up
             assert await second.tend() == []
@@ -168,7 +168,7 @@ def test_a_process_that_froze_within_a_transaction_is_ended(
                 await thawed.wait()
                 await tx.runs.commit_step(run, owned, step(1))
 
-            commit = asyncio.create_task(first.commit(unit))
+            commit = asyncio.ensure_future(first.commit(unit))
             await frozen.wait()
             gained: list[int] = []
             update = asyncio.create_task(asyncio.to_thread(postgres_backend.tamper, LEASES_RUN_OUT))

@@ -75,13 +75,15 @@ class Intercept:
         )
         return _changes(typed_from_json(record.output or b"{}", Decided))
 
+    def concerns_beginning(self, live: LiveRun) -> bool:
+        """The same of a run that is about to begin."""
+        if "~" in live.history:
+            return True
+        return not live.history and live.past is None and self.concerns(live, "run.starting", "", live.run.workflow)
+
     async def beginning(self, live: LiveRun, propose: Callable[[], Proposed]) -> Mapping[str, object]:
-        """The same for a run that is about to begin. Raises Denied."""
+        """What they change of a run that is about to begin. Raises Denied."""
         mark = "~"
-        if mark not in live.history and (
-            live.history or live.past is not None or not self.concerns(live, "run.starting", "", live.run.workflow)
-        ):
-            return {}
         branch = current()
         if branch is None or (mark not in live.history and not await self._meets(live, mark, propose)):
             return {}

@@ -3,7 +3,7 @@
 Where nothing is filed and nothing is held, each place costs one look into a set. Refuses to judge and to hold.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import cast
 
 import msgspec
@@ -49,8 +49,11 @@ class Points:
 
     # --- in runs ----------------------------------------------------------------------------------------------------
 
-    async def run(self, live: LiveRun) -> bytes:
-        """The input with which a run begins. Raises Denied."""
+    def run(self, live: LiveRun) -> Awaitable[bytes] | None:
+        """The input with which a run begins, or raises Denied; None where that concerns no interceptor."""
+        return self._begun(live) if self._intercept.concerns_beginning(live) else None
+
+    async def _begun(self, live: LiveRun) -> bytes:
         run = live.run
 
         def propose() -> Proposed:
@@ -60,11 +63,13 @@ class Points:
         changed = await self._intercept.beginning(live, propose)
         return to_json(changed["input"]) if "input" in changed else run.input
 
-    async def step(self, live: LiveRun, call: StepCall) -> StepCall | Problem:
-        """The call of a step as it is to be made, or why it is not."""
+    def step(self, live: LiveRun, call: StepCall) -> Awaitable[StepCall | Problem] | None:
+        """The call of a step as it is to be made, or why it is not; None where it concerns no interceptor."""
         if not self._intercept.concerns(live, "step.starting", call.key, call.step.name):
-            return call
+            return None
+        return self._ruled(live, call)
 
+    async def _ruled(self, live: LiveRun, call: StepCall) -> StepCall | Problem:
         def propose() -> Proposed:
             fields: dict[str, object] = {
                 "workflow": call.workflow,

@@ -191,8 +191,8 @@ class Controls(Protocol):
 class Store(Protocol):
     """Durable state. What `commit` has returned survives a crash; what it raised for left nothing behind."""
 
-    async def commit(self, unit: Unit[T], *, weight: int = 1, synced: bool = True) -> T:
-        """Run the unit and return its result once it is on disk.
+    def commit(self, unit: Unit[T], *, weight: int = 1, synced: bool = True) -> Awaitable[T]:
+        """Run the unit and return its result once it is on disk. It is queued at once, awaited or not.
 
         Args:
             weight: how many changes it stands for, so that one that does very much shares its commit with few others.

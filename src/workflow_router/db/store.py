@@ -112,8 +112,8 @@ class SqlStore:
     def control(self, admission: Controls | None) -> None:
         self._open_writer.admission = admission
 
-    async def commit(self, unit: Unit[T], *, weight: int = 1, synced: bool = True) -> T:
-        return await self._open_writer.commit(unit, weight=weight, synced=synced)
+    def commit(self, unit: Unit[T], *, weight: int = 1, synced: bool = True) -> Awaitable[T]:
+        return self._open_writer.commit(unit, weight=weight, synced=synced)
 
     async def read(self, unit: Unit[T]) -> T:
         async with self._database.snapshot() as session:

@@ -70,7 +70,9 @@ class Writer:
         self._queue: list[_Job] = []
         self._flushing: asyncio.Task[None] | None = None
 
-    async def commit(self, unit: Work[T], *, urgent: bool = False, weight: int = 1, synced: bool = True) -> T:
+    def commit(
+        self, unit: Work[T], *, urgent: bool = False, weight: int = 1, synced: bool = True
+    ) -> asyncio.Future[T]:
         """See `core.ports.Store.commit`. What is urgent goes before the queue, however long it is.
 
         A commit is synced where any of its units is to be, or where it tells of transitions: nobody is to see an entry
@@ -85,7 +87,7 @@ class Writer:
             raise Overloaded("Too many changes wait to be written.", remedy="Send it again a little later.")
         if self._flushing is None:
             self._flushing = self._loop.create_task(self._flush(), name="group-commit")
-        return await future
+        return future
 
     @property
     def waiting(self) -> int:

@@ -56,7 +56,7 @@ class Executing:
     """Executes runs.
 
     Attributes:
-        on_begin: the input with which a run begins; may raise what it then ends with.
+        on_begin: the input with which a run begins, where that may be another; may raise what it then ends with.
 
     Args:
         bound: holds a run to its workflow's times; whether a moment was noted for it.
@@ -74,7 +74,7 @@ class Executing:
         self._limit = limit
         self._bound = bound
         self._nudge = nudge
-        self.on_begin: Callable[[LiveRun], Awaitable[bytes]] | None = None
+        self.on_begin: Callable[[LiveRun], Awaitable[bytes] | None] | None = None
 
     async def execute(self, live: LiveRun) -> Reached:
         """Run the workflow to its end. Raises Lost, StoreError or Overloaded where this execution must stop."""
@@ -131,10 +131,12 @@ class Executing:
                 f"Run {run.id} needs workflow {run.workflow} version {run.version}; known versions: {known}.",
                 remedy="Add the workflow to the project, restart, then resume the run.",
             )
-        if await self._bound(live, workflow):
+        timed = workflow.timeout_s is not None or workflow.queue_timeout_s is not None
+        if timed and await self._bound(live, workflow):
             self._nudge()
         enter(live)
-        given = run.input if self.on_begin is None else await self.on_begin(live)
+        changed = None if self.on_begin is None else self.on_begin(live)
+        given = run.input if changed is None else await changed
         args, kwargs = workflow.arguments(given)
         result = returned(live, workflow, await workflow.function(*args, **kwargs))
         missing = self._unfinished(live)

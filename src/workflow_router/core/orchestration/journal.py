@@ -140,22 +140,21 @@ class Journal:
         )
 
         warning = self.histories.warning(live.run, record.seq)
+        plain = outcome.also is None and warning is None and key not in live.waited
 
         async def unit(tx: Transaction) -> StepRecord:
             if key in live.waited:
                 tx.record(ended(live, key, kind, name))
             if warning is not None:
                 tx.record(warning)
-            if outcome.also is None:
-                await tx.runs.commit_step(live.run, live.fence, record)
-                return record
-            output = await outcome.also(tx)
+            output = None if outcome.also is None else await outcome.also(tx)
             final = record if output is None else msgspec.structs.replace(record, output=output)
-            await tx.runs.commit_step(live.run, live.fence, final)
-            return final
+            return await tx.runs.commit_step(live.run, live.fence, final)
 
         try:
-            committed = await self._store.commit(unit)
+            committed = await self._store.commit(
+                (lambda tx: tx.runs.commit_step(live.run, live.fence, record)) if plain else unit
+            )
         except BaseException:  # nobody will ask for it in this execution
             live.turns.forget((record.seq,))
             raise

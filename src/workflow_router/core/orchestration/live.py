@@ -121,12 +121,16 @@ class LiveRun:
         self.unused.discard(key)
         return record
 
-    async def turn(self, record: StepRecord) -> None:
-        """Wait until it is a branch's turn to get this result."""
+    def is_next(self, record: StepRecord) -> bool:
+        """Whether a branch gets this result at once; else it is to wait for its `turn`."""
         if record.kind in _UNASKED:
             self.turns.forget((record.seq,))
-        else:
-            await self.turns.take(record.seq, alone=not self.tasks)
+            return True
+        return self.turns.take_at_once(record.seq, alone=not self.tasks)
+
+    async def turn(self, record: StepRecord) -> None:
+        """Wait until it is a branch's turn to get this result."""
+        await self.turns.take(record.seq)
 
     def let_go(self) -> None:
         """End this execution where it is: what the user's code does on its way out is done no more."""

@@ -21,8 +21,8 @@ from workflow_router.core.states import StepStatus
 from workflow_router.utils.clock import Clock
 from workflow_router.utils.codec import from_json, to_json
 
-# What rules over a step that is about to begin: the call as it is to be made, or why it is not.
-OnStep = Callable[[LiveRun, StepCall], Awaitable[StepCall | Problem]]
+# What rules over a step that is about to begin: the call as it is to be made, or why it is not; None for no concern.
+OnStep = Callable[[LiveRun, StepCall], Awaitable[StepCall | Problem] | None]
 Perform = Callable[[LiveRun, str], Awaitable[Outcome]]
 
 # What an operation may raise without being at fault itself: the execution stops, whatever the user's code catches.
@@ -32,6 +32,13 @@ _STOPS = (Lost, StoreError, Overloaded, Nondeterminism, HistoryTooLong)
 def operation_id(run_id: str, key: str) -> str:
     """An id for what an operation makes outside the run (a dispatch, a message), the same on every replay (UUIDv5)."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{run_id}/{key}"))
+
+
+def _output(record: StepRecord) -> bytes:
+    """JSON of an operation's result. Raises StepFailed where it faulted, the same live and on replay."""
+    if record.status is StepStatus.FAULTED:
+        raise failure(record.name, record.error)
+    return record.output or b"null"
 
 
 class Operations:
@@ -76,13 +83,15 @@ class Operations:
         try:
             record = live.recorded(key, name, kind)
             if record is not None:
-                await live.turn(record)
+                if not live.is_next(record):
+                    await live.turn(record)
                 if live.stop is not None:
                     raise_if_stopped(live.stop, record)
                 return record
             if live.past is not None:
                 record = await live.past(key, kind, name)
-                await live.turn(record)
+                if not live.is_next(record):
+                    await live.turn(record)
                 return record
             self.histories.check(live.run, live.seq)
             if live.parked:
@@ -103,7 +112,8 @@ class Operations:
                 await self._stopping.interrupted(live, key)
                 raise RunCancelled("cancelled" if live.stop is None else live.stop.reason)
             record = await self.journal.commit(live, key, name=name, kind=kind, outcome=outcome, started_ms=started_ms)
-            await live.turn(record)
+            if not live.is_next(record):
+                await live.turn(record)
             return record
         except _STOPS as error:
             live.stopped = error
@@ -113,10 +123,7 @@ class Operations:
 
     async def value(self, branch: Branch, kind: str, name: str, perform: Perform) -> bytes:
         """JSON of the operation's result. Raises StepFailed where it faulted, the same live and on replay."""
-        record = await self.durable(branch, kind, name, perform)
-        if record.status is StepStatus.FAULTED:
-            raise failure(name, record.error)
-        return record.output or b"null"
+        return _output(await self.durable(branch, kind, name, perform))
 
     async def call_step(
         self, branch: Branch, chain: Chain, step: Step[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
@@ -130,8 +137,9 @@ class Operations:
             call = StepCall(
                 run_id=live.run.id, workflow=live.run.workflow, key=key, step=step, args=args, kwargs=kwargs
             )
-            if self.on_step is not None:
-                ruled = await self.on_step(live, call)
+            ruling = None if self.on_step is None else self.on_step(live, call)
+            if ruling is not None:
+                ruled = await ruling
                 if isinstance(ruled, Problem):
                     return Outcome(error=ruled)
                 call = ruled
@@ -141,9 +149,8 @@ class Operations:
             return self._slots.freeing(live, key, await self.steps.run(live, call, chain))
 
         try:
-            return fitted(
-                step.codec, await self.value(branch, "step", step.name, perform), f"The result of {step.name}"
-            )
+            output = _output(await self.durable(branch, "step", step.name, perform))
+            return fitted(step.codec, output, f"The result of {step.name}")
         finally:
             for one in lane:
                 self._slots.freed(one)

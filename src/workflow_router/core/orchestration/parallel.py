@@ -52,7 +52,8 @@ async def in_parallel(
                 raise
             record = await _journal(operations, branch, end, name, error)
     _forget(live, f"{base}/")
-    await live.turn(record)
+    if not live.is_next(record):
+        await live.turn(record)
     problem = typed_from_json(record.error or b"", Problem)
     raise StepFailed(problem.message, error_type=problem.type, error_message=problem.message)
 

@@ -42,8 +42,8 @@ class RunTransitions(Protocol):
         """Start a run with status running. None if a run with this id exists (then nothing changes)."""
         ...
 
-    async def commit_step(self, run: Run, fence: Fence, step: StepRecord) -> None:
-        """Append a step's result to the run's history. Raises Lost for a stale owner."""
+    async def commit_step(self, run: Run, fence: Fence, step: StepRecord) -> StepRecord:
+        """Append a step's result to the run's history, and return it. Raises Lost for a stale owner."""
         ...
 
     async def change_status(

@@ -163,26 +163,35 @@ class StepExecutionHandler:
 
     async def run(self, live: LiveRun, call: StepCall, chain: Chain) -> Outcome:
         """Try the step until it succeeds, may not be tried again, or has used up its attempts or its time."""
-        with Writing(self._streams, live, call.key) as written:
-            return await self._within_deadline(live, call, chain, written)
-
-    async def _within_deadline(self, live: LiveRun, call: StepCall, chain: Chain, written: Writing) -> Outcome:
         step = call.step
-        trying = Trying(self._clock, live, call.key, step)
-        beating = None if step.heartbeat_timeout_s is None else await self._heartbeats.begin(live, call.key)
-        also = None if beating is None else beating.drop
-        if step.deadline_s is None:
-            return await self._attempts(live, call, chain, beating, also, trying)
-        deadline = asyncio.timeout(max(0.0, step.deadline_s - trying.elapsed_s))
+        with Writing(self._streams, live, call.key) as written:
+            trying = Trying(self._clock, live, call.key, step)
+            beating = None if step.heartbeat_timeout_s is None else await self._heartbeats.begin(live, call.key)
+            if step.deadline_s is None:
+                return await self._attempts(live, call, chain, beating, trying)
+            return await self._within_deadline(step.deadline_s, live, call, chain, beating, trying, written)
+
+    async def _within_deadline(
+        self,
+        deadline_s: float,
+        live: LiveRun,
+        call: StepCall,
+        chain: Chain,
+        beating: Beating | None,
+        trying: Trying,
+        written: Writing,
+    ) -> Outcome:
+        deadline = asyncio.timeout(max(0.0, deadline_s - trying.elapsed_s))
         try:
             async with deadline:
-                return await self._attempts(live, call, chain, beating, also, trying)
+                return await self._attempts(live, call, chain, beating, trying)
         except TimeoutError:
             if not deadline.expired():  # pragma: no cover  the attempts keep their own errors
                 raise
             await written.failed()
-            message = f"The step was not done within {step.deadline_s} s, its attempts and waits included."
+            message = f"The step was not done within {deadline_s} s, its attempts and waits included."
             problem = Problem(type="TimeoutError", message=message, attempts=max(1, trying.made))
+            also = None if beating is None else beating.drop
             return Outcome(error=problem, attempts=problem.attempts, also=also, started_ms=trying.began_ms)
 
     async def _attempts(
@@ -191,10 +200,10 @@ class StepExecutionHandler:
         call: StepCall,
         chain: Chain,
         beating: Beating | None,
-        also: Also | None,
         trying: Trying,
     ) -> Outcome:
         step, written = call.step, writing()
+        also: Also | None = None if beating is None else beating.drop
         if trying.wait_s:
             await self._sleep(trying.wait_s)
         while True:
@@ -204,7 +213,7 @@ class StepExecutionHandler:
                 call = msgspec.structs.replace(call, attempt=attempt)
             left = leave()
             try:
-                result = await self._attempt(call, chain, beating)
+                result = await self._attempt(call, chain, beating)(call)
                 if written is not None and written.begun:
                     await written.succeeded()
                 output = step.codec.encode(result)
@@ -238,25 +247,27 @@ class StepExecutionHandler:
             return None
         return wait_s
 
-    async def _attempt(self, call: StepCall, chain: Chain, beating: Beating | None) -> object:
-        """Run one attempt within its deadline. Raises whatever the step raises, or TimeoutError."""
-        proceed: Proceed = self._call
+    def _attempt(self, call: StepCall, chain: Chain, beating: Beating | None) -> Proceed:
+        """What runs one attempt within its deadline. It raises whatever the step raises, or TimeoutError."""
+        proceed: Proceed = _await if call.step.is_async else self._call_sync
         for link in reversed(chain.links(call.workflow, call.step.name)):
             proceed = _bind(link, proceed)
         if call.step.timeout_s is not None or beating is not None:
             proceed = _within(proceed, call.step.timeout_s, beating)
         for link in reversed(self._system_links):
             proceed = _bind(link, proceed)
-        return await proceed(call)
+        return proceed
 
-    async def _call(self, call: StepCall) -> object:
+    async def _call_sync(self, call: StepCall) -> object:
         step = call.step
-        if step.is_async:
-            return await step.function(*call.args, **call.kwargs)
         if step.cpu:
             known = (Permanent, *step.retry.never)
             return step.codec.decode(await self._processes.call(step.function, call.args, call.kwargs, known))
         return await asyncio.to_thread(step.function, *call.args, **call.kwargs)
+
+
+def _await(call: StepCall) -> Awaitable[object]:
+    return call.step.function(*call.args, **call.kwargs)
 
 
 def _within(proceed: Proceed, timeout_s: float | None, beating: Beating | None) -> Proceed:

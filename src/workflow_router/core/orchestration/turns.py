@@ -48,17 +48,21 @@ class Turns:
         """These will not be asked for."""
         self._left.difference_update(numbers)
 
-    async def take(self, number: int, *, alone: bool) -> None:
-        """Wait until it is the turn of the result with this number.
+    def take_at_once(self, number: int, *, alone: bool) -> bool:
+        """Take the result with this number if it is its turn now; whether it is.
 
         Args:
             alone: the run has no branches, so that nothing can come between.
         """
-        if not self._waiting and self._is_next(number) and (alone or self._crowd or not self._ticking):
-            if not (alone or self._crowd):
-                self._tick_on()
-            self._give(number)
-            return
+        if self._waiting or not self._is_next(number) or not (alone or self._crowd or not self._ticking):
+            return False
+        if not (alone or self._crowd):
+            self._tick_on()
+        self._give(number)
+        return True
+
+    async def take(self, number: int) -> None:
+        """Wait until it is the turn of the result with this number."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (number, turn))
         self._tick_on()

@@ -28,7 +28,7 @@ class Blobs:
         self._now_ms = now_ms
         self._min_bytes = min_bytes
 
-    async def keep(self, run_id: str, value: bytes | None) -> str | None:
+    def keep(self, run_id: str, value: bytes | None) -> str | None:
         """The text that stands for a run's JSON in its row."""
         if value is None:
             return None

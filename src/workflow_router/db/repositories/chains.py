@@ -32,7 +32,7 @@ class Chains:
             previous=run.id,
             version=new.version,
             shard=run.shard,
-            input=await self._runs.blobs.keep(new.id, new.input),
+            input=self._runs.blobs.keep(new.id, new.input),
             now_ms=self._runs.now_ms,
         )
         (started,) = await self._runs.read(rows)

@@ -107,7 +107,7 @@ class Starts:
 
     async def admit(self, run: str, given: bytes | None = None) -> Run | None:
         rows = await self._session.fetch(
-            "admit_run", id=run, input=await self._runs.blobs.keep(run, given), now_ms=self._runs.now_ms
+            "admit_run", id=run, input=self._runs.blobs.keep(run, given), now_ms=self._runs.now_ms
         )
         if not rows:
             return None
@@ -117,7 +117,7 @@ class Starts:
         return admitted
 
     async def give(self, run: str, given: bytes) -> Run | None:
-        kept = await self._runs.blobs.keep(run, given)
+        kept = self._runs.blobs.keep(run, given)
         rows = await self._session.fetch("give_input", id=run, input=kept, now_ms=self._runs.now_ms)
         return (await self._runs.read(rows))[0] if rows else None
 
@@ -168,7 +168,7 @@ class Keys:
         await self._session.flush()
         await self._runs.blobs.copy_uses(source, run.id)
         for key, output in edits.items():
-            kept = await self._runs.blobs.keep(run.id, output)
+            kept = self._runs.blobs.keep(run.id, output)
             self._session.execute("edit_step", run_id=run.id, key=key, output=kept)
         self._session.execute("note_fork", run_id=run.id, source=source, step_key=step_key)
         detail: dict[str, object] = {"from": source, "edited": sorted(edits)}
@@ -197,7 +197,7 @@ async def _insert(session: Session, runs: Runs, new: NewRun, status: RunStatus, 
         version=new.version,
         status=status,
         shard=(runs.homes.of if status is RunStatus.RUNNING else runs.homes.any_of)(new),
-        input=await runs.blobs.keep(new.id, new.input),
+        input=runs.blobs.keep(new.id, new.input),
         error=None if error is None else error.decode(),
         cause=new.cause,
         correlation=new.correlation or new.id,

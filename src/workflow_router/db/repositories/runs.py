@@ -115,7 +115,7 @@ class Runs:
             workflow=run.workflow,
             version=run.version,
             shard=shard,
-            input=await self.blobs.keep(run.id, run.input),
+            input=self.blobs.keep(run.id, run.input),
             cause=run.cause,
             correlation=run.correlation or run.id,
             parent=run.parent,
@@ -142,7 +142,7 @@ class Runs:
         self.tell(started, "run.started", {"workflow": run.workflow, "version": run.version})
         return started
 
-    async def commit_step(self, run: Run, fence: Fence, step: StepRecord) -> None:
+    async def commit_step(self, run: Run, fence: Fence, step: StepRecord) -> StepRecord:
         self._check(run, fence)
         self._session.execute(
             "insert_step",
@@ -152,7 +152,7 @@ class Runs:
             name=step.name,
             kind=step.kind,
             status=step.status,
-            output=await self.blobs.keep(run.id, step.output),
+            output=self.blobs.keep(run.id, step.output),
             error=_text(step.error),
             attempts=step.attempts,
             started_ms=step.started_ms,
@@ -162,6 +162,7 @@ class Runs:
             self._session.execute("delete_timer", run_id=run.id, step_key=step.key)
         detail: dict[str, object] = {"key": step.key, "name": step.name, "seq": step.seq, "attempts": step.attempts}
         self.tell(run, f"{step.kind}.{step.status}", detail)
+        return step
 
     async def change_status(
         self, run: Run, fence: Fence, status: RunStatus, *, output: bytes | None = None, error: bytes | None = None
@@ -174,7 +175,7 @@ class Runs:
                 "change_run_status",
                 id=run.id,
                 status=status,
-                output=await self.blobs.keep(run.id, output),
+                output=self.blobs.keep(run.id, output),
                 error=_text(error),
                 now_ms=self.now_ms,
             )
