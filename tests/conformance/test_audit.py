@@ -209,7 +209,7 @@ def test_tampering_with_tiles_is_evident(lasting_backend: Backend, name: str) ->
 def test_an_entry_edited_with_its_hash_is_named_by_its_tile(lasting_backend: Backend) -> None:
     _fill(lasting_backend, count=MANY)
     time_ms = lasting_backend.clock.ms
-    forged = seal(300, time_ms, Transition(kind="test.told", subject="x"), bytes(16))
+    forged, _ = seal(300, time_ms, Transition(kind="test.told", subject="x"), bytes(16))
     digest = f"decode('{forged.hash.hex()}', 'hex')" if "postgres" in lasting_backend.url else f"x'{forged.hash.hex()}'"
     _tamper(
         lasting_backend,
@@ -284,7 +284,7 @@ def test_what_is_pruned_stays_provable(backend: Backend) -> None:
         assert (verdict.intact, verdict.entries) == (True, MANY + 1)
         root = await store.read(lambda tx: tx.audit.root(MANY))
         proof = await store.read(lambda tx: tx.audit.inclusion(20, MANY))
-        sealed = seal(20, backend.clock.ms, _told(20), bytes(16))
+        sealed, _ = seal(20, backend.clock.ms, _told(20), bytes(16))
         assert verify_inclusion(sealed.hash, 19, MANY, proof, root)
 
     backend.run(scenario)

@@ -14,7 +14,7 @@ import pytest
 from tests.conformance.conftest import Backend
 from workflow_router.core.model import Transition
 from workflow_router.core.ports import Transaction
-from workflow_router.core.proofs.entries import Sealed, seal
+from workflow_router.core.proofs.entries import seal
 from workflow_router.core.proofs.merkle import HASH_BYTES
 from workflow_router.db.open import verify_store
 from workflow_router.db.sqlite.connection import SqliteDatabase
@@ -188,9 +188,9 @@ def add_outside(log: Log, chance: random.Random) -> Tampered:
 
 def forged(position: int, time_ms: int) -> dict[str, object]:
     transition = Transition(kind="test.told", subject="forged", actor="eve", detail={"forged": True})
-    one: Sealed = seal(position, time_ms, transition, bytes(16))
-    assert one.private is not None
-    texts = {"body": one.body.decode(), "private": one.private.decode(), "salt": one.salt, "hash": one.hash}
+    one, private = seal(position, time_ms, transition, bytes(16))
+    assert private is not None
+    texts = {"body": one.body.decode(), "private": private.decode(), "salt": one.salt, "hash": one.hash}
     known = {"kind": "test.told", "subject": "forged", "tenant": "default", "actor": "eve"}
     return {"time_ms": time_ms, "run_id": None, "correlation": None, **known, **texts}
 

@@ -142,14 +142,10 @@ def _http(stack: contextlib.AsyncExitStack) -> HttpTransport:
 
 def _listen(store: SqlStore, runtime: Runtime, tracing: Tracing | None) -> None:
     """Let those hear of what happens who follow it, count it or make spans of it."""
-    for part in (
-        runtime.observation,
-        runtime.flow_control,
-        runtime.state,
-        runtime.measures,
-        runtime.interception.holds,
-    ):
-        store.listen(part.committed)
+    store.listen(runtime.observation.committed)
+    store.listen(runtime.measures.committed)
+    for part in (runtime.flow_control, runtime.state, runtime.interception.holds):
+        store.listen(part.committed, part.hears)
     store.measure(runtime.measures.wrote)
     runtime.measures.waiting = lambda: store.waiting
     _trace(runtime, tracing)

@@ -154,8 +154,10 @@ class Holds:
         if held is not None and held.status == "open" and answer is not None:
             await tx.held.settle(answered(held, answer))
 
+    hears = _SETTLED
+
     def committed(self, entries: Sequence[AuditEntry]) -> None:
-        """Let go on what was released or denied; to be called after each commit."""
+        """Let go on what was released or denied; to be called after commits of what it `hears`."""
         for entry in entries:
             told = entry.transition
             if told.kind in _SETTLED and told.run is None:

@@ -82,16 +82,8 @@ async def append(session: Session, transitions: Sequence[Transition], now_ms: in
     rows: list[tuple[Value, ...]] = []
     for number, transition in enumerate(transitions):
         position += 1
-        sealed = seal(position, now_ms, transition, salts[number * SALT_BYTES : (number + 1) * SALT_BYTES])
-        entry = AuditEntry(
-            position=position,
-            time_ms=now_ms,
-            transition=transition,
-            body=sealed.body,
-            private=sealed.commitment,
-            salt=sealed.salt,
-            hash=sealed.hash,
-        )
+        salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
+        entry, private = seal(position, now_ms, transition, salt)
         entries.append(entry)
         rows.append(
             (
@@ -103,10 +95,10 @@ async def append(session: Session, transitions: Sequence[Transition], now_ms: in
                 transition.run,
                 transition.correlation,
                 transition.actor,
-                sealed.body.decode(),
-                None if sealed.private is None else sealed.private.decode(),
-                sealed.salt,
-                sealed.hash,
+                entry.body.decode(),
+                None if private is None else private.decode(),
+                entry.salt,
+                entry.hash,
             )
         )
     session.execute_many("insert_audit_entry", rows)

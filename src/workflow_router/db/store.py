@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from workflow_router.core.errors import StoreError
@@ -54,7 +54,7 @@ class SqlStore:
         self._sole = sole
         self.neighbours = Neighbours(self._ownership, self._commit_first, hints)
         self._blob_min = blob_min_bytes
-        self._listeners: list[OnCommit] = []
+        self._listeners: list[tuple[OnCommit, frozenset[str]]] = []
         self._writer: Writer | None = None
 
     async def open(self) -> None:
@@ -83,9 +83,9 @@ class SqlStore:
         )
         await self.tend()
 
-    def listen(self, listener: OnCommit) -> None:
-        """Call `listener` with each commit's audit entries, in order."""
-        self._listeners.append(listener)
+    def listen(self, listener: OnCommit, kinds: Iterable[str] = ()) -> None:
+        """Call `listener` with each commit's audit entries, in order; given `kinds`, where some are of these."""
+        self._listeners.append((listener, frozenset(kinds)))
 
     @property
     def waiting(self) -> int:
@@ -97,7 +97,10 @@ class SqlStore:
         self._open_writer.on_written = on_written
 
     def _tell(self, entries: Sequence[AuditEntry]) -> None:
-        for listener in self._listeners:
+        told = {entry.transition.kind for entry in entries}
+        for listener, kinds in self._listeners:
+            if kinds and kinds.isdisjoint(told):
+                continue
             try:
                 listener(entries)
             except Exception:  # noqa: BLE001  a listener's mistake must not keep the commit's callers waiting

@@ -7,6 +7,7 @@ must not undo its neighbours: the shared transaction is rolled back and run once
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import accumulate
 from typing import Any, TypeAlias, TypeVar
 
 from workflow_router.core.errors import Overloaded, RouterError, StoreError, StoreUnavailable
@@ -70,9 +71,7 @@ class Writer:
         self._queue: list[_Job] = []
         self._flushing: asyncio.Task[None] | None = None
 
-    def commit(
-        self, unit: Work[T], *, urgent: bool = False, weight: int = 1, synced: bool = True
-    ) -> asyncio.Future[T]:
+    def commit(self, unit: Work[T], *, urgent: bool = False, weight: int = 1, synced: bool = True) -> asyncio.Future[T]:
         """See `core.ports.Store.commit`. What is urgent goes before the queue, however long it is.
 
         A commit is synced where any of its units is to be, or where it tells of transitions: nobody is to see an entry
@@ -102,10 +101,9 @@ class Writer:
     async def _flush(self) -> None:
         try:
             while self._queue:
-                end = weight = 0
-                while end < len(self._queue) and weight < BATCH_MAX:
-                    weight += self._queue[end][2]
-                    end += 1
+                end, weights = len(self._queue), [job[2] for job in self._queue[:BATCH_MAX]]
+                if sum(weights) > BATCH_MAX or end > BATCH_MAX:
+                    end = next(at for at, weight in enumerate(accumulate(weights), 1) if weight >= BATCH_MAX)
                 batch, self._queue = self._queue[:end], self._queue[end:]
                 await self._write(batch)
         finally:

@@ -69,8 +69,10 @@ class FlowControl:
             self._pumping.cancel()
             await asyncio.gather(self._pumping, return_exceptions=True)
 
+    hears = frozenset({"run.admitted", "run.pending"})
+
     def committed(self, entries: Sequence[AuditEntry]) -> None:
-        """Hear of a commit's audit entries."""
+        """Hear of a commit's audit entries, some of which are of the kinds in `hears`."""
         if self._pumping is None:
             return
         for entry in entries:

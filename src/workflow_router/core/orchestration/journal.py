@@ -122,9 +122,8 @@ class Journal:
             Lost: another process owns the run.
             StoreError: the commit failed; the run must stop here and be taken up again from the store.
         """
-        refusal = self.limit.refusal(outcome.output, f"The result of {name}")
-        if refusal is not None:
-            problem = Problem.of(refusal, outcome.attempts)
+        if outcome.output is not None and len(outcome.output) > self.limit.max_bytes:
+            problem = Problem.of(self.limit.refused(outcome.output, f"The result of {name}"), outcome.attempts)
             outcome = msgspec.structs.replace(outcome, output=None, error=problem)
         record = StepRecord(
             key=key,
@@ -141,19 +140,11 @@ class Journal:
 
         warning = self.histories.warning(live.run, record.seq)
         plain = outcome.also is None and warning is None and key not in live.waited
-
-        async def unit(tx: Transaction) -> StepRecord:
-            if key in live.waited:
-                tx.record(ended(live, key, kind, name))
-            if warning is not None:
-                tx.record(warning)
-            output = None if outcome.also is None else await outcome.also(tx)
-            final = record if output is None else msgspec.structs.replace(record, output=output)
-            return await tx.runs.commit_step(live.run, live.fence, final)
-
         try:
             committed = await self._store.commit(
-                (lambda tx: tx.runs.commit_step(live.run, live.fence, record)) if plain else unit
+                (lambda tx: tx.runs.commit_step(live.run, live.fence, record))
+                if plain
+                else (lambda tx: _commit(tx, live, record, outcome.also, warning))
             )
         except BaseException:  # nobody will ask for it in this execution
             live.turns.forget((record.seq,))
@@ -162,3 +153,16 @@ class Journal:
         if self.on_step is not None:
             self.on_step(kind, name, (record.finished_ms - record.started_ms) / 1000)
         return committed
+
+
+async def _commit(
+    tx: Transaction, live: LiveRun, record: StepRecord, also: Also | None, warning: Transition | None
+) -> StepRecord:
+    """Commit a step with what is to change and to be told with it."""
+    if record.key in live.waited:
+        tx.record(ended(live, record.key, record.kind, record.name))
+    if warning is not None:
+        tx.record(warning)
+    output = None if also is None else await also(tx)
+    final = record if output is None else msgspec.structs.replace(record, output=output)
+    return await tx.runs.commit_step(live.run, live.fence, final)

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from workflow_router.core.errors import HistoryTooLong, Lost, Nondeterminism, Overloaded, RunCancelled, StoreError
+from workflow_router.core.errors import HistoryTooLong, Lost, Nondeterminism, Overloaded, StoreError
 from workflow_router.core.model import StepRecord
 from workflow_router.core.orchestration.definitions import Step, fitted
 from workflow_router.core.orchestration.journal import Journal, Outcome, Problem, failure
@@ -63,7 +63,7 @@ class Operations:
         self._slots = slots
         self.on_step: OnStep | None = None
 
-    async def durable(
+    async def durable(  # noqa: PLR0912  a part of its own would cost each step a coroutine
         self, branch: Branch, kind: str, name: str, perform: Perform, *, key: str | None = None
     ) -> StepRecord:
         """Return the committed result of the branch's next operation, performing it if there is none yet.
@@ -82,38 +82,34 @@ class Operations:
         live.busy += 1
         try:
             record = live.recorded(key, name, kind)
-            if record is not None:
-                if not live.is_next(record):
-                    await live.turn(record)
-                if live.stop is not None:
-                    raise_if_stopped(live.stop, record)
-                return record
-            if live.past is not None:
+            if record is None and live.past is not None:
                 record = await live.past(key, kind, name)
-                if not live.is_next(record):
-                    await live.turn(record)
-                return record
-            self.histories.check(live.run, live.seq)
-            if live.parked:
-                await self.waits.unpark(live)
-            started_ms = self._clock.now_ms()
-            live.performing[key] = Performing(branch.task, kind, name, started_ms)
-            try:
-                if live.stop is not None:
-                    await self._stopping.give_if_due(live)
-                outcome = await perform(live, key)
-            except asyncio.CancelledError:
-                if key not in live.interrupted:
-                    raise
-                outcome = None
-            finally:
-                live.performing.pop(key, None)
-            if outcome is None or key in live.interrupted:
-                await self._stopping.interrupted(live, key)
-                raise RunCancelled("cancelled" if live.stop is None else live.stop.reason)
-            record = await self.journal.commit(live, key, name=name, kind=kind, outcome=outcome, started_ms=started_ms)
+            replayed = record is not None
+            if record is None:
+                self.histories.check(live.run, live.seq)
+                if live.parked:
+                    await self.waits.unpark(live)
+                started_ms = self._clock.now_ms()
+                live.performing[key] = Performing(branch.task, kind, name, started_ms)
+                try:
+                    if live.stop is not None:
+                        await self._stopping.give_if_due(live)
+                    outcome = await perform(live, key)
+                except asyncio.CancelledError:
+                    if key not in live.interrupted:
+                        raise
+                    outcome = None
+                finally:
+                    live.performing.pop(key, None)
+                if outcome is None or key in live.interrupted:
+                    raise await self._stopping.interrupted(live, key)
+                record = await self.journal.commit(
+                    live, key, name=name, kind=kind, outcome=outcome, started_ms=started_ms
+                )
             if not live.is_next(record):
                 await live.turn(record)
+            if replayed:
+                raise_if_stopped(live.stop, record)
             return record
         except _STOPS as error:
             live.stopped = error

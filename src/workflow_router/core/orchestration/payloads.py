@@ -44,8 +44,10 @@ class PayloadLimit:
 
     def refusal(self, payload: bytes | None, what: str) -> PayloadTooLarge | None:
         """Why a payload is not taken; None where it is."""
-        if payload is None or len(payload) <= self.max_bytes:
-            return None
+        return None if payload is None or len(payload) <= self.max_bytes else self.refused(payload, what)
+
+    def refused(self, payload: bytes, what: str) -> PayloadTooLarge:
+        """Why a payload that is larger is not taken."""
         return PayloadTooLarge(
             f"{what} has {len(payload):,} bytes of JSON, and {self.max_bytes:,} are allowed.",
             remedy="Keep it elsewhere and pass on where it is, or raise settings.payloads.max_bytes.",

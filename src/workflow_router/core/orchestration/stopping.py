@@ -27,8 +27,10 @@ GRACE_S = 30.0
 INTERRUPTED = "run-cancelled"
 
 
-def raise_if_stopped(stop: Stop, record: StepRecord) -> None:
+def raise_if_stopped(stop: Stop | None, record: StepRecord) -> None:
     """Raise RunCancelled for an operation that a stop ended before the replay."""
+    if stop is None:
+        return
     if record.status is StepStatus.FAULTED and typed_from_json(record.error or b"", Problem).type == INTERRUPTED:
         raise RunCancelled(stop.reason)
 
@@ -107,14 +109,15 @@ class Stopping:
         if live.stopped is None and any(one.task is here for one in ending.values()):
             raise RunCancelled(stop.reason)
 
-    async def interrupted(self, live: LiveRun, key: str) -> None:
-        """Wait until the interruption of this operation is durable, and take back the cancellation that ended it."""
+    async def interrupted(self, live: LiveRun, key: str) -> RunCancelled:
+        """What to raise once the interruption of an operation is durable; takes back the cancellation that ended it."""
         await asyncio.shield(live.interrupted[key])
         task = asyncio.current_task()
         if task is not None and task.cancelling() and not live.over:
             task.uncancel()
         if live.stopped is not None:
             raise live.stopped
+        return RunCancelled("cancelled" if live.stop is None else live.stop.reason)
 
 
 async def ask_children(tx: Transaction, run: Run, stop: Stop) -> list[Run]:

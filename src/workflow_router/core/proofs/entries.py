@@ -50,37 +50,51 @@ class Private(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     detail: dict[str, object] = {}
 
 
-class Sealed(msgspec.Struct, frozen=True, gc=False):
-    """An entry ready to be stored; `private` and what belongs to it only where something is private."""
-
-    body: bytes
-    hash: bytes
-    private: bytes | None = None
-    salt: bytes | None = None
-    commitment: bytes | None = None
-
-
 _encode_body = msgspec.json.Encoder().encode
 decode_body = msgspec.json.Decoder(Body).decode
 decode_private = msgspec.json.Decoder(Private).decode
 
 
-def seal(position: int, time_ms: int, transition: Transition, salt: bytes) -> Sealed:
-    """The entry for a transition. `salt`: 16 random bytes, used only where something is private."""
-    if transition.actor is None and not transition.detail:
-        body = _encode_body(Body(position=position, time_ms=time_ms, transition=_public(transition)))
-        return Sealed(body, leaf_hash(body))
-    if transition.actor is None:  # as `Private` is read, which leaves out the empty
-        named: dict[str, object] = {"detail": transition.detail}
-    elif transition.detail:
-        named = {"actor": transition.actor, "detail": transition.detail}
+def seal(position: int, time_ms: int, transition: Transition, salt: bytes) -> tuple[AuditEntry, bytes | None]:
+    """The entry for a transition, and the text of what is private in it, where anything is.
+
+    `salt`: 16 random bytes, used only where something is private.
+    """
+    public = Public(
+        kind=transition.kind,
+        subject=transition.subject,
+        tenant=transition.tenant,
+        run=transition.run,
+        cause=transition.cause,
+        correlation=transition.correlation,
+    )
+    private = _private_text(transition)
+    if private is None:
+        commitment = kept = None
+        body = _encode_body(Body(position=position, time_ms=time_ms, transition=public))
     else:
-        named = {"actor": transition.actor}
-    private = to_canonical_json(named)
-    commitment = hashlib.sha256(salt + private).digest()
-    public = _public(transition)
-    body = _encode_body(Body(position=position, private=commitment.hex(), time_ms=time_ms, transition=public))
-    return Sealed(body, leaf_hash(body), private, salt, commitment)
+        commitment, kept = hashlib.sha256(salt + private).digest(), salt
+        body = _encode_body(Body(position=position, private=commitment.hex(), time_ms=time_ms, transition=public))
+    entry = AuditEntry(
+        position=position,
+        time_ms=time_ms,
+        transition=transition,
+        body=body,
+        private=commitment,
+        salt=kept,
+        hash=leaf_hash(body),
+    )
+    return entry, private
+
+
+def _private_text(transition: Transition) -> bytes | None:
+    """Canonical JSON of `Private`, its parts put together; None where there is nothing private."""
+    actor, detail = transition.actor, transition.detail
+    if actor is None:
+        return b'{"detail":%b}' % to_canonical_json(detail) if detail else None
+    if not detail:
+        return b'{"actor":%b}' % to_canonical_json(actor)
+    return b'{"actor":%b,"detail":%b}' % (to_canonical_json(actor), to_canonical_json(detail))
 
 
 def _public(transition: Transition) -> Public:
@@ -194,12 +208,12 @@ class LogCheck:
         if line.position != position:
             return "An entry is missing or out of order."
         transition = line.transition
-        private = Private(transition.actor, transition.detail)
+        private = _private_text(transition)
         if line.salt is not None:
-            text = to_canonical_json(private)
+            text = b"{}" if private is None else private
             if hashlib.sha256(bytes.fromhex(line.salt) + text).hexdigest() != line.private:
                 return "The entry was edited: actor or detail differ from what they were committed to."
-        elif private != Private():
+        elif private is not None:
             return "The entry was edited: it has an actor or details that it does not commit to."
         public = _public(transition)
         body = _encode_body(Body(position=line.position, private=line.private, time_ms=line.time_ms, transition=public))

@@ -54,22 +54,20 @@ class Frontier:
 
     def extend(self, leaves: Iterable[bytes], levels: int) -> list[bytes]:
         """Add leaves by their hashes; the roots of the subtrees of `2 ** levels` leaves that are complete now."""
-        peaks, size, last = self._peaks, self.size, (1 << levels) - 1
         digest = hashlib.sha256  # as `node_hash`, whose call would take as long as the hash
-        complete: list[bytes] = []
-        for leaf in leaves:
-            root, above = leaf, size
-            if size & last == last:
-                for _ in range(levels):
-                    root = digest(b"\x01" + peaks.pop() + root).digest()
-                complete.append(root)
-                above >>= levels
-            while above & 1:
-                root = digest(b"\x01" + peaks.pop() + root).digest()
-                above >>= 1
-            peaks.append(root)
-            size += 1
-        self.size = size
+        row, complete, left = list(leaves), list[bytes](), list[bytes]()
+        size, level = self.size, 0
+        self.size += len(row)
+        while row:  # what is new of each level, from the leaves upwards
+            if level == levels:
+                complete = row.copy()
+            if size >> level & 1:
+                row.insert(0, self._peaks.pop())
+            if len(row) & 1:
+                left.append(row.pop())
+            row = [digest(b"\x01" + row[at] + row[at + 1]).digest() for at in range(0, len(row), 2)]
+            level += 1
+        self._peaks += reversed(left)
         return complete
 
     def root(self) -> bytes:

@@ -52,8 +52,10 @@ class StateContext:
             self._sampling = asyncio.create_task(self._sample(), name="state")
         return {"mappings": self._mappings, **self._sampled, **self._live()}
 
+    hears = frozenset({"event.accepted", "mapping.failed"})
+
     def committed(self, entries: Sequence[AuditEntry]) -> None:
-        """Count what mappings did; to be called after each commit."""
+        """Count what mappings did; to be called after each commit with entries of the kinds in `hears`."""
         for entry in entries:
             transition = entry.transition
             if transition.kind == "event.accepted":

@@ -64,9 +64,7 @@ class PostgresDatabase:
                 await self.rollback()
                 return False
             await session.run_text(migration.sql)
-            session.execute(
-                "note_migration", number=migration.number, name=migration.name, checksum=migration.checksum
-            )
+            session.execute("note_migration", number=migration.number, name=migration.name, checksum=migration.checksum)
             await session.flush()
         except BaseException:
             await self.rollback()

@@ -15,15 +15,11 @@ class LiveRuleRows:
         self._record = record
 
     async def put(self, kind: str, rule: LiveRule, *, did: str, actor: str | None) -> None:
-        self._session.execute(
-            "put_live_rule", kind=kind, name=rule.name, specification=rule.specification.decode()
-        )
+        self._session.execute("put_live_rule", kind=kind, name=rule.name, specification=rule.specification.decode())
         await self._changed(kind, rule.name, did, actor)
 
     async def note(self, kind: str, rules: Sequence[LiveRule]) -> None:
-        self._session.execute_many(
-            "put_live_rule", [(kind, rule.name, rule.specification.decode()) for rule in rules]
-        )
+        self._session.execute_many("put_live_rule", [(kind, rule.name, rule.specification.decode()) for rule in rules])
 
     async def remove(self, kind: str, name: str, *, actor: str | None) -> bool:
         landed = await self._session.change("remove_live_rule", kind=kind, name=name)

@@ -96,9 +96,7 @@ class SqliteDatabase:
         session = await self.begin()
         try:
             self._connection.execute(migration.sql).fetchall()
-            session.execute(
-                "note_migration", number=migration.number, name=migration.name, checksum=migration.checksum
-            )
+            session.execute("note_migration", number=migration.number, name=migration.name, checksum=migration.checksum)
             await session.flush()
         except apsw.Error as error:
             await self.rollback()

@@ -45,8 +45,11 @@ def translated(error: apsw.Error) -> Exception:
 
 @cache  # they cannot change while the code runs, and a test opens many stores
 def load() -> Mapping[str, Query]:
-    """The queries by name."""
-    return MappingProxyType({name: Query(text) for name, text in load_queries("sqlite").items()})
+    """The queries by name; values have numbers, since the text of a statement is what APSW finds it by, each time."""
+    queries = {name: Query(text) for name, text in load_queries("sqlite").items()}
+    for query in queries.values():
+        query.text = query.named({name: f"?{number}" for number, name in enumerate(query.names, 1)})
+    return MappingProxyType(queries)
 
 
 class SqliteSession:
