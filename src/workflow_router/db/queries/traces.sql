@@ -12,5 +12,5 @@ SELECT found.correlation FROM (
   SELECT 5, correlation FROM audit_log
    WHERE subject = :id AND kind IN ('message.published', 'event.accepted') AND subject <> correlation
   UNION ALL
-  SELECT 6, correlation FROM audit_log WHERE run_id = :id
+  SELECT 6, correlation FROM audit_log WHERE run_id = :id AND run_id IS DISTINCT FROM correlation
 ) AS found WHERE found.correlation IS NOT NULL ORDER BY found.place LIMIT 1;

@@ -16,10 +16,18 @@ SELECT position, time_ms, body, private, salt, hash
  ORDER BY position LIMIT :limit;
 
 -- name: search_audit_of_run
-SELECT position, time_ms, body, private, salt, hash
-  FROM audit_log
- WHERE run_id = :run AND position > :after AND position <= :upto AND (:actor::text IS NULL OR actor = :actor)
-   AND (:tenant::text IS NULL OR tenant = :tenant) AND (:kind::text IS NULL OR substr(kind, 1, length(:kind)) = :kind)
+-- A run that is the root of what it causes is found by that.
+SELECT * FROM (
+  SELECT position, time_ms, body, private, salt, hash FROM audit_log
+   WHERE run_id = :run AND run_id IS DISTINCT FROM correlation AND position > :after AND position <= :upto AND (:actor::text IS NULL OR actor = :actor)
+     AND (:tenant::text IS NULL OR tenant = :tenant) AND (:kind::text IS NULL OR substr(kind, 1, length(:kind)) = :kind)
+   ORDER BY position LIMIT :limit) AS caused
+UNION ALL
+SELECT * FROM (
+  SELECT position, time_ms, body, private, salt, hash FROM audit_log
+   WHERE correlation = :run AND run_id = :run AND position > :after AND position <= :upto AND (:actor::text IS NULL OR actor = :actor)
+     AND (:tenant::text IS NULL OR tenant = :tenant) AND (:kind::text IS NULL OR substr(kind, 1, length(:kind)) = :kind)
+   ORDER BY position LIMIT :limit) AS roots
  ORDER BY position LIMIT :limit;
 
 -- name: search_audit_of_actor

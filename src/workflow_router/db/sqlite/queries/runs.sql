@@ -28,7 +28,9 @@ SELECT r.id, r.workflow, r.version, r.status, r.input, r.output, r.error, r.tena
             OR EXISTS (SELECT 1 FROM tries AS s WHERE s.run_id = r.id) OR EXISTS (SELECT 1 FROM heartbeats AS s WHERE s.run_id = r.id)
             OR EXISTS (SELECT 1 FROM chains AS s WHERE s.run_id = r.id) OR EXISTS (SELECT 1 FROM takeups AS s WHERE s.run_id = r.id)
             OR EXISTS (SELECT 1 FROM stream_writers AS s WHERE s.run_id = r.id) OR EXISTS (SELECT 1 FROM interests AS s WHERE s.run_id = r.id))
-       AND (SELECT count(*) FROM (SELECT 1 FROM audit_log AS a WHERE a.run_id = r.id LIMIT 2) AS entries) = 1
+       AND (SELECT count(*) FROM (SELECT 1 FROM audit_log AS a WHERE a.run_id = r.id AND a.run_id IS DISTINCT FROM a.correlation
+                                   UNION ALL SELECT 1 FROM audit_log AS a WHERE a.correlation = r.id AND a.run_id = r.id
+                                   LIMIT 2) AS entries) = 1
   FROM runs AS r WHERE r.status = 'running' AND r.id IN (SELECT value FROM json_each(:ids));
 
 -- name: timers
