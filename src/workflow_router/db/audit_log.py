@@ -7,6 +7,7 @@ reads a handful of rows however long the log is.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from struct import iter_unpack
 
 from workflow_router.core.model import AuditEntry, AuditFilter, KeptCheckpoint, Transition
 from workflow_router.core.proofs.entries import SALT_BYTES, decode_body, decode_private, seal, unseal
@@ -80,9 +81,8 @@ async def append(session: Session, transitions: Sequence[Transition], now_ms: in
     salts = os.urandom(SALT_BYTES * len(transitions))
     entries: list[AuditEntry] = []
     rows: list[tuple[Value, ...]] = []
-    for number, transition in enumerate(transitions):
+    for transition, (salt,) in zip(transitions, iter_unpack(f"{SALT_BYTES}s", salts), strict=True):
         position += 1
-        salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
         entry, private = seal(position, now_ms, transition, salt)
         entries.append(entry)
         rows.append(

@@ -19,6 +19,7 @@ from workflow_router.db.database import Value
 _MARK = "-- name:"
 _VALUE = re.compile(r"(?<!:):([a-z]\w*)")
 _TABLE = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (\w+)")
+_ROW = re.compile(r"(INSERT INTO \w+ \([^()]*\)\s+VALUES )(\([^()]*\))")
 
 
 class Query:
@@ -45,6 +46,18 @@ class Query:
         if self._values is not None:
             return cast("tuple[Value, ...]", self._values(values))
         return tuple([values[name] for name in self.names])
+
+    def wide(self, rows: int) -> str | None:
+        """For SQLite, the query that inserts so many rows, their values one after the other; None for another one.
+
+        `OR FAIL`, since a statement that could undo by itself what it has inserted would keep a journal of that; here
+        what has failed is undone with its transaction or savepoint.
+        """
+        found = _ROW.fullmatch(self.text)
+        if found is None or len(_VALUE.findall(self.text)) > len(self.names):
+            return None
+        start, row = found.groups()
+        return start.replace("INSERT", "INSERT OR FAIL", 1) + ", ".join([_VALUE.sub("?", row)] * rows)
 
     def named(self, columns: Mapping[str, str]) -> str:
         """The query with something else in the place of each value."""

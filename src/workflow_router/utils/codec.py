@@ -59,16 +59,13 @@ def to_canonical_json(value: object) -> bytes:
         ValueError: a whole number beyond 2 ** 53, which that form cannot tell from its neighbours; NaN or infinity.
     """
     if _is_plain(value):
-        text = _canonical.encode(value)
-        if _MANY_DIGITS.search(text) is None:
-            return text
+        return _canonical.encode(value)
     return _canonical_text(msgspec.to_builtins(value, enc_hook=_encode_other)).encode()
 
 
-# Sorting the names is all there is to the canonical form of these, if names are ASCII and numbers have few digits.
+# Sorting the names is all there is to the canonical form of these, if names are ASCII and numbers not beyond EXACT_MAX.
 _TEXT = {str}
 _SCALARS = {str, int, bool, type(None)}
-_MANY_DIGITS = re.compile(rb"\d{16}")  # as a number beyond EXACT_MAX has
 
 
 def _is_plain(value: object) -> bool:
@@ -81,8 +78,11 @@ def _is_plain(value: object) -> bool:
     elif type(value) is list:
         values = cast("list[object]", value)
     else:
-        return type(value) in _SCALARS
-    return {*map(type, values)} <= _SCALARS or all(map(_is_plain, values))
+        return type(value) in _SCALARS and (type(value) is not int or -EXACT_MAX <= value <= EXACT_MAX)
+    kinds = {*map(type, values)}
+    if not kinds <= _SCALARS:
+        return all(map(_is_plain, values))
+    return int not in kinds or all(-EXACT_MAX <= one <= EXACT_MAX for one in values if type(one) is int)
 
 
 def _canonical_text(value: object) -> str:

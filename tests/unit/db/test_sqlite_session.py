@@ -7,11 +7,10 @@ import apsw
 import pytest
 
 from workflow_router.core.errors import Conflict
-from workflow_router.db.named_queries import Query
-from workflow_router.db.sqlite.session import Connection, SqliteSession
+from workflow_router.db.sqlite.session import ROWS, Connection, SqliteQuery, SqliteSession
 
 QUERIES = {
-    name: Query(text)
+    name: SqliteQuery(text)
     for name, text in {
         "put": "INSERT INTO things (name, size) VALUES (:name, :size)",
         "put_and_tell": "INSERT INTO things (name, size) VALUES (:name, :size) RETURNING name",
@@ -78,5 +77,34 @@ def test_a_conflict_shows_when_it_is_sent(session: SqliteSession) -> None:
             session.execute("put", name="a", size=1)
         with pytest.raises(Conflict):
             await session.flush()
+
+    asyncio.run(main())
+
+
+def test_many_rows_are_there_as_often_as_they_were_put(session: SqliteSession) -> None:
+    """Around the number that one statement inserts, where the rest goes row by row."""
+
+    async def main() -> None:
+        put = 0
+        for count in (1, ROWS - 1, ROWS, ROWS + 1, 3 * ROWS, 3 * ROWS + 5):
+            session.execute_many("put", [(f"{put + number:04}", number) for number in range(count)])
+            put += count
+            found = await session.fetch("things")
+            assert [name for name, _ in found] == [f"{number:04}" for number in range(put)]
+        assert found[-1] == (f"{put - 1:04}", 3 * ROWS + 4)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("at", [0, ROWS - 1, ROWS, 2 * ROWS])
+def test_a_row_that_is_there_already_fails_them_all(session: SqliteSession, at: int) -> None:
+    async def main() -> None:
+        await session.savepoint()
+        names = [f"{number:04}" for number in range(2 * ROWS + 3)]
+        session.execute_many("put", [(name, 0) for name in [*names[:at], names[at], *names[at:]]])
+        with pytest.raises(Conflict):
+            await session.flush()
+        await session.end_savepoint(undo=True)
+        assert await session.fetch("things") == []
 
     asyncio.run(main())

@@ -22,17 +22,18 @@ class Trying:
         wait_s: seconds until the next is due, when this execution takes it up.
     """
 
-    __slots__ = ("_clock", "_here_s", "_key", "_live", "_name", "began_ms", "made", "wait_s")
+    made = 0
+    began_ms: int | None = None
+    wait_s = 0.0
+    _here_s = 0.0
 
     def __init__(self, clock: Clock, live: LiveRun, key: str, step: Step[..., Any]) -> None:
         self._clock = clock
         self._live = live
         self._key = key
         self._name = step.name
-        self.made, self.wait_s = 0, 0.0
-        self.began_ms: int | None = None
-        timed = step.deadline_s is not None or step.retry.elapsed_s is not None
-        self._here_s = clock.monotonic_s() if timed else 0.0
+        if step.deadline_s is not None or step.retry.elapsed_s is not None:
+            self._here_s = clock.monotonic_s()
         found = live.tried.get(key) if live.tried else None
         if found is not None and found.name == step.name:  # or the code has changed, and another step stands here
             now_ms = clock.now_ms()

@@ -54,6 +54,13 @@ class Turns:
         Args:
             alone: the run has no branches, so that nothing can come between.
         """
+        if alone and len(self._left) == 1 and self._order[0] == number and not self._waiting:  # as mostly
+            self._order.clear()
+            self._left.clear()
+            self._crowd = False
+            self.given += 1
+            self._quiet = 0
+            return True
         if self._waiting or not self._is_next(number) or not (alone or self._crowd or not self._ticking):
             return False
         if not (alone or self._crowd):

@@ -1,10 +1,12 @@
 """Owns named queries on one SQLite connection, and the domain's words for its errors. Refuses to begin or end anything.
 
-What `execute` puts off is sent row after row through one prepared statement, which costs half of a statement each time.
+What `execute` puts off is sent row after row through one prepared statement, which costs half of a statement each time;
+what only inserts rows, many rows a statement, since APSW looks each statement up anew among those it has prepared.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from types import MappingProxyType
 from typing import Protocol
 
@@ -13,6 +15,18 @@ import apsw
 from workflow_router.core.errors import Conflict, StoreUnavailable
 from workflow_router.db.database import Row, Value
 from workflow_router.db.named_queries import Group, Query, load_queries
+
+ROWS = 16  # that one statement inserts; with more of them a row costs as much
+
+
+class SqliteQuery(Query):
+    """A named query; `many` is the one that inserts `ROWS` rows, where there is one."""
+
+    __slots__ = ("many",)
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.many = self.wide(ROWS)
 
 
 class _Cursor(Protocol):
@@ -44,9 +58,9 @@ def translated(error: apsw.Error) -> Exception:
 
 
 @cache  # they cannot change while the code runs, and a test opens many stores
-def load() -> Mapping[str, Query]:
+def load() -> Mapping[str, SqliteQuery]:
     """The queries by name; values have numbers, since the text of a statement is what APSW finds it by, each time."""
-    queries = {name: Query(text) for name, text in load_queries("sqlite").items()}
+    queries = {name: SqliteQuery(text) for name, text in load_queries("sqlite").items()}
     for query in queries.values():
         query.text = query.named({name: f"?{number}" for number, name in enumerate(query.names, 1)})
     return MappingProxyType(queries)
@@ -57,7 +71,7 @@ class SqliteSession:
 
     __slots__ = ("_connection", "_put_off", "_queries")
 
-    def __init__(self, connection: Connection, queries: Mapping[str, Query]) -> None:
+    def __init__(self, connection: Connection, queries: Mapping[str, SqliteQuery]) -> None:
         self._connection = connection
         self._queries = queries
         self._put_off: dict[str, list[Group]] = {}
@@ -121,5 +135,10 @@ class SqliteSession:
         put_off, self._put_off = self._put_off, {}
         for groups in put_off.values():
             for group in groups:
+                query, rows, end = self._queries[group.query], group.rows, 0
+                if query.many is not None:
+                    end = len(rows) - len(rows) % ROWS
+                    for at in range(0, end, ROWS):
+                        self._connection.execute(query.many, tuple(chain.from_iterable(rows[at : at + ROWS])))
                 # Fetched, for a query that returns rows stops at the first until somebody asks for the next.
-                self._connection.executemany(self._queries[group.query].text, group.rows).fetchall()
+                self._connection.executemany(query.text, rows[end:] if end else rows).fetchall()
