@@ -32,7 +32,7 @@ from workflow_router.core.orchestration.definitions import Retry
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.router import Router
 from workflow_router.core.runtime_state.approvals import Answer
-from workflow_router.utils.codec import from_json, to_json
+from workflow_router.utils.codec import from_json, to_json, told
 
 Embed = Callable[[list[str]], Awaitable[Sequence[Vector]]]
 TELL = Retry(attempts=20, first_s=0.5, max_s=60.0)
@@ -225,7 +225,7 @@ class _Cascade:
 
 
 def _told(error: Exception) -> str:
-    text = error.message if isinstance(error, RouterError) else f"{type(error).__name__}: {error}"
+    text = error.message if isinstance(error, RouterError) else f"{type(error).__name__}: {told(error)}"
     return f"It failed: {text}"[:500]
 
 

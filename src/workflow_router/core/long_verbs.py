@@ -14,7 +14,7 @@ from workflow_router.core.orchestration.live import Branch, current
 from workflow_router.core.orchestration.streams import StreamItem, writing
 from workflow_router.core.runtime import Runtime
 from workflow_router.core.time_verbs import TimeVerbs
-from workflow_router.utils.codec import to_json
+from workflow_router.utils.codec import given_to_json
 
 
 class Stream:
@@ -32,10 +32,10 @@ class Stream:
         """
         step = writing()
         if step is not None:
-            await step.write(self.name, to_json(chunk))
+            await step.write(self.name, given_to_json(chunk))
             return
         streams, operations = self._runtime.engine.streams, self._runtime.engine.operations
-        await stream_within.write(streams, operations, _branch(), self.name, to_json(chunk))
+        await stream_within.write(streams, operations, _branch(), self.name, given_to_json(chunk))
 
     def put(self, chunk: object) -> None:
         """`write` for a step that is a plain function, in its thread. Raises as `write` does."""
@@ -45,7 +45,7 @@ class Stream:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            asyncio.run_coroutine_threadsafe(step.write(self.name, to_json(chunk)), step.loop).result()
+            asyncio.run_coroutine_threadsafe(step.write(self.name, given_to_json(chunk)), step.loop).result()
         else:
             raise InvalidInput("`put` would block the event loop.", remedy="Await `write` instead.")
 
@@ -95,6 +95,6 @@ class LongVerbs(TimeVerbs):
         branch = run_verbs.inside("continue_as_new")
         if branch.path:
             raise InvalidInput("`continue_as_new` works only in the workflow's own function.", remedy="Raise it there.")
-        wish = ContinueAsNew(self.runtime.ids.new(), to_json(input))
+        wish = ContinueAsNew(self.runtime.ids.new(), given_to_json(input))
         branch.live.wished = True
         return wish

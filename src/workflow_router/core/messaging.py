@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from workflow_router.core.errors import InvalidInput, StepFailed, WaitExpired
+from workflow_router.core.identifiers import check_ids
 from workflow_router.core.message_broker.effects import handling
 from workflow_router.core.message_broker.requests import RESERVED, as_request
 from workflow_router.core.model import DEFAULT_TENANT, NewMessage, NewRun, Run
@@ -86,6 +87,7 @@ async def start(runtime: Runtime, workflow: str, given: bytes, run_id: str | Non
     effects = handling()
     if effects is None:
         return await runtime.start(workflow, given, run_id=run_id, key=key)
+    check_ids(run_id, key)
     version = runtime.version_of(workflow)
     runtime.workflows[workflow][version].arguments(given)
     new = NewRun(id=run_id or runtime.ids.new(), workflow=workflow, version=version, input=given, key=key)

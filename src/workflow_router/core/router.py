@@ -20,7 +20,7 @@ from workflow_router.core.orchestration.definitions import Step, Workflow, fitte
 from workflow_router.core.orchestration.live import current
 from workflow_router.core.orchestration.parallel import Errors
 from workflow_router.core.orchestration.saga import Saga
-from workflow_router.utils.codec import Codec, from_json, to_json
+from workflow_router.utils.codec import Codec, from_json, given_to_json
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Router(ApproveVerbs, LongVerbs):
             Conflict: the key was used with another input.
         """
         name = workflow.name if isinstance(workflow, Workflow) else workflow
-        given = to_json(input)
+        given = given_to_json(input)
         branch = current()
         if branch is None:
             return await messaging.start(self.runtime, name, given, run_id, key)
@@ -84,10 +84,10 @@ class Router(ApproveVerbs, LongVerbs):
         branch = current()
         if branch is None:
             name = workflow.name if isinstance(workflow, Workflow) else workflow
-            return await outcomes.run(self.runtime, name, to_json(input), run_id, key)
+            return await outcomes.run(self.runtime, name, given_to_json(input), run_id, key)
         if run_id is not None or key is not None:
             raise InvalidInput("A child takes neither `run_id` nor `key`.", remedy="Use `start` for a run of its own.")
-        return await run_verbs.run_child(self.runtime, branch, workflow, to_json(input))
+        return await run_verbs.run_child(self.runtime, branch, workflow, given_to_json(input))
 
     async def result(self, run_id: str, *, within: str | float | timedelta | None = None) -> Any:
         """The result of a run once it has completed, in the type that its workflow's annotation says. Not inside a run.
@@ -194,7 +194,7 @@ class Router(ApproveVerbs, LongVerbs):
         message = messaging.new_message(
             self.runtime,
             topic,
-            to_json(body),
+            given_to_json(body),
             key=key,
             headers=headers,
             delay_s=seconds(delay),
@@ -225,7 +225,7 @@ class Router(ApproveVerbs, LongVerbs):
         """
         messages = [
             messaging.new_message(
-                self.runtime, topic, to_json(body), key=key(body) if callable(key) else key, headers=headers
+                self.runtime, topic, given_to_json(body), key=key(body) if callable(key) else key, headers=headers
             )
             for body in bodies
         ]
@@ -248,7 +248,7 @@ class Router(ApproveVerbs, LongVerbs):
         Raises:
             WaitExpired: no reply came `within` that time. StepFailed: whoever had the request gave up.
         """
-        message = messaging.new_message(self.runtime, topic, to_json(body), key=key, headers=headers)
+        message = messaging.new_message(self.runtime, topic, given_to_json(body), key=key, headers=headers)
         timeout_s = seconds(within) or 30.0
         branch = current()
         if branch is not None:
@@ -272,8 +272,8 @@ class Router(ApproveVerbs, LongVerbs):
         """
         branch = current()
         if branch is None:
-            return await messaging.signal(self.runtime, run_id, name, to_json(value))
-        return await self.runtime.signals.send_within(branch, run_id, name, to_json(value))
+            return await messaging.signal(self.runtime, run_id, name, given_to_json(value))
+        return await self.runtime.signals.send_within(branch, run_id, name, given_to_json(value))
 
     async def receive(self, name: str, *, of: Any = Any, within: str | float | timedelta | None = None) -> Any:
         """Wait durably for the next signal of this name: each is received once, in the order sent. Only inside a run.
@@ -303,7 +303,10 @@ class Router(ApproveVerbs, LongVerbs):
     async def sleep(self, duration: str | float | timedelta) -> None:
         """Sleep durably: a restart does not lengthen it. Only inside a run."""
         branch = run_verbs.inside("sleep")
-        await self.runtime.engine.operations.sleep(branch, seconds(duration) or 0.0)
+        duration_s = seconds(duration)
+        if duration_s is None:
+            raise InvalidInput("A run sleeps for a duration, and None is none.", remedy="Write, for example, `2d`.")
+        await self.runtime.engine.operations.sleep(branch, duration_s)
 
     async def now(self) -> datetime:
         """The time (UTC) when the run first asked; the same on replay. Only inside a run."""

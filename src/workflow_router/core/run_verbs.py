@@ -7,6 +7,7 @@ import msgspec
 
 from workflow_router.core.dispatch_route.model import Call, Caller, Dispatched
 from workflow_router.core.errors import DispatchFailed, InvalidInput, LimitReached, NotFound, Overloaded
+from workflow_router.core.identifiers import check_ids
 from workflow_router.core.model import DispatchRecord, NewMessage, NewRun, Run
 from workflow_router.core.orchestration.definitions import Step, Workflow, fitted
 from workflow_router.core.orchestration.journal import Outcome, Problem
@@ -17,7 +18,7 @@ from workflow_router.core.orchestration.step_execution_handler import Chain
 from workflow_router.core.ports import Transaction
 from workflow_router.core.runtime import Runtime
 from workflow_router.core.runtime_state.interceptors import Denied
-from workflow_router.utils.codec import from_json, to_json, typed_from_json
+from workflow_router.utils.codec import from_json, given_to_json, to_json, typed_from_json
 
 
 def inside(verb: str) -> Branch:
@@ -47,6 +48,7 @@ async def start(
     runtime: Runtime, branch: Branch, workflow: str, given: bytes, run_id: str | None, key: str | None
 ) -> str:
     """Start another run in the same commit as this run's history."""
+    check_ids(run_id, key)
     version = runtime.version_of(workflow)
     started: list[Run] = []
 
@@ -104,7 +106,7 @@ async def map_items(
     async def one(item: object) -> object:
         if isinstance(target, Step):
             return await target(item)
-        return await run_child(runtime, cast("Branch", current()), target, to_json(item))
+        return await run_child(runtime, cast("Branch", current()), target, given_to_json(item))
 
     def part(item: object) -> Callable[[], Awaitable[object]]:
         return (lambda: one(item)) if errors == "raise" else (lambda: collected(branch.live, lambda: one(item)))
@@ -157,7 +159,7 @@ def call_of(body: object, *, path: str | None, method: str, headers: Mapping[str
     given = [(name.lower(), value) for name, value in (headers or {}).items()]
     if body is not None and not any(name == "content-type" for name, _ in given):
         given.append(("content-type", "application/json"))
-    encoded = body if isinstance(body, bytes) else b"" if body is None else to_json(cast("object", body))
+    encoded = body if isinstance(body, bytes) else b"" if body is None else given_to_json(cast("object", body))
     return Call(method=method, path=path, headers=tuple(given), body=encoded)
 
 

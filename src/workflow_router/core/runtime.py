@@ -25,6 +25,7 @@ from workflow_router.core.event_mappings.explain import Explainer
 from workflow_router.core.event_mappings.ingest import Accepted, Ingest
 from workflow_router.core.event_mappings.living import Compile, LivingMappings, cannot_compile
 from workflow_router.core.event_sources.sources import EventSources
+from workflow_router.core.identifiers import check_ids
 from workflow_router.core.interception import Interception
 from workflow_router.core.measures import Measures
 from workflow_router.core.message_broker.broker import Broker
@@ -250,6 +251,7 @@ class Runtime:
             Overloaded, StoreError: not started.
         """
         self._refuse_overload()
+        check_ids(run_id, key)
         version = self.version_of(workflow)
         self.payloads.limit.checked(given, f"The input of {workflow}")
         self.workflows[workflow][version].check(given)

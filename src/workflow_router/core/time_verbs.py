@@ -17,7 +17,7 @@ from workflow_router.core.orchestration.journal import Outcome
 from workflow_router.core.orchestration.live import LiveRun
 from workflow_router.core.patterns import Pattern as EventPattern
 from workflow_router.core.schedule_verbs import ScheduleVerbs
-from workflow_router.utils.codec import Codec, from_json, to_json
+from workflow_router.utils.codec import Codec, from_json, given_to_json
 
 AnEvent: TypeAlias = dict[str, Any]
 Pattern: TypeAlias = Mapping[str, Any]
@@ -37,7 +37,7 @@ class TimeVerbs(ScheduleVerbs):
         """
         beats = beating()
         if beats is not None:
-            beats.beat(None if details is None else to_json(details))
+            beats.beat(None if details is None else given_to_json(details))
 
     def last_heartbeat(self, *, of: Any = Any) -> Any:
         """The last details that an earlier attempt of this step gave; None where there are none.
@@ -117,7 +117,7 @@ class TimeVerbs(ScheduleVerbs):
             of: its type; plain data by default.
         """
         branch = run_verbs.inside("publish_state")
-        text = to_json(state)
+        text = given_to_json(state)
         shown = await state_edits.publish(self.runtime.engine.operations, branch, text)
         # Histories from before states could be edited have null there.
         return fitted(Codec(of), text if shown == b"null" else shown, "The state")

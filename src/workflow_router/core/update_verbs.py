@@ -10,7 +10,7 @@ from workflow_router.core.durations import seconds
 from workflow_router.core.errors import InvalidInput
 from workflow_router.core.orchestration.live import current
 from workflow_router.core.orchestration.updates import Update
-from workflow_router.utils.codec import from_json, to_json
+from workflow_router.utils.codec import from_json, given_to_json
 
 
 class UpdateVerbs(Declarations):
@@ -79,6 +79,6 @@ class UpdateVerbs(Declarations):
             raise InvalidInput("`update` does not work inside a workflow.", remedy="Call it in a step.")
         label = name.name if isinstance(name, Update) else name
         _, answer = await self.runtime.updates.ask(
-            run_id, label, to_json(value), within_s=seconds(within) or 0.0, update_id=update_id
+            run_id, label, given_to_json(value), within_s=seconds(within) or 0.0, update_id=update_id
         )
         return from_json(answer)

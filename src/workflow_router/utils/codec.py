@@ -52,6 +52,22 @@ def to_json(value: object) -> bytes:
     return _encoder.encode(value)
 
 
+def given_to_json(value: object) -> bytes:
+    """The same of what code of others gave. Raises TypeError also for NaN and infinity, which would become null."""
+    text = _encoder.encode(value)
+    if b"null" in text and not _is_finite(msgspec.to_builtins(value, enc_hook=_encode_other)):
+        raise TypeError("NaN and infinity have no JSON form; give None, or a text.")
+    return text
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_finite, cast("dict[str, object]", value).values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_finite, cast("Iterable[object]", value)))
+    return not isinstance(value, float) or isfinite(value)
+
+
 def to_canonical_json(value: object) -> bytes:
     """Encode so that equal values have equal bytes, whoever writes them: RFC 8785 (JCS).
 
@@ -117,6 +133,15 @@ def _canonical_number(value: float) -> str:
     return f"-{text}" if sign else text
 
 
+def told(error: BaseException, length_max: int = 2_000) -> str:
+    """The words of an exception, as JSON can carry them; whatever they hold, and also where it has none to give."""
+    try:
+        words = str(error)[:length_max]
+    except Exception as odd:  # noqa: BLE001  code of others, which must not hide that something failed
+        return f"(its message cannot be read: {type(odd).__name__})"
+    return words.encode("utf-8", "backslashreplace").decode()
+
+
 def from_json(text: bytes | str) -> object:
     """Decode to plain Python data. Raises `msgspec.DecodeError` where the text is not JSON."""
     return _decoder.decode(text)
@@ -141,7 +166,7 @@ class Codec:
 
     def encode(self, value: object) -> bytes:
         """JSON of the value. Raises TypeError where it has none."""
-        return _encoder.encode(value)
+        return given_to_json(value)
 
     def decode(self, text: bytes) -> object:
         """The value of the JSON text. Raises `msgspec.ValidationError` naming the field that does not fit."""

@@ -84,7 +84,7 @@ class Functions:
             raise TransportFailed("timeout", f"no answer within {limit_s:g} s", sent=True) from None
         except RouterError as error:
             return _problem(error.status, str(error))
-        except Exception as error:  # noqa: BLE001  whatever it is, it is the function's, and the caller gets an answer
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it is, it is the function's, and the caller gets an answer
             _log.exception("The target %s failed.", name)
             return _problem(500, f"The target {name} failed with {type(error).__name__}.")
         if len(body) > request.answer_max_bytes:

@@ -17,6 +17,7 @@ from workflow_router.core.message_broker.ports import Subscription
 from workflow_router.core.message_broker.redeliver import redeliver_at_ms
 from workflow_router.core.model import Delivery
 from workflow_router.core.ports import Store, Transaction
+from workflow_router.utils.codec import told
 
 _log = logging.getLogger(__name__)
 
@@ -152,8 +153,8 @@ class HandlerLoop:
                     await self._commit(delivery, effects)
                 else:
                     self._done.append(delivery)
-            except Exception as error:  # noqa: BLE001  whatever a handler raises, its message comes again
-                text = error.message if isinstance(error, RouterError) else f"{type(error).__name__}: {error}"
+            except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a handler raises, its message comes again
+                text = error.message if isinstance(error, RouterError) else f"{type(error).__name__}: {told(error)}"
                 self._failed.append((delivery, text[:2_000]))
             finally:
                 self._calling -= 1

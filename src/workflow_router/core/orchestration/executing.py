@@ -90,7 +90,7 @@ class Executing:
             if live.task is None or live.task.cancelling():
                 raise  # the engine lets go of the run, or it was cancelled for good
             failed = error
-        except Exception as error:  # noqa: BLE001  whatever the user's workflow raises is how the run ends
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the user's workflow raises is how the run ends
             failed = error
         wish = onward_of(failed)
         if wish is not None:

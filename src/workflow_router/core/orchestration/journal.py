@@ -17,7 +17,7 @@ from workflow_router.core.orchestration.waits import ended
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.states import StepStatus
 from workflow_router.utils.clock import Clock
-from workflow_router.utils.codec import to_json, typed_from_json
+from workflow_router.utils.codec import to_json, told, typed_from_json
 
 # What changes with a step; JSON that it returns is the step's output instead of the one there was.
 Also = Callable[[Transaction], Awaitable[bytes | None]]
@@ -38,7 +38,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def of(cls, error: BaseException, attempts: int = 1) -> "Problem":
         """The problem that an exception stands for."""
         kind = error.type if isinstance(error, RouterError) else type(error).__name__
-        return cls(type=kind, message=str(error)[:2_000], attempts=attempts)
+        return cls(type=kind, message=told(error), attempts=attempts)
 
     def to_json(self) -> bytes:
         """As kept in the store."""

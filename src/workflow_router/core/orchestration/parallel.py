@@ -13,7 +13,7 @@ from workflow_router.core.model import StepRecord
 from workflow_router.core.orchestration.journal import Outcome, Problem
 from workflow_router.core.orchestration.live import Branch, LiveRun, current, enter
 from workflow_router.core.orchestration.operations import Operations
-from workflow_router.utils.codec import typed_from_json
+from workflow_router.utils.codec import told, typed_from_json
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ async def collected(live: LiveRun, make: Callable[[], Awaitable[T]]) -> T | Step
 
 async def _journal(operations: Operations, branch: Branch, key: str, name: str, error: Exception) -> StepRecord:
     kind = error.context.get("error_type") if isinstance(error, StepFailed) else None
-    message = error.message if isinstance(error, StepFailed) else f"{type(error).__name__}: {error}"
+    message = error.message if isinstance(error, StepFailed) else f"{type(error).__name__}: {told(error)}"
     problem = Problem(type=str(kind or Problem.of(error).type), message=message[:2_000])
 
     async def perform(_: LiveRun, __: str) -> Outcome:

@@ -11,6 +11,7 @@ from workflow_router.core.orchestration.live import LiveRun
 from workflow_router.core.orchestration.ports import Fence
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.states import RunStatus
+from workflow_router.utils.codec import told
 
 TAKEUPS_MAX = 10
 FAILURES_MAX = 5
@@ -64,7 +65,7 @@ class Parking:
         """Note that the engine failed to go on with a run; returns the run where that was once too often."""
         if isinstance(error, (StoreError, Lost, Overloaded)):
             return None
-        said = f"{type(error).__name__} after {live.seq} steps: {error}"
+        said = f"{type(error).__name__} after {live.seq} steps: {told(error)}"
         before, count = self._failures.pop(live.run.id, ("", 0))
         count = count + 1 if before == said else 1
         if count < self._failures_max:

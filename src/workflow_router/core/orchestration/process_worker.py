@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, cast, get_type_hints
 
 import msgspec
 
-from workflow_router.utils.codec import Codec, to_json
+from workflow_router.utils.codec import Codec, to_json, told
 
 _LENGTH = struct.Struct(">I")
 
@@ -98,11 +98,11 @@ def answer(text: bytes) -> bytes:
     """Do what a request says; returns the JSON of an `Answer`."""
     try:
         done = Answer(output=msgspec.Raw(_call(msgspec.json.decode(text, type=Received))))
-    except Exception as error:  # noqa: BLE001  whatever the function raises is told to the other side
+    except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the function raises is told to the other side
         after = getattr(error, "retry_after_s", None)
         done = Answer(
             error=type(error).__name__,
-            message=str(error)[:2_000],
+            message=told(error),
             retry_after_s=float(after) if isinstance(after, int | float) else None,
         )
     return to_json(done)

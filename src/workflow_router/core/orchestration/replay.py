@@ -20,7 +20,7 @@ from workflow_router.core.orchestration.live import LiveRun, enter
 from workflow_router.core.orchestration.ports import Fence, Stop
 from workflow_router.core.orchestration.stopping import CANCELLED, TIMEOUT
 from workflow_router.core.states import RUN_ENDED, RunStatus, StepStatus
-from workflow_router.utils.codec import from_json, to_json, typed_from_json
+from workflow_router.utils.codec import from_json, to_json, told, typed_from_json
 
 # Looks at a replay at this interval: where all its branches are beyond the history twice, it has come to its end.
 QUIET_S = 0.02
@@ -199,7 +199,7 @@ class _Replay:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if isinstance(error, Nondeterminism):
             return self._contradiction(error)
-        came_to = THE_END if error is None else f"{type(error).__name__}: {error}"[:500]
+        came_to = THE_END if error is None else f"{type(error).__name__}: {told(error)}"[:500]
         if self._live.unused:
             return self._unused(came_to)
         onward = onward_of(error) is not None

@@ -347,8 +347,9 @@ class Engine:
             self._settle(ended, itself=False)
         except Lost:
             _log.info("Run %s belongs to another process now.", run.id)
-        except RouterError as error:
-            _log.warning("Run %s stops until the store answers: %s", run.id, error)
+        except Exception as error:  # noqa: BLE001  a mistake of ours must not leave the run where nobody takes it up again
+            known = isinstance(error, RouterError)
+            _log.warning("Run %s stops, to be tried again: %s", run.id, error, exc_info=None if known else error)
             settled = await self._give_up(live, error)
             self._missed = True
             self._nudge.set()
@@ -381,7 +382,7 @@ class Engine:
             while self._queue and len(self._live) < LIVE_MAX and not self._stopping:
                 self.adopt(self._queue.popleft())
 
-    async def _give_up(self, live: LiveRun, error: RouterError) -> Run | None:
+    async def _give_up(self, live: LiveRun, error: Exception) -> Run | None:
         """Suspend a run that fails in the same way again and again; None while it may be tried again."""
         with contextlib.suppress(RouterError):
             if (parked := await self.parking.failed(live, error)) is not None:

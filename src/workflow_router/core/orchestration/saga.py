@@ -12,6 +12,7 @@ from typing import Any, ParamSpec
 from workflow_router.core.errors import CompensationFailed, InvalidInput, StepFailed
 from workflow_router.core.orchestration.histories import ContinueAsNew
 from workflow_router.core.orchestration.live import Branch
+from workflow_router.utils.codec import told
 
 P = ParamSpec("P")
 
@@ -68,6 +69,6 @@ class Saga:
                 )
         if failures:
             raise CompensationFailed(
-                f"After {type(error).__name__}: {error} these compensations failed: {'; '.join(failures)}.",
+                f"After {type(error).__name__}: {told(error)} these compensations failed: {'; '.join(failures)}.",
                 remedy="Undo them by hand; the run's history tells what was done.",
             ) from error

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from workflow_router.core.errors import Conflict, InvalidInput, NotFound, WaitExpired
+from workflow_router.core.identifiers import checked_text
 from workflow_router.core.model import DEFAULT_TENANT, Run, Signal
 from workflow_router.core.orchestration.continuing import last, wake
 from workflow_router.core.orchestration.journal import Outcome, Problem
@@ -27,7 +28,8 @@ _RESERVED = ("+", "~")
 
 
 def check_name(name: str) -> None:
-    """Raise InvalidInput for a name of a signal that only the router itself may send."""
+    """Raise InvalidInput for what cannot be the name of a signal, or is one that only the router itself may send."""
+    checked_text("The name of a signal", name)
     if name.startswith(_RESERVED):
         raise InvalidInput(
             f"No signal may be named {name[:100]!r}: names that begin with + or ~ are the router's own.",
@@ -144,7 +146,9 @@ class Signals:
 
         Raises:
             WaitExpired: none came within so many seconds.
+            InvalidInput: no signal can have this name.
         """
+        checked_text("The name of a signal", name)
 
         picked: list[Signal] = []
 
@@ -190,7 +194,9 @@ class Signals:
 
         Raises:
             StepFailed: another run of this workflow has the key.
+            InvalidInput: it cannot be one.
         """
+        checked_text("The key of a run", key)
 
         async def perform(live: LiveRun, _: str) -> Outcome:
             if await self._store.commit(lambda tx: tx.signals.correlate(live.run, live.fence, key)):

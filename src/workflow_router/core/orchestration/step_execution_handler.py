@@ -220,7 +220,7 @@ class StepExecutionHandler:
                 return Outcome(output=output, attempts=attempt, also=also, started_ms=trying.began_ms)
             except (Lost, StoreError):
                 raise  # the store's failures are not the step's
-            except Exception as error:  # noqa: BLE001  whatever a step raises is its failure, to be tried again
+            except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a step raises is its failure, to be tried again
                 if written is not None and written.begun:
                     await written.failed()
                 wait_s = self._wait_s(call, error, trying)
@@ -234,7 +234,7 @@ class StepExecutionHandler:
                 await self.on_retry(live, retried)
             await self._sleep(wait_s)
 
-    def _wait_s(self, call: StepCall, error: Exception, trying: Trying) -> float | None:
+    def _wait_s(self, call: StepCall, error: BaseException, trying: Trying) -> float | None:
         """Seconds until the next attempt; None where there is none."""
         retry = call.step.retry
         if trying.made >= retry.attempts or isinstance(error, (Permanent, *retry.never)):

@@ -219,7 +219,7 @@ class Updates:
             answered = _Answered(output=msgspec.Raw(await update.handle(state, bytes(asked.value))))
         except _NOT_ITS_OWN:
             raise
-        except Exception as error:  # noqa: BLE001  whatever a handler raises is its caller's answer
+        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a handler raises is its caller's answer
             answered = _Answered(error=Problem.of(error))
         await self._commit(branch, asked, answered)
         return asked.update

@@ -181,7 +181,7 @@ class Gate:
                 verdict, failed = None, f"it took longer than {one.rule.timeout_s} s"
             except RouterError as error:
                 verdict, failed = None, f"{type(error).__name__}: {error.message}"
-            except Exception as error:  # noqa: BLE001  whatever it raises, `on_error` says what follows
+            except (Exception, SystemExit) as error:  # noqa: BLE001  whatever it raises, `on_error` says what follows
                 verdict, failed = None, type(error).__name__  # its words may repeat what it was given
                 _log.warning("Interceptor %s raised.", one.name, exc_info=True)
             if failed is not None:
