@@ -13,7 +13,7 @@ import pytest
 
 from tests.fixtures.serving import request, served
 from workflow_router import Router, embed
-from workflow_router.app.logs import SCRUBBER, LogFormat, logging_as
+from workflow_router.app.logs import SCRUBBER, JsonLines, LogFormat, People, logging_as
 
 SECRET = "canary/7d10+bb42 x"
 API_KEY, HOOK = "key-canary-11f0+/=", "hook canary/22e1"
@@ -75,6 +75,15 @@ def test_a_secret_in_an_exception_appears_nowhere(form: LogFormat) -> None:
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", found["time"])
     else:
         assert " ERROR x: It failed with " in said
+
+
+@pytest.mark.parametrize("form", [JsonLines(), People()], ids=["json", "text"])
+def test_text_that_utf_8_cannot_carry_is_a_line_all_the_same(form: logging.Formatter) -> None:
+    error = ValueError("x\ud800y")
+    record = logging.LogRecord("mine", logging.ERROR, "", 1, "It failed: %s", ("a\udfffb",), (ValueError, error, None))
+    line = form.format(record).encode()
+    assert line.count(b"udfff") == 1
+    assert line.count(b"ud800") == 1
 
 
 def test_lines_tell_the_run_and_step_they_come_from() -> None:

@@ -71,7 +71,7 @@ class People(logging.Formatter):
 
 
 def _clean(text: str) -> str:
-    clean = SCRUBBER.clean(text)
+    clean = SCRUBBER.clean(text).encode("utf-8", "backslashreplace").decode()  # halves of pairs have no UTF-8
     return clean if len(clean) <= LINE_MAX else f"{clean[:LINE_MAX]}… ({len(clean)} characters)"
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from workflow_router.core.errors import InvalidInput
 from workflow_router.core.orchestration.executing import Reached
 from workflow_router.core.orchestration.live import LiveRun
 from workflow_router.core.runtime import Runtime
+from workflow_router.core.runtime_state.question import Escalation
 from workflow_router.core.states import RunStatus
 from workflow_router.testing import VirtualClock, run_virtually
 
@@ -176,7 +178,7 @@ def test_a_mistake_of_the_engine_leaves_no_run_hanging() -> None:
 
     async def mistaken(live: LiveRun) -> Reached:
         tries.append(live.run.id)
-        raise LookupError(HALF)
+        raise LookupError("odd")
 
     async def main() -> None:
         router = raising(ValueError())
@@ -197,3 +199,47 @@ async def _suspended(runtime: Runtime, run_id: str) -> bytes | None:
     run = await runtime.engine.ended(run_id)
     assert run.status is RunStatus.SUSPENDED
     return run.error
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"people": "ann"},
+        {"roles": "finance"},
+        {"people": ["ann", ""]},
+        {"people": ["a\0b"]},
+        {"people": ["ann", "bob"], "quorum": 1.5},
+        {"people": ["ann"], "of": "1"},
+        {"people": ["ann"], "escalate": [{"after_s": 1}]},
+        {"people": ["ann"], "escalate": [Escalation(after_s=1, people="bob")]},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("name", ["go", ""])
+def test_what_nobody_could_answer_is_not_asked(name: str, asked: dict[str, Any]) -> None:
+    router = Router("odd")
+
+    @router.workflow
+    async def asks() -> None:
+        approve: Any = router.approve
+        await approve(name, **(asked if name else {"people": ["ann"]}))
+
+    async def main() -> None:
+        async with embed(router) as runtime, asyncio.timeout(10):
+            run = await runtime.engine.ended(await router.start(asks))
+            assert b'"type":"invalid-input"' in (run.error or b"")
+
+    asyncio.run(main())
+
+
+def test_a_fork_takes_only_json() -> None:
+    async def main() -> None:
+        router = raising(ValueError())
+        async with embed(router) as runtime:
+            run = await runtime.engine.ended(await router.start("in_a_step"))
+            with pytest.raises(InvalidInput, match="The result of step '0' is not JSON"):
+                await runtime.time_machine.fork(run.id, edits={"0": b"{"})
+            with pytest.raises(InvalidInput, match="The input is not JSON"):
+                await runtime.time_machine.fork(run.id, before="0", given=b"NaN")
+
+    asyncio.run(main())

@@ -35,6 +35,7 @@ from workflow_router.core.orchestration.waits import Waits
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.states import RunStatus
 from workflow_router.utils.clock import Clock
+from workflow_router.utils.codec import told
 
 _log = logging.getLogger(__name__)
 
@@ -349,7 +350,7 @@ class Engine:
             _log.info("Run %s belongs to another process now.", run.id)
         except Exception as error:  # noqa: BLE001  a mistake of ours must not leave the run where nobody takes it up again
             known = isinstance(error, RouterError)
-            _log.warning("Run %s stops, to be tried again: %s", run.id, error, exc_info=None if known else error)
+            _log.warning("Run %s stops, to be tried again: %s", run.id, told(error), exc_info=None if known else error)
             settled = await self._give_up(live, error)
             self._missed = True
             self._nudge.set()

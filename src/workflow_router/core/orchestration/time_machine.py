@@ -15,6 +15,7 @@ from workflow_router.core.orchestration.runs import Engine
 from workflow_router.core.orchestration.state_edits import merge, state_step
 from workflow_router.core.ports import Store, Transaction
 from workflow_router.core.states import RUN_ENDED, StepStatus
+from workflow_router.utils.codec import NotJsonError, read_json
 from workflow_router.utils.ids import Ids
 
 
@@ -84,6 +85,10 @@ class TimeMachine:
                 f"Run {run_id} has no step {key!r} to be taken over or to begin at.",
                 remedy=f"See `wr runs show {run_id}`.",
             )
+        for key, output in edits.items():
+            _check_json(f"The result of step {key!r}", output)
+        if given is not None:
+            _check_json("The input", given)
         published = state_step(history, cut)
         if state is not None:
             if published is None:
@@ -155,3 +160,10 @@ def _same(one: StepRecord, other: StepRecord) -> bool:
         other.output,
         other.error,
     )
+
+
+def _check_json(what: str, text: bytes) -> None:
+    try:
+        read_json(text)
+    except NotJsonError as error:
+        raise InvalidInput(f"{what} is not JSON: {error}.", remedy="Give it as JSON text.") from None

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from workflow_router.core.errors import InvalidInput
+from workflow_router.core.identifiers import checked_text
 from workflow_router.core.model import DEFAULT_TENANT, Approval
 from workflow_router.core.runtime_state.approval_forms import check_values, form_schema
 from workflow_router.core.runtime_state.approval_model import Level, OnExpiry, Policy, Progress, Reasons, Rejections
@@ -112,6 +113,17 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         return with_next(asked)
 
     def _check(self) -> None:
+        checked_text("The name of an approval", self.name)
+        if not all(isinstance(one, Escalation) for one in self.escalate):  # pyright: ignore[reportUnnecessaryIsInstance]  not everybody checks types
+            raise InvalidInput(
+                "`escalate` is a list of `Escalation`.", remedy="Write Escalation(after_s=…, roles=[…])."
+            )
+        for asked in (self, *self.escalate):
+            _check_names("people", asked.people)
+            _check_names("roles", asked.roles)
+        for count in (self.quorum, self.of or 1):
+            if type(count) is not int:
+                raise InvalidInput(f"{count!r} is no number of people.", remedy="Write a whole number.")
         many = self.of or (len(set(self.people)) if self.people and not self.roles and not self.escalate else None)
         if self.quorum < 1 or (many is not None and self.quorum > many):
             raise InvalidInput(f"{self.quorum} people can never approve this.", remedy="Ask for 1 to N of N.")
@@ -125,6 +137,13 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidInput("An escalation names nobody.", remedy="Give it roles or people.")
         if self.on_expiry != "expire" and self.within_s is None:
             raise InvalidInput("`on_expiry` needs a deadline.", remedy="Say `within`.")
+
+
+def _check_names(what: str, names: Sequence[str]) -> None:
+    if isinstance(names, str):  # which is a sequence, too: of names with one letter
+        raise InvalidInput(f"`{what}` is a list of names, not a text.", remedy=f"Write {what}=[{names[:50]!r}].")
+    for name in names:
+        checked_text(f"A name in `{what}`", name)
 
 
 def _ms(seconds: float) -> int:
