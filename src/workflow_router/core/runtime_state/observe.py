@@ -76,14 +76,14 @@ class _Observer:
         self.behind = False
         self.news = asyncio.Event()
 
-    def give(self, entry: AuditEntry) -> None:
+    def give(self, entries: Sequence[AuditEntry]) -> None:
         if self.behind:
             return
-        if len(self.waiting) >= WAITING_MAX:
+        if len(self.waiting) + len(entries) > WAITING_MAX:
             self.waiting.clear()
             self.behind = True
         else:
-            self.waiting.append(entry)
+            self.waiting.extend(entries)
         self.news.set()
 
     def wants(self, entry: AuditEntry) -> bool:
@@ -219,15 +219,18 @@ class Observation:
                 asyncio.get_running_loop().call_later(RETRY_S, self._stir.set)
 
     def _give(self, entries: Sequence[AuditEntry]) -> None:
-        for entry in entries:
-            if entry.position <= self._at:
-                continue
-            self._at = entry.position
-            for number in self._all:
-                self._observers[number].give(entry)
-            if len(self._index) and self._may_match(entry.transition.kind):
-                for number in self._index.matching_value(view(entry)):
-                    self._observers[number].give(entry)
+        if entries[0].position <= self._at:
+            entries = [entry for entry in entries if entry.position > self._at]
+        if not entries:
+            return
+        self._at = entries[-1].position
+        for number in self._all:
+            self._observers[number].give(entries)
+        if len(self._index):
+            for entry in entries:
+                if self._may_match(entry.transition.kind):
+                    for number in self._index.matching_value(view(entry)):
+                        self._observers[number].give((entry,))
 
     def _may_match(self, kind: str) -> bool:
         known = self._kinds.get(kind)
