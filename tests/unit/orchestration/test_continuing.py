@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from workflow_router import Concurrency, Event, Flow, InvalidInput, Router, embed
+from workflow_router.core.errors import StoreUnavailable
 from workflow_router.core.model import NewRun
 from workflow_router.core.orchestration.attributes import condition_of
 from workflow_router.core.orchestration.histories import Histories
@@ -241,7 +242,7 @@ def test_it_begins_again_after_a_crash_before_the_commit(tmp_path: Path) -> None
             engine = runtime.engine
 
             def lost() -> None:
-                raise RuntimeError("killed before the commit")
+                raise StoreUnavailable("killed before the commit")
 
             engine.on_onward = lost
             run_id = await router.start("count", 0)
